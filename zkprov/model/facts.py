@@ -1,0 +1,266 @@
+"""What a survey saw: one value per question and server, each with its source, its time and how it came out.
+
+A server that does not answer, answers junk, half, late or too much is a fact as well. Nothing here judges.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from zkprov.model.members import Members
+from zkprov.model.server import HostPort
+
+T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """How a question came out."""
+
+    OK = "ok"
+    NOT_ASKED = "not asked"  # no way to ask is known (no AdminServer port, no access to the disk)
+    REFUSED = "refused"  # nothing listens there, or the host is unreachable
+    TIMEOUT = "timeout"  # no whole answer by the deadline
+    CLOSED = "closed"  # the server answers, but not this question (4lw whitelist, unknown command)
+    NOT_SERVING = "not serving"  # ZooKeeper says that it has no quorum
+    DENIED = "denied"  # no right to ask
+    ABSENT = "absent"  # asked, and there is no such thing (no such znode, no such file)
+    JUNK = "junk"  # an answer, but not ZooKeeper's
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too large"
+
+
+class Fact(msgspec.Struct, Generic[T], frozen=True):
+    """One answer. `at` is in seconds since the survey began; `value` is there exactly when the outcome is OK."""
+
+    source: str
+    outcome: Outcome = Outcome.NOT_ASKED
+    value: T | None = None
+    at: float = 0.0
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.outcome is Outcome.OK) != (self.value is not None):
+            raise ValueError(f"fact {self.source}: a value goes with outcome ok, and only with it ({self.outcome})")
+
+    def __str__(self) -> str:
+        return self.source if self.outcome is Outcome.OK else f"{self.source}: {self.detail or self.outcome}"
+
+
+class Mode(StrEnum):
+    """The `Mode:` of `srvr`. `follower` does not mean member (FACTS, "What each server can tell")."""
+
+    LEADER = "leader"
+    FOLLOWER = "follower"
+    OBSERVER = "observer"
+    STANDALONE = "standalone"
+
+
+class Srvr(msgspec.Struct, frozen=True):
+    """`srvr`. `release` as the server prints it, up to the first `-` (`3.9.5`)."""
+
+    mode: Mode
+    zxid: int
+    release: str
+    connections: int
+    znodes: int
+
+    @property
+    def epoch(self) -> int:
+        return self.zxid >> 32
+
+
+class Conf(msgspec.Struct, frozen=True):
+    """`conf`: the settings as text, and the membership that it ends with, where there is one."""
+
+    settings: dict[str, str]
+    members: Members | None = None
+
+    @property
+    def server_id(self) -> int | None:
+        text = self.settings.get("serverId", "")
+        return int(text) if text.isdigit() else None
+
+
+class ClientSession(msgspec.Struct, frozen=True):
+    """A client of `cons`. `timeout_ms` is the session's `to=`; `session` its id, 0x…, or empty (a 4lw connection has none)."""
+
+    address: HostPort
+    session: str = ""
+    timeout_ms: int = 0
+
+
+class ZabState(msgspec.Struct, frozen=True):
+    """AdminServer `zabstate`: `phase` is ELECTION, DISCOVERY, SYNCHRONIZATION or BROADCAST; `voting` as the server sees itself."""
+
+    server_id: int
+    voting: bool
+    epoch: int
+    zxid: int
+    phase: str
+
+
+class LeaderView(msgspec.Struct, frozen=True):
+    """AdminServer `leader`: whom this server takes for the leader. `leader_id` −1: nobody."""
+
+    is_leading: bool
+    leader_id: int
+    leader_ip: str
+
+
+class Digests(msgspec.Struct, frozen=True):
+    """AdminServer `hash`: zxid → digest of the data tree, the latest ones."""
+
+    by_zxid: dict[int, int]
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A permanent znode's creation: equal on servers of one history. `ctime_ms` in ms since 1970 by the leader's clock."""
+
+    path: str
+    czxid: int
+    ctime_ms: int
+
+    @property
+    def tag(self) -> str:
+        """Four letters to tell histories apart on a screen; equal identities have equal tags."""
+        return f"{(self.czxid * 0x9E3779B1 ^ self.ctime_ms * 0x85EBCA77) & 0xFFFF:04x}"
+
+
+class ListOnDisk(msgspec.Struct, frozen=True):
+    """A member list found in a file. `source` is what a person can open: `zk1/zoo.cfg:9`."""
+
+    members: Members
+    source: str
+
+
+class Disk(msgspec.Struct, frozen=True):
+    """One server's files. `acting` is the list that zoo.cfg points at or holds; `next` a `.next` beside it.
+
+    `has_data`: a `version-2` with anything in it, in dataDir or dataLogDir. `initialize`: the marker that lets an empty server vote.
+    `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
+    """
+
+    my_id: int | None
+    settings: dict[str, str]
+    acting: ListOnDisk | None = None
+    next: ListOnDisk | None = None
+    has_data: bool = False
+    initialize: bool = False
+    active: bool | None = None
+    disk_id: str = ""
+    problems: tuple[str, ...] = ()
+
+    @property
+    def autocreate(self) -> bool:
+        """`db.autocreate`, true by default: whether an empty server may vote without an `initialize` file (≥ 3.6)."""
+        return self.settings.get("db.autocreate", "true").strip().lower() != "false"
+
+    @property
+    def reconfig_enabled(self) -> bool:
+        return self.settings.get("reconfigEnabled", "false").strip().lower() == "true"
+
+
+class LedgerMember(msgspec.Struct, frozen=True):
+    """`/zkprov/members/<id>`: `since_ms` is the znode's ctime; `confirmed` the last config version seen on its disk."""
+
+    since_ms: int
+    disk: str = ""
+    confirmed: int = 0
+    seasoned: bool = False
+    season_s: float = 900.0
+
+
+class Retired(msgspec.Struct, frozen=True):
+    """`/zkprov/retired/<id>`: a server that left. `fate`: `set aside`, `destroyed` or `wiped` (attested by a person)."""
+
+    id: int
+    host: str
+    client: HostPort | None
+    since_ms: int
+    where: str = ""
+    fate: str = "set aside"
+    last_list: Members | None = None
+    reason: str = ""
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """What `/zkprov` holds, read through one server. `now_ms`: the ensemble's clock at the reading, or the best known."""
+
+    uuid: str = ""
+    members: dict[int, LedgerMember] = {}
+    retired: tuple[Retired, ...] = ()
+    paused: str = ""
+    lock_holder: str = ""
+    run: str = ""
+    now_ms: int = 0
+
+
+class ServerFacts(msgspec.Struct, frozen=True):
+    """All that was seen of one server. `name`: its inventory name, else `host:port`. `known_as`: why it was asked."""
+
+    name: str
+    client: HostPort | None
+    known_as: tuple[str, ...] = ()
+    expected_id: int | None = None
+    admin: HostPort | None = None
+    srvr: Fact[Srvr] = Fact("srvr")
+    mntr: Fact[dict[str, str]] = Fact("mntr")
+    conf: Fact[Conf] = Fact("conf")
+    cons: Fact[tuple[ClientSession, ...]] = Fact("cons")
+    zabstate: Fact[ZabState] = Fact("zabstate")
+    leader: Fact[LeaderView] = Fact("leader")
+    voting_view: Fact[tuple[int, ...]] = Fact("voting_view")
+    hash: Fact[Digests] = Fact("hash")
+    config: Fact[Members] = Fact("/zookeeper/config")
+    identity: Fact[Identity] = Fact("identity")
+    ledger: Fact[Ledger] = Fact("/zkprov")
+    probe: Fact[int] = Fact("probe")
+    disk: Fact[Disk] = Fact("disk")
+
+    @property
+    def id(self) -> int | None:
+        """The id that the server itself gives, by zabstate, conf or its disk; else the one that its config or the inventory gives."""
+        if self.zabstate.value:
+            return self.zabstate.value.server_id
+        if self.conf.value and self.conf.value.server_id is not None:
+            return self.conf.value.server_id
+        if self.disk.value and self.disk.value.my_id is not None:
+            return self.disk.value.my_id
+        if self.mntr.value and self.mntr.value.get("zk_server_id", "").isdigit():
+            return int(self.mntr.value["zk_server_id"])
+        return self.expected_id
+
+    @property
+    def serving(self) -> bool:
+        """Whether it serves clients just now: a mode by `srvr`, or a session that could be opened."""
+        return (
+            self.srvr.value is not None
+            or self.config.value is not None
+            or self.identity.outcome in (Outcome.OK, Outcome.ABSENT)
+        )
+
+    @property
+    def up(self) -> bool:
+        """Whether a ZooKeeper server runs there at all, serving or not."""
+        answered = {Outcome.OK, Outcome.NOT_SERVING, Outcome.CLOSED}
+        return self.serving or self.srvr.outcome in answered or self.zabstate.value is not None
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """One look at every known server at once. `began` is in seconds since 1970 by this machine's clock, `took` in seconds."""
+
+    ensemble: str
+    began: float
+    took: float
+    servers: tuple[ServerFacts, ...]
+    format: int = 1
+
+    def by_id(self, server_id: int) -> ServerFacts | None:
+        """The first server that says it is `server_id`; members are asked first."""
+        return next((s for s in self.servers if s.id == server_id), None)
+
+    def by_name(self, name: str) -> ServerFacts | None:
+        return next((s for s in self.servers if s.name == name), None)

@@ -1,0 +1,68 @@
+"""The hosts that an inventory names: where a server is, or would be, installed. Never who is a member (R10)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zkprov.model.server import HostPort, Server, ServerAddress
+
+
+class InventoryHost(msgspec.Struct, frozen=True):
+    """One host of the inventory with zkprov's variables (`zkprov_*`) read and checked. Paths are absolute, on that host.
+
+    `address` stands in server lines. `id` None: the next free id is taken. `connection`: Ansible's (`local`, `ssh`, …).
+    `client_host`: the address in the client part of the server line; None writes the port alone.
+    `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
+    """
+
+    name: str
+    address: str
+    id: int | None = None
+    connection: str = "ssh"
+    client_port: int = 2181
+    client_host: str | None = None
+    quorum_port: int = 2888
+    election_port: int = 3888
+    admin_port: int | None = 8080
+    admin_address: str | None = None
+    config_dir: str = "/etc/zookeeper"
+    data_dir: str = "/var/lib/zookeeper"
+    data_log_dir: str = "/var/lib/zookeeper"
+    log_dir: str = "/var/log/zookeeper"
+    release: str | None = None
+    java: str = "java"
+    classpath: str = ""
+    jvm_flags: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+    start_command: str = ""
+    stop_command: str = ""
+    is_active_command: str = ""
+
+    @property
+    def client(self) -> HostPort:
+        return HostPort(self.address, self.client_port)
+
+    @property
+    def admin(self) -> HostPort | None:
+        return HostPort(self.admin_address or self.address, self.admin_port) if self.admin_port else None
+
+    @property
+    def server_address(self) -> ServerAddress:
+        return ServerAddress(self.address, self.quorum_port, self.election_port)
+
+    def is_server(self, server: Server) -> bool:
+        """Whether a member's line names this host: one of its addresses with the quorum port."""
+        return any(a.host == self.address and a.quorum_port == self.quorum_port for a in server.addresses)
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """One ensemble's hosts. `ensemble` is the group's name; `digest` changes whenever what was read changes."""
+
+    ensemble: str
+    path: str
+    hosts: tuple[InventoryHost, ...]
+    digest: str
+    auth_file: str | None = None
+
+    def host(self, name: str) -> InventoryHost | None:
+        return next((h for h in self.hosts if h.name == name), None)

@@ -1,0 +1,83 @@
+"""A list of members: what ZooKeeper calls a config, with its version."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zkprov.model.quorum import Hierarchical, Majority, QuorumSystem, braces
+from zkprov.model.server import Server
+
+
+class Members(msgspec.Struct, frozen=True):
+    """The config of an ensemble: servers in the order of their ids, groups and weights if hierarchical, and the version.
+
+    `version` is the zxid at which the list was committed; written in hex; 0 for a static list.
+    """
+
+    servers: tuple[Server, ...]
+    version: int = 0
+    groups: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    weights: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [s.id for s in self.servers]
+        if ids != sorted(set(ids)):
+            raise ValueError(f"server ids must be in order and differ: {ids}")
+        if self.version < 0:
+            raise ValueError(f"a config version cannot be negative: {self.version}")
+
+    @classmethod
+    def of(cls, *servers: Server, version: int = 0) -> Members:
+        return cls(tuple(sorted(servers, key=lambda s: s.id)), version)
+
+    @property
+    def ids(self) -> frozenset[int]:
+        return frozenset(s.id for s in self.servers)
+
+    @property
+    def voters(self) -> frozenset[int]:
+        return frozenset(s.id for s in self.servers if s.votes)
+
+    @property
+    def observers(self) -> frozenset[int]:
+        return self.ids - self.voters
+
+    @property
+    def hierarchical(self) -> bool:
+        return bool(self.groups)
+
+    @property
+    def quorums(self) -> QuorumSystem:
+        """As ZooKeeper builds it: groups hold voters only; a list without groups is a majority."""
+        if not self.groups:
+            return Majority(self.voters)
+        return Hierarchical(
+            tuple((g, frozenset(m) & self.voters) for g, m in self.groups),
+            tuple((i, w) for i, w in self.weights if i in self.voters),
+        )
+
+    @property
+    def version_hex(self) -> str:
+        return f"{self.version:x}"
+
+    def get(self, server_id: int) -> Server | None:
+        return next((s for s in self.servers if s.id == server_id), None)
+
+    def with_server(self, server: Server) -> Members:
+        """The list with `server` added, or in place of the one with its id."""
+        rest = (s for s in self.servers if s.id != server.id)
+        return msgspec.structs.replace(self, servers=tuple(sorted((*rest, server), key=lambda s: s.id)))
+
+    def without(self, server_id: int) -> Members:
+        return msgspec.structs.replace(self, servers=tuple(s for s in self.servers if s.id != server_id))
+
+    def at_version(self, version: int) -> Members:
+        return msgspec.structs.replace(self, version=version)
+
+    def same_list(self, other: Members) -> bool:
+        """Equal members, roles, addresses, groups and weights; the version aside."""
+        return self.at_version(0) == other.at_version(0)
+
+    def __str__(self) -> str:
+        """`{1,2,3} +4o`: voters in braces, observers after a plus."""
+        return " ".join([braces(self.voters), *(f"+{i}o" for i in sorted(self.observers))])

@@ -1,0 +1,94 @@
+"""A server as a config names it: its id, its addresses and its role."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Role(StrEnum):
+    """What a `server.N=` line makes of a server (ZooKeeper's `LearnerType`)."""
+
+    PARTICIPANT = "participant"
+    OBSERVER = "observer"
+
+
+class HostPort(msgspec.Struct, frozen=True, order=True):
+    """A TCP endpoint. `host` is a name, an IPv4 or a bare IPv6 address (printed in brackets)."""
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        if not self.host or any(c.isspace() or c in ",;[]{}|" for c in self.host):
+            raise ValueError(f"not a host name or address: {self.host!r}")
+        if not 0 < self.port < 65536:
+            raise ValueError(f"not a port: {self.port}")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ServerAddress(msgspec.Struct, frozen=True, order=True):
+    """One `host:quorumPort:electionPort` of a server; a server may have several, separated by `|`."""
+
+    host: str
+    quorum_port: int
+    election_port: int
+
+    def __post_init__(self) -> None:
+        HostPort(self.host, self.quorum_port)
+        HostPort(self.host, self.election_port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.quorum_port}:{self.election_port}"
+
+
+class ClientAddress(msgspec.Struct, frozen=True):
+    """The `;[address:]port` part of a server line. `host` None: only a port was given, which ZooKeeper takes as 0.0.0.0."""
+
+    port: int
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        HostPort(self.host or "0.0.0.0", self.port)  # noqa: S104 — ZooKeeper's own default, validated here, not bound
+
+    def __str__(self) -> str:
+        return str(self.port) if self.host is None else str(HostPort(self.host, self.port))
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One member of a config: `server.<id>=<addresses>[:role][;client]`."""
+
+    id: int
+    addresses: tuple[ServerAddress, ...]
+    role: Role = Role.PARTICIPANT
+    client: ClientAddress | None = None
+
+    def __post_init__(self) -> None:
+        if not self.addresses:
+            raise ValueError(f"server.{self.id} has no address")
+
+    @property
+    def votes(self) -> bool:
+        return self.role is Role.PARTICIPANT
+
+    @property
+    def address(self) -> ServerAddress:
+        """The first address: the one that people know the server by."""
+        return self.addresses[0]
+
+    @property
+    def value(self) -> str:
+        """What stands right of `server.N=`, in the form that ZooKeeper itself prints."""
+        text = "|".join(str(a) for a in self.addresses) + f":{self.role}"
+        return f"{text};{self.client}" if self.client else text
+
+    @property
+    def line(self) -> str:
+        return f"server.{self.id}={self.value}"
+
+    def with_role(self, role: Role) -> Server:
+        return msgspec.structs.replace(self, role=role)

@@ -1,0 +1,45 @@
+"""How anything that stops a command is said: what, where, and what to do next; each kind has its exit code."""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """Stops a command. `exit_code` is the one of DESIGN's table; `remedy` is a sentence or a command to type next."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, place: str = "", remedy: str = "") -> None:
+        super().__init__(f"{place}: {problem}" if place else problem)
+        self.problem = problem
+        self.place = place
+        self.remedy = remedy
+
+
+class BadInput(Problem):
+    """Wrong usage or an invalid file; nothing was touched. `place` names the file and line, the flag or the host."""
+
+    exit_code = 2
+
+
+class NotHealthy(Problem):
+    """A gate failed, or time ran out; the former state stands."""
+
+    exit_code = 4
+
+
+class Busy(Problem):
+    """Another run holds the lock or the host, or the ensemble is paused."""
+
+    exit_code = 5
+
+
+class Stale(Problem):
+    """The ensemble, or what the plan was made from, changed since."""
+
+    exit_code = 6
+
+
+class Interrupted(Problem):
+    """Stopped with something begun and standing: the journal holds the rest."""
+
+    exit_code = 7

@@ -75,8 +75,17 @@ class Members(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, version=version)
 
     def same_list(self, other: Members) -> bool:
-        """Equal members, roles, addresses, groups and weights; the version aside."""
-        return self.at_version(0) == other.at_version(0)
+        """Equal members, roles, addresses, groups and weights, however they are spelt; the version aside."""
+        return self.at_version(0).canonical == other.at_version(0).canonical
+
+    @property
+    def canonical(self) -> Members:
+        """As ZooKeeper prints it: memory and disk spell one list in two ways (`Server.canonical`; the weight 1 of a voter)."""
+        weights = dict(self.weights)
+        if self.groups:
+            weights = dict.fromkeys(self.voters, 1) | weights
+        groups = tuple(sorted((g, tuple(sorted(ids))) for g, ids in self.groups))
+        return Members(tuple(s.canonical for s in self.servers), self.version, groups, tuple(sorted(weights.items())))
 
     def __str__(self) -> str:
         """`{1,2,3} +4o`: voters in braces, observers after a plus."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import IPv6Address, ip_address
 
 import msgspec
 
@@ -90,5 +91,26 @@ class Server(msgspec.Struct, frozen=True):
     def line(self) -> str:
         return f"server.{self.id}={self.value}"
 
+    @property
+    def canonical(self) -> Server:
+        """As ZooKeeper prints it: `;2181` as `;0.0.0.0:2181`, IPv6 addresses in full, several addresses in the order of their hosts."""
+        addresses = {ServerAddress(printed(a.host), a.quorum_port, a.election_port) for a in self.addresses}
+        client = self.client and ClientAddress(self.client.port, printed(self.client.host or "0.0.0.0"))  # noqa: S104
+        return Server(self.id, tuple(sorted(addresses)), self.role, client)
+
     def with_role(self, role: Role) -> Server:
         return msgspec.structs.replace(self, role=role)
+
+
+def printed(host: str) -> str:
+    """A host as Java prints it: an IPv6 address in full (`0:0:0:0:0:0:0:1`), one that wraps an IPv4 as IPv4, names as they are."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    zone = f"%{address.scope_id}" if address.scope_id else ""
+    return ":".join(f"{int(g, 16):x}" for g in address.exploded.partition("%")[0].split(":")) + zone

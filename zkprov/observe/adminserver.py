@@ -1,0 +1,209 @@
+"""The AdminServer's `zabstate`, `leader`, `voting_view` and `hash`: one GET each, nothing followed, every odd answer told apart.
+
+Errors mostly arrive as HTTP 200 with an `error` field. Forms: `Commands` and `JsonOutputter` of ZooKeeper 3.9.5.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+from asyncio import StreamReader
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from zkprov.model.facts import Digests, Fact, LeaderView, Outcome, ZabState
+from zkprov.model.server import HostPort
+from zkprov.observe.dial import MAX_ANSWER, Dialer, Unanswered, read_all
+from zkprov.observe.fourletter import NOT_SERVING, glimpse
+
+T = TypeVar("T")
+
+MAX_HEAD = 64 * 1024
+PHASES = frozenset({"ELECTION", "DISCOVERY", "SYNCHRONIZATION", "BROADCAST"})
+Long = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class Answer(msgspec.Struct):
+    """What every answer has."""
+
+    command: str
+    error: str | None = None
+
+
+class ZabStateAnswer(Answer):
+    zabstate: str = ""
+    voting: bool = False
+    myid: Long | None = None
+    zab_epoch: Long | None = None
+    last_zxid: Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,16}$")] | None = None
+
+
+class LeaderAnswer(Answer):
+    is_leader: bool | None = None
+    leader_id: Long | None = None
+    leader_ip: str | None = None
+
+
+class VotingViewAnswer(Answer):
+    current_config: dict[int, msgspec.Raw] | None = None
+
+
+class Digest(msgspec.Struct):
+    zxid: Long
+    digest: Long
+
+
+class HashAnswer(Answer):
+    digests: list[Digest] | None = None
+
+
+def parse_zabstate(body: bytes) -> ZabState:
+    """Raises `Unanswered`: with NOT_SERVING also for a standalone server, which has no such state."""
+    answer = decode(body, ZabStateAnswer)
+    if answer.myid is None and not answer.zabstate:
+        raise Unanswered(Outcome.NOT_SERVING, "no server of a quorum runs there: it is standalone or has no quorum")
+    phase = answer.zabstate.upper()
+    if answer.myid is None or answer.zab_epoch is None or answer.last_zxid is None or phase not in PHASES:
+        raise Unanswered(Outcome.JUNK, f"not an answer to zabstate: {glimpse(body.decode('utf-8', 'replace'))}")
+    return ZabState(answer.myid, answer.voting, answer.zab_epoch, int(answer.last_zxid, 16), phase)
+
+
+def parse_leader(body: bytes) -> LeaderView:
+    """Raises `Unanswered`: with ABSENT for a standalone server."""
+    answer = decode(body, LeaderAnswer)
+    if answer.is_leader is None or answer.leader_id is None or answer.leader_ip is None:
+        raise Unanswered(Outcome.JUNK, f"not an answer to leader: {glimpse(body.decode('utf-8', 'replace'))}")
+    return LeaderView(answer.is_leader, answer.leader_id, answer.leader_ip)
+
+
+def parse_voting_view(body: bytes) -> tuple[int, ...]:
+    """The voters' ids in order; none for a standalone server. Raises `Unanswered`."""
+    answer = decode(body, VotingViewAnswer)
+    if answer.current_config is None:
+        raise Unanswered(Outcome.JUNK, f"not an answer to voting_view: {glimpse(body.decode('utf-8', 'replace'))}")
+    return tuple(sorted(answer.current_config))
+
+
+def parse_hash(body: bytes) -> Digests:
+    """Raises `Unanswered`."""
+    answer = decode(body, HashAnswer)
+    if answer.digests is None:
+        raise Unanswered(Outcome.JUNK, f"not an answer to hash: {glimpse(body.decode('utf-8', 'replace'))}")
+    return Digests({d.zxid: d.digest for d in answer.digests})
+
+
+A = TypeVar("A", bound=Answer)
+
+
+def decode(body: bytes, kind: type[A]) -> A:
+    """The JSON document of `kind`; raises `Unanswered` for errors in it and for anything else."""
+    try:
+        answer = msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
+        raise Unanswered(Outcome.JUNK, f"not the JSON of an AdminServer: {str(wrong)[:200]}") from None
+    if answer.error is not None:
+        raise Unanswered(*meaning(answer.error))
+    return answer
+
+
+def meaning(error: str) -> tuple[Outcome, str]:
+    """What an `error` field says."""
+    detail = error[:200]
+    if NOT_SERVING in error:
+        return Outcome.NOT_SERVING, "not currently serving requests: it has no quorum"
+    if error == "server is not initialized":  # `leader` on a server that runs without a quorum
+        return Outcome.ABSENT, "the server is not of a quorum (standalone)"
+    return Outcome.CLOSED, detail
+
+
+PARSERS: dict[str, Callable[[bytes], object]] = {
+    "zabstate": parse_zabstate,
+    "leader": parse_leader,
+    "voting_view": parse_voting_view,
+    "hash": parse_hash,
+}
+
+
+def check_status(status: int, headers: http.client.HTTPMessage, body: bytes) -> None:
+    """Raises `Unanswered` for anything but success."""
+    if status == 200:
+        return
+    if status in (401, 403):
+        raise Unanswered(Outcome.DENIED, f"HTTP {status}")
+    if status == 404:
+        raise Unanswered(Outcome.CLOSED, "HTTP 404: no such command, or commandURL is not /commands")
+    if 300 <= status < 400:
+        target = ascii(headers.get("Location", ""))[:100]
+        raise Unanswered(Outcome.JUNK, f"HTTP {status}: it redirects to {target}, which is not followed")
+    if status >= 500 and b"AdminServer" in body:
+        # Jetty's page names the servlet; seen on 3.9.4 while there is no quorum
+        raise Unanswered(Outcome.NOT_SERVING, f"HTTP {status}")
+    raise Unanswered(Outcome.JUNK, f"HTTP {status}")
+
+
+async def ask(dialer: Dialer, at: HostPort, command: str, parse: Callable[[bytes], T]) -> Fact[T]:
+    """GETs `/commands/<command>` from `at`; always a fact, by the dialer's deadline."""
+
+    async def question() -> T:
+        async with dialer.connect(at) as (reader, writer):
+            # 1.0: no chunks, and the end of the answer is the end of the connection
+            request = f"GET /commands/{command} HTTP/1.0\r\nHost: {at}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+            writer.write(request.encode("ascii", "replace"))
+            status, headers, body = await read_answer(reader)
+        check_status(status, headers, body)
+        return parse(body)
+
+    return await dialer.fact(f"{command}@{at}", question())
+
+
+async def read_answer(reader: StreamReader) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Status, headers and body of one HTTP answer; raises `Unanswered`."""
+    first = await line_of(reader)
+    match = re.fullmatch(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n", first)
+    if not match:
+        if not first.endswith(b"\n") and first.startswith(b"HTTP/1."[: len(first)]):
+            raise Unanswered(
+                Outcome.TRUNCATED, "closed the connection without an answer" if not first else "half an answer"
+            )
+        raise Unanswered(Outcome.JUNK, f"not HTTP: {glimpse(first.decode('latin-1'))}")
+    head = b""
+    while (line := await line_of(reader)) not in (b"\r\n", b"\n"):
+        if not line.endswith(b"\n"):
+            raise Unanswered(Outcome.TRUNCATED, "half an answer: ends within its headers")
+        head += line
+        if len(head) > MAX_HEAD:
+            raise Unanswered(Outcome.TOO_LARGE, f"more than {MAX_HEAD} bytes of headers")
+    try:
+        headers = http.client.parse_headers(io.BytesIO(head + b"\r\n"))
+    except http.client.HTTPException as wrong:
+        raise Unanswered(Outcome.JUNK, f"not HTTP: {type(wrong).__name__}") from None
+    return int(match[1]), headers, await body_of(reader, headers.get("Content-Length"))
+
+
+async def body_of(reader: StreamReader, stated: str | None) -> bytes:
+    """As many bytes as `stated`, or all; raises `Unanswered`."""
+    if stated is None:
+        return await read_all(reader)
+    if not re.fullmatch(r"[0-9]{1,18}", stated):
+        raise Unanswered(Outcome.JUNK, f"Content-Length is no number: {glimpse(stated)}")
+    length = int(stated)
+    if length > MAX_ANSWER:
+        raise Unanswered(Outcome.TOO_LARGE, f"{length} bytes announced")
+    body = b""
+    while len(body) < length:
+        part = await reader.read(length - len(body))
+        if not part:
+            raise Unanswered(Outcome.TRUNCATED, f"half an answer: {len(body)} of {length} bytes")
+        body += part
+    return body
+
+
+async def line_of(reader: StreamReader) -> bytes:
+    """One line with its end, or what there is before the end of the stream; raises `Unanswered` for an endless one."""
+    try:
+        return await reader.readline()
+    except ValueError:  # longer than the reader's buffer, 64 KiB
+        raise Unanswered(Outcome.JUNK, "a line of more than 64 KiB") from None

@@ -1,0 +1,192 @@
+"""One way out to the network for every question: names resolved once, descriptors counted, one deadline, no exceptions but `Unanswered`.
+
+A blocking call (a name server, a disk on a dead mount) runs in a daemon thread: a thread that hangs cannot hold up a survey or the exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from zkprov.model.facts import Fact, Outcome
+from zkprov.model.server import HostPort
+
+T = TypeVar("T")
+
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes that are read of one answer at most; the largest real ones (`cons` of 20,000 clients) are below."""
+
+MAX_THREADS = 64
+SPARE_DESCRIPTORS = 64
+
+
+class Unanswered(Exception):
+    """A question that came out as anything but OK."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+
+
+async def in_thread(call: Callable[[], T], limit: asyncio.Semaphore) -> T:
+    """`call()` in a daemon thread of its own; raises what it raises. Cancelled, it leaves the thread to end by itself."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def work() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(settle, result, error)
+        except RuntimeError:
+            return  # the loop is gone: nobody waits any more
+
+    async with limit:
+        threading.Thread(target=work, daemon=True, name="zkprov-blocking").start()
+        return await future
+
+
+def descriptors_free() -> int:
+    """How many sockets may be open at once under this process's soft limit."""
+    try:
+        import resource
+
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    except (ImportError, OSError):
+        soft = 1024
+    try:
+        used = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        used = 64
+    if soft < 0:  # RLIM_INFINITY
+        soft = 1 << 20
+    return max(4, min(8192, soft - used - SPARE_DESCRIPTORS))
+
+
+def numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.split("%", maxsplit=1)[0])
+    except ValueError:
+        return False
+    return True
+
+
+class Dialer:
+    """Connections of one survey. Use it inside one event loop only."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.began = self._loop.time()
+        self.deadline = self.began + timeout_s
+        self.local_ends: set[tuple[str, int]] = set()
+        """Our own ends of all connections made: `cons` lists them too."""
+        self.threads = asyncio.Semaphore(MAX_THREADS)
+        self._sockets = asyncio.Semaphore(descriptors_free())
+        self._resolved: dict[HostPort, asyncio.Task[tuple[tuple[str, int], ...]]] = {}
+
+    def since(self) -> float:
+        """Seconds since the survey began."""
+        return self._loop.time() - self.began
+
+    async def resolve(self, at: HostPort) -> tuple[tuple[str, int], ...]:
+        """The addresses of `at`, in the resolver's order, asked once; raises `Unanswered` where there are none."""
+        if numeric(at.host):
+            return ((at.host, at.port),)
+        if at not in self._resolved:
+            self._resolved[at] = self._loop.create_task(self._look_up(at))
+        # shielded: one question that gives up must not take the answer from the others
+        return await asyncio.shield(self._resolved[at])
+
+    async def _look_up(self, at: HostPort) -> tuple[tuple[str, int], ...]:
+        def ask() -> tuple[tuple[str, int], ...]:
+            found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
+            return tuple(dict.fromkeys((str(a[4][0]), int(a[4][1])) for a in found))
+
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                return await in_thread(ask, self.threads)
+        except TimeoutError:
+            raise Unanswered(Outcome.TIMEOUT, f"the name {at.host} was not resolved in time") from None
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a name"
+            raise Unanswered(Outcome.REFUSED, f"the name {at.host} does not resolve ({reason})") from None
+
+    @asynccontextmanager
+    async def connect(self, at: HostPort) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection to `at`; cut, not lingering, at the end. Raises `Unanswered`; takes TimeoutError from the caller's deadline."""
+        addresses = await self.resolve(at)
+        async with self._sockets:
+            reader, writer = await self._first(addresses)
+            try:
+                name = writer.get_extra_info("sockname")
+                if name:
+                    self.local_ends.add((str(name[0]), int(name[1])))
+                yield reader, writer
+            finally:
+                writer.transport.abort()
+
+    async def _first(self, addresses: tuple[tuple[str, int], ...]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        error: OSError | None = None
+        for left, (host, port) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            # a black hole among several addresses must not use up the time of the ones after it
+            share = (self.deadline - self._loop.time()) / left
+            try:
+                async with asyncio.timeout(share):
+                    return await asyncio.open_connection(host, port)
+            except TimeoutError:
+                if left == 1:
+                    raise
+            except OSError as raised:
+                error = raised
+        code = error.errno if error is not None else None
+        raise Unanswered(Outcome.REFUSED, os.strerror(code).lower() if code else "cannot be reached")
+
+    async def fact(self, source: str, question: Awaitable[T]) -> Fact[T]:
+        """What came of `question`, whatever happens in it; never later than the deadline."""
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                value = await question
+        except Unanswered as reason:
+            return Fact(source, reason.outcome, at=self.since(), detail=reason.detail)
+        except TimeoutError:
+            return Fact(source, Outcome.TIMEOUT, at=self.since(), detail=f"no answer in {self.since():.1f} s")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return Fact(source, Outcome.TRUNCATED, at=self.since(), detail="the connection was cut")
+        except OSError as error:
+            return Fact(source, Outcome.REFUSED, at=self.since(), detail=error.strerror or "cannot be reached")
+        except Exception as error:
+            detail = f"unexpected: {type(error).__name__}: {str(error)[:200]}"
+            return Fact(source, Outcome.JUNK, at=self.since(), detail=detail)
+        return Fact(source, Outcome.OK, value, at=self.since())
+
+
+async def read_all(reader: asyncio.StreamReader, cap: int = MAX_ANSWER) -> bytes:
+    """All up to the end of the stream; raises `Unanswered` (TOO_LARGE) beyond `cap` bytes, ConnectionError when it is cut."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await reader.read(65536):
+        size += len(part)
+        if size > cap:
+            raise Unanswered(Outcome.TOO_LARGE, f"more than {cap} bytes")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,323 @@
+"""One look at every known server at once, under one deadline: whatever happens out there becomes a fact, and nothing is changed.
+
+All questions to all servers start together (also the session: waiting for `srvr` first would double the time of slow servers). Members
+that an answer names, and that are no target yet, are asked from the moment at which they are named, by the same deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
+from zkprov.model.members import Members
+from zkprov.model.server import HostPort, Server
+from zkprov.observe import adminserver, fourletter, znodes
+from zkprov.observe.dial import Dialer, Unanswered, in_thread
+from zkprov.observe.sessions import Sessions, sessions_or_own
+
+DiskReader = Callable[[], Fact[Disk]]
+ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
+MAX_NAMED = 255
+"""Servers beyond the targets that are asked because an answer names them; ids go to 255 at most in a sound ensemble."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A server to ask. `known_as`: why (`member`, `inventory`, `retired`, `connect`, `named by 7`). `disk` reads its files, if one can."""
+
+    name: str
+    client: HostPort | None = None
+    admin: HostPort | None = None
+    expected_id: int | None = None
+    known_as: tuple[str, ...] = ()
+    disk: DiskReader | None = None
+    unasked: str = ""
+    """Why there is no client address, for a server that is only named."""
+
+    def merged(self, other: Target) -> Target:
+        """One target for two names of one endpoint; the first one's name stays."""
+        return msgspec.structs.replace(
+            self,
+            client=self.client or other.client,
+            admin=self.admin or other.admin,
+            expected_id=self.expected_id if self.expected_id is not None else other.expected_id,
+            known_as=tuple(dict.fromkeys((*self.known_as, *other.known_as))),
+            disk=self.disk or other.disk,
+        )
+
+
+def take_survey(
+    targets: Sequence[Target],
+    *,
+    ensemble: str,
+    timeout_s: float = 3.0,
+    sessions: Sessions | None = None,
+    want_sessions: bool = True,
+    discover: bool = True,
+    own_sessions: Collection[str] = (),
+    clock: Callable[[], float] = time.time,
+) -> Survey:
+    """Asks all `targets` everything at once; never raises for what a server does, and takes `timeout_s` plus a moment at most.
+
+    `sessions` keeps sessions between surveys; without it each survey opens and closes its own. `own_sessions`: ids (`0x…`) of further
+    sessions of zkprov's that `cons` leaves out. `cons` holds sessions only: four letter words and our own connections are no clients.
+    """
+    began = clock()
+    started = time.monotonic()
+    with sessions_or_own(sessions, min(10.0, max(4.0, 2 * timeout_s))) as held:
+        # the margin is for the loop's own work after the deadline with very many servers
+        work = _Look(held, timeout_s, want_sessions, discover).take(targets)
+        servers, local_ends = held.run(work, timeout_s + 30)
+        own = held.own_ids | frozenset(own_sessions)
+        took = time.monotonic() - started
+    servers = tuple(_without_own(s, own, local_ends) for s in servers)
+    return Survey(ensemble, began, round(took, 3), servers)
+
+
+class _Look:
+    """One survey under way."""
+
+    def __init__(self, sessions: Sessions, timeout_s: float, want_sessions: bool, discover: bool) -> None:
+        self._sessions = sessions
+        self._timeout_s = timeout_s
+        self._want_sessions = want_sessions
+        self._discover = discover
+        self._facts: list[dict[str, Any]] = []
+        self._targets: list[Target] = []
+        self._clients: set[HostPort] = set()
+        self._named: set[HostPort | str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mistake: BaseException | None = None
+
+    async def take(self, targets: Sequence[Target]) -> tuple[tuple[ServerFacts, ...], frozenset[tuple[str, int]]]:
+        self._dialer = Dialer(self._timeout_s)
+        self._disks = asyncio.Semaphore(32)
+        for target in merge(targets):
+            self._add(target)
+        try:
+            # the servers themselves first, then what says more of them: descriptors may be scarcer than questions
+            for ask in (self._srvr, self._session, self._admin, self._words, self._disk):
+                for number in range(len(self._targets)):
+                    self._start(ask(number))
+            while self._tasks and not self._mistake:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+        if self._mistake:
+            raise self._mistake
+        facts = await self._with_ids()
+        return facts, frozenset(self._dialer.local_ends)
+
+    def _add(self, target: Target) -> int:
+        self._targets.append(target)
+        if target.client:
+            self._clients.add(target.client)
+        self._facts.append({})
+        return len(self._targets) - 1
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._mistake = self._mistake or task.exception()  # ours, since servers' are facts: raised, not swallowed
+
+    async def _srvr(self, number: int) -> None:
+        target = self._targets[number]
+        if target.client:
+            self._facts[number]["srvr"] = await fourletter.ask(
+                self._dialer, target.client, "srvr", fourletter.parse_srvr
+            )
+
+    async def _session(self, number: int) -> None:
+        target = self._targets[number]
+        if target.client and self._want_sessions:
+            config, identity, ledger = await znodes.look(self._sessions, target.client, self._dialer)
+            self._facts[number] |= {"config": config, "identity": identity, "ledger": ledger}
+            if config.value:
+                await self._found(config.value, number)
+
+    async def _admin(self, number: int) -> None:
+        admin = self._targets[number].admin
+        if admin:
+            names = list(adminserver.PARSERS)
+            asked = (adminserver.ask(self._dialer, admin, name, adminserver.PARSERS[name]) for name in names)
+            self._facts[number] |= dict(zip(names, await asyncio.gather(*asked), strict=True))
+
+    async def _words(self, number: int) -> None:
+        at = self._targets[number].client
+        if at:
+            mntr, conf, cons = await asyncio.gather(
+                fourletter.ask(self._dialer, at, "mntr", fourletter.parse_mntr),
+                fourletter.ask(self._dialer, at, "conf", partial(fourletter.parse_conf, place=f"conf of {at}")),
+                fourletter.ask(self._dialer, at, "cons", fourletter.parse_cons),
+            )
+            self._facts[number] |= {"mntr": mntr, "conf": conf, "cons": cons}
+            if conf.value and conf.value.members:
+                await self._found(conf.value.members, number)
+
+    async def _disk(self, number: int) -> None:
+        target = self._targets[number]
+        if not target.disk:
+            return
+        source = f"disk@{target.name}"
+        read = await self._dialer.fact(source, in_thread(target.disk, self._disks))
+        # the reader gives a fact itself; ours says only that it was late or failed
+        inner = read.value or Fact(source, read.outcome, at=read.at, detail=read.detail)
+        self._facts[number]["disk"] = msgspec.structs.replace(inner, at=read.at)
+
+    async def _endpoint(self, at: HostPort) -> tuple[str, int] | None:
+        try:
+            async with asyncio.timeout_at(self._dialer.deadline):
+                return (await self._dialer.resolve(at))[0]
+        except (Unanswered, TimeoutError):
+            return None
+
+    async def _found(self, members: Members, by: int) -> None:
+        if not self._discover:
+            return
+        for server in members.servers:
+            await self._name(server, by)
+
+    async def _name(self, server: Server, by: int) -> None:
+        """Asks a member that an answer names, unless its endpoint is asked already."""
+        client, why = client_of(server)
+        key = client or f"{server.address.host}:{server.address.quorum_port}"
+        if (
+            key in self._named
+            or len(self._named) >= MAX_NAMED
+            or any(t.client == client for t in self._targets if client)
+        ):
+            return
+        said = self._facts[by]
+        by_id = self._targets[by].expected_id
+        for fact in (said.get("zabstate"), said.get("conf")):
+            if fact and fact.value and fact.value.server_id is not None:
+                by_id = fact.value.server_id
+        label = f"named by {by_id if by_id is not None else self._targets[by].name}"
+        target = Target(str(key), client, expected_id=server.id, known_as=(label,), unasked=why)
+        self._named.add(key)
+        if client:
+            # under another name it may be a target: all targets' names first, then this one's
+            asked = [await self._endpoint(t.client) for t in self._targets if t.client]
+            address = await self._endpoint(client)
+            if address and address in asked:
+                return
+        number = self._add(target)
+        for ask in (self._srvr, self._session, self._words):
+            self._start(ask(number))
+
+    async def _with_ids(self) -> tuple[ServerFacts, ...]:
+        """The facts, each server's expected id filled in from the lists where nothing else gives one."""
+        ids: dict[tuple[str, int], set[int]] = {}
+        for members in self._lists():
+            for server in members.servers:
+                client, _ = client_of(server)
+                address = await self._endpoint(client) if client else None
+                if address:
+                    ids.setdefault(address, set()).add(server.id)
+        servers = []
+        for target, facts in zip(self._targets, self._facts, strict=True):
+            expected = target.expected_id
+            if expected is None and target.client:
+                address = await self._endpoint(target.client)
+                candidates = ids.get(address, set()) if address else set()
+                # lists that disagree give no id
+                expected = next(iter(candidates)) if len(candidates) == 1 else None
+            servers.append(self._server(target, facts, expected))
+        return tuple(servers)
+
+    def _lists(self) -> Iterator[Members]:
+        seen: set[Members] = set()
+        for facts in self._facts:
+            conf = facts.get("conf")
+            for members in (
+                facts["config"].value if "config" in facts else None,
+                conf.value.members if conf and conf.value else None,
+            ):
+                if members and members not in seen:
+                    seen.add(members)
+                    yield members
+
+    def _server(self, target: Target, facts: dict[str, Any], expected: int | None) -> ServerFacts:
+        srvr = facts.get("srvr")
+        if srvr and srvr.outcome is Outcome.NOT_SERVING:
+            # a server without quorum closes on a session without a word; `srvr` has said why
+            for key in ("config", "identity", "ledger"):
+                fact = facts.get(key)
+                if fact and fact.outcome is Outcome.TRUNCATED:
+                    facts[key] = Fact(fact.source, Outcome.NOT_SERVING, at=fact.at, detail=srvr.detail)
+        if not target.client and target.unasked:
+            facts = {
+                "srvr": Fact("srvr", detail=target.unasked),
+                "config": Fact(znodes.CONFIG, detail=target.unasked),
+                **facts,
+            }
+        return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, **facts)
+
+
+def merge(targets: Sequence[Target]) -> list[Target]:
+    """One target an endpoint, in the order in which they were given."""
+    merged: dict[HostPort | str, Target] = {}
+    for target in targets:
+        key = target.client or target.name
+        merged[key] = merged[key].merged(target) if key in merged else target
+    return list(merged.values())
+
+
+def client_of(server: Server) -> tuple[HostPort | None, str]:
+    """Where to ask a member for which only its line is known, or None and the reason.
+
+    A line whose client part is a loopback address while its quorum address is not serves clients on its own host only; from elsewhere
+    that address would reach *our* host's server. It is taken only when the quorum address is one of this machine's.
+    """
+    if server.client is None:
+        return None, "its line has no client address"
+    host = server.client.host
+    if host is None or host in ANY_ADDRESS:
+        return HostPort(server.address.host, server.client.port), ""
+    if loopback(host) and not loopback(server.address.host) and not ours(server.address.host):
+        return None, f"its line serves clients on {host} only, which is not this machine"
+    return HostPort(host, server.client.port), ""
+
+
+def loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def ours(host: str) -> bool:
+    """Whether `host` is an address of this machine: one that a socket can be bound to. Names are not looked up here."""
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _without_own(server: ServerFacts, own: frozenset[str], local_ends: Collection[tuple[str, int]]) -> ServerFacts:
+    if server.cons.value is None:
+        return server
+
+    def client(c: ClientSession) -> bool:
+        return bool(c.session) and c.session not in own and (c.address.host, c.address.port) not in local_ends
+
+    clients = tuple(c for c in server.cons.value if client(c))
+    return msgspec.structs.replace(server, cons=msgspec.structs.replace(server.cons, value=clients))

@@ -1,0 +1,1 @@
+"""The only rooms that change the world: hosts (files and servers on a machine) and reconfig."""

@@ -1,0 +1,101 @@
+"""What can be done to one host: files and a server laid, started, stopped and set aside; every act may be repeated at any point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import BadInput, NotHealthy
+
+# Files that ZooKeeper looks for outside the folder of zoo.cfg. `initialize` lies in dataLogDir, beside version-2,
+# whatever the docs say (FACTS, "How a second ensemble forms").
+MYID = "myid"
+INITIALIZE = "initialize"
+
+
+class Host(Protocol):
+    """One host. Every method may be called again after a crash at any point of it, and then ends in the same state.
+
+    All raise `NotHealthy` (place: host and path) when the host cannot be reached or its disk cannot be written.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def fence(self, run: str) -> None:
+        """Take the host for `run`: an exclusive file on it, naming the run. Raises `Busy` when it is another run's."""
+
+    def unfence(self, run: str) -> None:
+        """Give the host back. Nothing happens when it was not taken; raises `Busy` when another run has it."""
+
+    def fenced_by(self) -> str | None:
+        """The run that has the host."""
+
+    def install(self) -> None:
+        """Make sure that the software is there. Raises `NotHealthy` naming what is missing."""
+
+    def configure(self, files: Mapping[str, str | bytes], run: str) -> None:
+        """Write `files` (plain names) for `run`, whole or not at all, and durable: `myid` to data_dir, `initialize` to data_log_dir, the
+        rest to config_dir. Raises `Busy` (another run's host), `NotHealthy` when there is data or a server runs, `BadInput` for a name.
+        """
+
+    def start(self) -> None:
+        """Start the server, detached. Returns once the process runs, not once it serves. Raises `NotHealthy` when disabled."""
+
+    def stop(self, timeout_s: float) -> None:
+        """End the server, by force after `timeout_s` seconds. Raises `NotHealthy` if it is still there after that."""
+
+    def is_active(self) -> bool:
+        """Whether a server process runs here, serving or not, paused or not."""
+
+    def disable(self) -> None:
+        """See to it that the server is not started again by itself, or by `start`."""
+
+    def enable(self) -> None:
+        """Undo `disable`."""
+
+    def set_aside(self, label: str) -> str:
+        """Move config_dir, data_dir and data_log_dir to `<dir>.<label>`; nothing is deleted. Returns where the data is now.
+
+        Raises `NotHealthy` when a server runs, or when both a folder and its `<dir>.<label>` are there.
+        """
+
+    def exists(self) -> bool:
+        """Whether one of the folders is there."""
+
+    def has_data(self) -> bool:
+        """Whether data_dir or data_log_dir holds a `version-2` with anything in it (R5)."""
+
+
+def place_of(host: InventoryHost, name: str) -> str:
+    """The path at which the file `name` belongs on `host`. Raises `BadInput` for anything but a plain file name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise BadInput(f"not a plain file name: {name!r}", place=host.name, remedy="name files without folders")
+    folder = {MYID: host.data_dir, INITIALIZE: host.data_log_dir}.get(name, host.config_dir)
+    return str(PurePosixPath(folder) / name)
+
+
+def folders_of(host: InventoryHost) -> tuple[str, ...]:
+    """config_dir, data_dir and data_log_dir without repetition and without those that lie within another: what is moved as a whole."""
+    distinct = dict.fromkeys((host.config_dir, host.data_dir, host.data_log_dir))
+    paths = [PurePosixPath(folder) for folder in distinct]
+    return tuple(str(p) for p in paths if not any(other in p.parents for other in paths))
+
+
+def checked_label(label: str) -> str:
+    """`label` if it can end a folder's name. Raises `BadInput`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", label):
+        raise BadInput(f"not a label for a folder: {label!r}", remedy="use letters, digits, dots and hyphens")
+    return label
+
+
+def refuse_data(host: InventoryHost, folder: str) -> NotHealthy:
+    """R5: what `configure` raises where a joiner's disk is not empty."""
+    return NotHealthy(
+        f"{folder}/version-2 is not empty: a server that comes in must have no data (R5)",
+        place=host.name,
+        remedy=f"if nobody needs it, set it aside: mv {folder} {folder}.set-aside",
+    )

@@ -1,0 +1,320 @@
+"""A host that is this machine: its files are written here, its server is a detached process of ours or a command of the operator's."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from zkprov.act.hosts import checked_label, folders_of, place_of, refuse_data
+from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import Busy, NotHealthy
+from zkprov.shipped import shipped
+
+_COMMAND_TIMEOUT_S = 120.0
+# A server outlives the command that starts it, so it gets none of the command's environment that it has no use for.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "JAVA_HOME")
+
+# Children of this process must be waited for, or they stay as zombies; dropping the object would do the same with a warning.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+class LocalHost:
+    """`Host` for `ansible_connection: local`.
+
+    What zkprov needs to know between commands lies in `<config_dir>.zkprov`: `run` (the fence), `server` (pid and start of the process),
+    `disabled`. Loss of `server` loses nothing: the process is found again by its zoo.cfg.
+    """
+
+    def __init__(self, host: InventoryHost) -> None:
+        self.host = host
+        self._control = Path(f"{host.config_dir}.zkprov")
+        self._zoo_cfg = f"{host.config_dir}/zoo.cfg"
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    def fence(self, run: str) -> None:
+        with self._disk():
+            self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._control, prefix=".run.") as unfinished:
+                unfinished.write(run.encode())
+                unfinished.flush()
+                os.fsync(unfinished.fileno())
+                # A link appears whole or not at all, and never over another: an exclusive file that cannot be found half written.
+                with contextlib.suppress(FileExistsError):
+                    os.link(unfinished.name, self._control / "run")
+                    _sync_folder(self._control)
+        self._ours(run)
+
+    def unfence(self, run: str) -> None:
+        if self.fenced_by() is None:
+            return
+        self._ours(run)
+        with self._disk():
+            (self._control / "run").unlink(missing_ok=True)
+            _sync_folder(self._control)
+
+    def fenced_by(self) -> str | None:
+        with self._disk():
+            try:
+                return (self._control / "run").read_text()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def _ours(self, run: str) -> None:
+        holder = self.fenced_by()
+        if holder not in (run, None):
+            raise Busy(
+                f"run {holder} has this host",
+                place=self.name,
+                remedy=f"finish it first: zkprov resume {holder}, or zkprov abort {holder}",
+            )
+
+    def install(self) -> None:
+        if self.host.start_command:
+            return
+        if not shutil.which(self.host.java):
+            raise NotHealthy(
+                f"no executable {self.host.java}",
+                place=self.name,
+                remedy="install Java, or name it with zkprov_java in the inventory",
+            )
+        entries = [e for e in self.host.classpath.split(":") if e]
+        missing = [e for e in entries if not _on_disk(e)]
+        if missing or not entries:
+            raise NotHealthy(
+                f"not there: {missing[0]}" if missing else "no ZooKeeper jars are named",
+                place=self.name,
+                remedy="install ZooKeeper, or correct zkprov_classpath in the inventory",
+            )
+
+    def configure(self, files: Mapping[str, str | bytes], run: str) -> None:
+        places = {place_of(self.host, name): content for name, content in files.items()}
+        self.fence(run)
+        if self.is_active():
+            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first, if it is not needed")
+        for folder in (self.host.data_dir, self.host.data_log_dir):
+            if _holds_data(folder):
+                raise refuse_data(self.host, folder)
+        with self._disk():
+            for folder in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir, self.host.log_dir):
+                Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place, content in places.items():
+                _write(Path(place), content.encode() if isinstance(content, str) else content)
+
+    def start(self) -> None:
+        if (self._control / "disabled").exists():
+            raise NotHealthy("this server was disabled when it left", place=self.name, remedy="enable it first")
+        if self.host.start_command:
+            if not self.is_active():
+                self._command(self.host.start_command)
+            return
+        with self._disk():
+            self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (self._control / ".lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not self.processes():
+                    self._launch()
+
+    def _launch(self) -> None:
+        if not Path(self._zoo_cfg).is_file():
+            raise NotHealthy(f"no {self._zoo_cfg}", place=self.name, remedy="configure the host first")
+        log_dir = Path(self.host.log_dir)
+        log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = Path(self.host.config_dir) / "logback.xml"
+        arguments = [
+            shutil.which(self.host.java) or self.host.java,
+            *self.host.jvm_flags,
+            f"-Dlogback.configurationFile={own if own.is_file() else shipped('logging') / 'logback.xml'}",
+            f"-Dzkprov.log.dir={log_dir}",
+            "-Dzookeeper.jmx.log4j.disable=true",
+            "-cp",
+            self.host.classpath,
+            MAIN_CLASS,
+            self._zoo_cfg,
+        ]
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        with (log_dir / "out.log").open("wb") as out:
+            child = subprocess.Popen(
+                arguments,
+                cwd=log_dir,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        _children[:] = [*(c for c in _children if c.poll() is None), child]
+        if process := server_process(child.pid):
+            _write(self._control / "server", msgspec.json.encode(process))
+
+    def stop(self, timeout_s: float) -> None:
+        if self.host.stop_command:
+            if self.is_active():
+                self._command(self.host.stop_command)
+            return
+        try:
+            left = end(self.processes(), timeout_s)
+        except PermissionError:
+            raise NotHealthy(
+                "the server is another user's process", place=self.name, remedy="run zkprov as that user"
+            ) from None
+        _reap()
+        if left:
+            raise NotHealthy(f"the server (pid {left[0].pid}) does not end, even by SIGKILL", place=self.name)
+        with self._disk():
+            (self._control / "server").unlink(missing_ok=True)
+
+    def is_active(self) -> bool:
+        if self.host.is_active_command:
+            return self._run(self.host.is_active_command).returncode == 0
+        return bool(self.processes())
+
+    def processes(self) -> list[ServerProcess]:
+        """The server processes on this host's zoo.cfg: the recorded one if it still runs, else whatever a look at all processes finds."""
+        _reap()
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            recorded = msgspec.json.decode((self._control / "server").read_bytes(), type=ServerProcess)
+            if recorded.zoo_cfg == self._zoo_cfg and server_process(recorded.pid) == recorded:
+                return [recorded]
+        return [p for p in running_servers() if p.zoo_cfg == self._zoo_cfg]
+
+    def disable(self) -> None:
+        with self._disk():
+            self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self._control / "disabled", b"")
+
+    def enable(self) -> None:
+        with self._disk():
+            (self._control / "disabled").unlink(missing_ok=True)
+
+    def set_aside(self, label: str) -> str:
+        checked_label(label)
+        if self.is_active():
+            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
+        # config_dir comes first: after a crash between two moves there is no zoo.cfg to start a server with.
+        moves = [(Path(folder), Path(f"{folder}.{label}")) for folder in folders_of(self.host)]
+        for source, target in moves:
+            if source.exists() and target.exists():
+                raise NotHealthy(
+                    f"both {source} and {target} are there",
+                    place=self.name,
+                    remedy=f"look which is needed; then move {target} elsewhere",
+                )
+        with self._disk():
+            for source, target in moves:
+                if source.exists():
+                    source.rename(target)
+                    _sync_folder(source.parent)
+        data = Path(self.host.data_dir)
+        moved = next((t / data.relative_to(s) for s, t in moves if data.is_relative_to(s)), data)
+        return str(moved)
+
+    def exists(self) -> bool:
+        return any(Path(f).exists() for f in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir))
+
+    def has_data(self) -> bool:
+        return any(_holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))
+
+    def _command(self, command: str) -> None:
+        done = self._run(command)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+            raise NotHealthy(
+                f"`{command}` failed with exit code {done.returncode}{': ' + said[-1][:200] if said else ''}",
+                place=self.name,
+                remedy="run it by hand to see why",
+            )
+
+    def _run(self, command: str) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                shlex.split(command),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_COMMAND_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotHealthy(f"`{command}` took more than {_COMMAND_TIMEOUT_S:.0f} s", place=self.name) from None
+        except OSError as error:
+            raise NotHealthy(
+                f"`{command}` cannot be run: {error.strerror}",
+                place=self.name,
+                remedy="correct it in the inventory (zkprov_start_command and its like)",
+            ) from None
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """What a disk refuses is said with its path."""
+        try:
+            yield
+        except OSError as error:
+            remedies = {
+                errno.EROFS: "mount it for writing",
+                errno.ENOSPC: "make room on it",
+                errno.EDQUOT: "make room on it",
+                errno.EBUSY: "it is a mount point: move what it holds by hand",
+            }
+            raise NotHealthy(
+                f"cannot write {error.filename or self._control}: {error.strerror or error}",
+                place=self.name,
+                remedy=remedies.get(
+                    error.errno or 0, "correct the folder or its rights, or zkprov_*_dir in the inventory"
+                ),
+            ) from None
+
+
+def _on_disk(entry: str) -> bool:
+    """Whether a classpath entry is there: a file, a folder, or `folder/*` (Java's way to say all jars of it)."""
+    if entry.endswith("/*"):
+        return any(Path(entry[:-2]).glob("*.jar"))
+    return Path(entry).exists()
+
+
+def _reap() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def _holds_data(folder: str) -> bool:
+    try:
+        with os.scandir(Path(folder) / "version-2") as entries:
+            return any(True for _ in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and on the disk when this returns. Mode 0600: zoo.cfg may hold the super user's digest."""
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

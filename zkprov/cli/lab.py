@@ -1,0 +1,138 @@
+"""`zkprov lab`: real ensembles on this machine, for trying things out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from zkprov.lab.lab import Lab
+
+_name = click.option("--name", default="lab", show_default=True, help="Which lab; several can stand side by side.")
+
+
+@click.group()
+def lab() -> None:
+    """Real ensembles on this machine, for trying things out."""
+
+
+@lab.command()
+@_name
+@click.option("--servers", type=int, help="How many founders.  [default: 3]")
+@click.option("--release", help="ZooKeeper's release.  [default: 3.9.5]")
+@click.option("--tick", "tick_ms", type=int, help="tickTime in ms.  [default: 2000]")
+def up(name: str, servers: int | None, release: str | None, tick_ms: int | None) -> None:
+    """Make an ensemble, or start again what is not running of it."""
+    from zkprov.lab.lab import make_or_open
+
+    found = make_or_open(name, servers=servers, release=release, tick_ms=tick_ms)
+    started = found.up()
+    status = found.status()
+    ids = ", ".join(s.name for s in status.servers if s.up)
+    click.echo(f"lab {found.name}: ZooKeeper {status.release}, {ids} {'are up' if started else 'were up already'}")
+    click.echo(f"  inventory  {status.inventory}")
+    click.echo(f"  connect    {status.connect}")
+    click.echo("next   zkprov status")
+
+
+@lab.command()
+@_name
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def status(name: str, output: str) -> None:
+    """Say where the lab's servers, folders and ports are. How they are: zkprov status."""
+    from zkprov.lab.lab import Lab
+
+    found = Lab.open(name).status()
+    if output == "json":
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    click.echo(f"lab {found.name}: ZooKeeper {found.release}")
+    click.echo(f"  inventory  {found.inventory}")
+    click.echo(f"  connect    {found.connect}\n")
+    click.echo(f"{'id':>3}  {'server':6}  {'up':5}  {'pid':>8}  {'client':>6}  {'quorum':>6}  {'admin':>6}  log")
+    for s in found.servers:
+        state = "yes" if s.up else "spare" if not _has_files(s.config_dir) else "no"
+        log = s.log_dir if state != "spare" else ""
+        row = f"{s.pid or '':>8}  {s.client_port:>6}  {s.quorum_port:>6}  {s.admin_port or '':>6}  {log}"
+        click.echo(f"{s.id:>3}  {s.name:6}  {state:5}  {row}".rstrip())
+
+
+@lab.command()
+@_name
+@click.option("--all", "everything", is_flag=True, help="Every lab of yours.")
+def down(name: str, everything: bool) -> None:
+    """End all servers of the lab and remove it, data and all."""
+    from zkprov.lab.lab import Lab
+
+    labs = Lab.list() if everything else [found for found in Lab.list() if found.name == name]
+    for found in labs:
+        found.down()
+        click.echo(f"lab {found.name}: all ended, all removed")
+    if not labs:
+        click.echo("no lab is there" if everything else f"no lab {name!r} is there")
+
+
+@lab.group("break")
+def break_() -> None:
+    """Break the lab on purpose, to see what the other commands say."""
+
+
+@break_.command()
+@_name
+def outage(name: str) -> None:
+    """Elect a second leader, as in the outage that zkprov exists for."""
+    from zkprov.lab.outage import make_outage
+
+    new = make_outage(_open(name))
+    click.echo(
+        f"lab {name}: {', '.join(h.name for h in new)} have a list of their own, and have elected a second leader"
+    )
+    click.echo("next   zkprov status")
+
+
+@break_.command()
+@_name
+@click.argument("server_id", type=int, metavar="ID")
+def freeze(name: str, server_id: int) -> None:
+    """Stop a server's process without ending it."""
+    from zkprov.lab import outage as breaking
+
+    breaking.freeze(_open(name), server_id)
+    click.echo(f"server {server_id} is frozen\nnext   zkprov lab break thaw {server_id}")
+
+
+@break_.command()
+@_name
+@click.argument("server_id", type=int, metavar="ID")
+def thaw(name: str, server_id: int) -> None:
+    """Let a frozen server go on."""
+    from zkprov.lab import outage as breaking
+
+    breaking.thaw(_open(name), server_id)
+    click.echo(f"server {server_id} goes on")
+
+
+@break_.command()
+@_name
+@click.argument("server_id", type=int, metavar="ID")
+def kill(name: str, server_id: int) -> None:
+    """End a server as a power cut would."""
+    from zkprov.lab import outage as breaking
+
+    breaking.kill(_open(name), server_id)
+    click.echo(f"server {server_id} is killed\nnext   zkprov lab up      starts it again")
+
+
+def _open(name: str) -> Lab:
+    from zkprov.lab.lab import Lab
+
+    return Lab.open(name)
+
+
+def _has_files(config_dir: str) -> bool:
+    from pathlib import Path
+
+    return Path(config_dir).exists()

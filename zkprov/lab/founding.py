@@ -1,0 +1,133 @@
+"""What a lab's servers and its inventory are made of, as text: founders with one list, one quiet machine, one random super user."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.members import Members
+from zkprov.model.server import ClientAddress, Server
+
+# 100 MB a server, and started fast: no profiling compiler, one collector thread, nothing written for jps.
+JVM_FLAGS = (
+    "-Xms16m",
+    "-Xmx80m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-XX:ReservedCodeCacheSize=24m",
+    "-Xshare:auto",
+    "-Xss512k",
+)
+
+
+def default_settings(release: str, tick_ms: int, super_digest: str, whitelist: str) -> dict[str, str]:
+    """zoo.cfg settings that founders and joiners of a lab share; ports and folders are each host's own.
+
+    `db.autocreate` is there from 3.6 (3.5 would take it for a system property of no meaning).
+    """
+    settings = {
+        "tickTime": str(tick_ms),
+        "initLimit": "10",
+        "syncLimit": "5",
+        "standaloneEnabled": "false",
+        "reconfigEnabled": "true",
+        "4lw.commands.whitelist": whitelist,
+        "DigestAuthenticationProvider.superDigest": super_digest,
+        # All clients of a lab have one address, so a limit for an address would be one for all of them.
+        "maxClientCnxns": "0",
+        # kB; the default takes 64 MB of disk for each log file.
+        "preAllocSize": "1024",
+    }
+    if tuple(map(int, release.split("."))) >= (3, 6, 0):
+        settings["db.autocreate"] = "false"
+    return settings
+
+
+def super_digest(user: str, password: str) -> str:
+    """`user:base64(sha1(user:password))`: ZooKeeper's DigestAuthenticationProvider."""
+    digest = hashlib.sha1(f"{user}:{password}".encode(), usedforsecurity=False).digest()
+    return f"{user}:{base64.b64encode(digest).decode()}"
+
+
+def server_of(host: InventoryHost) -> Server:
+    assert host.id is not None  # noqa: S101 — a lab's hosts all have ids
+    return Server(host.id, (host.server_address,), client=ClientAddress(host.client_port, host.client_host))
+
+
+def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> dict[str, str]:
+    """The files of one founder: one dynamic list for all of them, and the marker that lets an empty server vote."""
+    dynamic = "zoo.cfg.dynamic.0"
+    members = Members.of(*(server_of(h) for h in founders))
+    return {
+        "zoo.cfg": _properties({**_own_settings(host), "dynamicConfigFile": f"{host.config_dir}/{dynamic}"}),
+        dynamic: "".join(f"{server.line}\n" for server in members.servers),
+        "myid": f"{host.id}\n",
+        "initialize": "",
+    }
+
+
+def static_files(host: InventoryHost, listed: Sequence[InventoryHost], settings: Mapping[str, str]) -> dict[str, str]:
+    """The files of a server with a static list in its zoo.cfg. It has its client port in zoo.cfg, as static servers mostly do."""
+    lines = "".join(f"server.{h.id}={h.server_address}\n" for h in listed)
+    own = {
+        **{k: v for k, v in _own_settings(host).items() if k not in ("db.autocreate", "reconfigEnabled")},
+        "clientPort": str(host.client_port),
+        "clientPortAddress": host.client_host or "127.0.0.1",
+        **settings,
+    }
+    return {"zoo.cfg": _properties(own) + lines, "myid": f"{host.id}\n"}
+
+
+def _own_settings(host: InventoryHost) -> dict[str, str]:
+    settings = {**host.settings, "dataDir": host.data_dir, "dataLogDir": host.data_log_dir}
+    if host.admin is None:
+        return {**settings, "admin.enableServer": "false"}
+    return {
+        **settings,
+        "admin.enableServer": "true",
+        "admin.serverAddress": host.admin.host,
+        "admin.serverPort": str(host.admin.port),
+    }
+
+
+def _properties(settings: Mapping[str, str]) -> str:
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def inventory_document(name: str, hosts: Sequence[InventoryHost], auth_file: str) -> str:
+    """An ordinary Ansible inventory: the group is the lab, what all hosts share are the group's variables."""
+    import yaml
+
+    first = hosts[0]
+    shared: dict[str, Any] = {
+        "ansible_connection": "local",
+        "zkprov_auth_file": auth_file,
+        "zkprov_release": first.release,
+        "zkprov_java": first.java,
+        "zkprov_classpath": first.classpath,
+        "zkprov_jvm_flags": list(first.jvm_flags),
+        "zkprov_settings": dict(first.settings),
+    }
+    own = {
+        host.name: {
+            "zkprov_id": host.id,
+            "zkprov_address": host.address,
+            "zkprov_client_host": host.client_host or "",
+            "zkprov_client_port": host.client_port,
+            "zkprov_quorum_port": host.quorum_port,
+            "zkprov_election_port": host.election_port,
+            "zkprov_admin_port": host.admin_port or 0,
+            "zkprov_config_dir": host.config_dir,
+            "zkprov_data_dir": host.data_dir,
+            "zkprov_data_log_dir": host.data_log_dir,
+            "zkprov_log_dir": host.log_dir,
+        }
+        for host in hosts
+    }
+    document = {"all": {"children": {name: {"hosts": own, "vars": shared}}}}
+    text: str = yaml.safe_dump(document, sort_keys=False, width=1000)
+    return f"# The lab {name!r} of zkprov; hosts that are not up are spares. Written anew by `zkprov lab up`.\n{text}"

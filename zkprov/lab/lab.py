@@ -1,0 +1,403 @@
+"""A real ensemble on this machine: made, found again, and ended, whatever was killed in between."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from zkprov.act.local import LocalHost
+from zkprov.act.processes import ServerProcess, end, running_servers
+from zkprov.lab import founding, ports
+from zkprov.lab.home import state_home
+from zkprov.lab.provision import DEFAULT_RELEASE, provision
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import BadInput, Busy, NotHealthy
+
+DEFAULT_NAME = "lab"
+DEFAULT_SERVERS = 3
+DEFAULT_TICK_MS = 2000
+DEFAULT_WHITELIST = "srvr,mntr,conf,cons,ruok"
+_RUN = "lab"  # the name under which a lab's own acts hold a host's fence, for a moment
+
+
+class _State(msgspec.Struct, frozen=True):
+    """`lab.json`. `founded`: all founders were seen voting once; before that nothing in it is worth keeping."""
+
+    name: str
+    release: str
+    founders: int
+    hosts: tuple[InventoryHost, ...]
+    founded: bool = False
+    format: int = 1
+
+
+class ServerStatus(msgspec.Struct, frozen=True):
+    """One server of `lab status`. `up`: its process runs (also when it is frozen, or has no quorum)."""
+
+    id: int
+    name: str
+    pid: int | None
+    up: bool
+    address: str
+    client_port: int
+    quorum_port: int
+    election_port: int
+    admin_port: int | None
+    config_dir: str
+    data_dir: str
+    data_log_dir: str
+    log_dir: str
+
+
+class LabStatus(msgspec.Struct, frozen=True):
+    """`lab status --output json`. `connect` names the servers that have files, up or not."""
+
+    name: str
+    release: str
+    folder: str
+    inventory: str
+    connect: str
+    servers: tuple[ServerStatus, ...]
+    format: int = 1
+
+
+class Lab:
+    """One lab, kept in `$XDG_STATE_HOME/zkprov/labs/<name>`. Its servers are `zk1` … `zk9` on 127.0.0.1; those without files are spares."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+
+    @classmethod
+    def create(
+        cls,
+        name: str = DEFAULT_NAME,
+        servers: int = DEFAULT_SERVERS,
+        release: str = DEFAULT_RELEASE,
+        *,
+        spares: int | None = None,
+        tick_ms: int = DEFAULT_TICK_MS,
+        whitelist: str = DEFAULT_WHITELIST,
+        admin: bool = True,
+        settings: Mapping[str, str | None] | None = None,
+        jvm_flags: Sequence[str] | None = None,
+        home: Path | None = None,
+    ) -> Lab:
+        """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
+
+        `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
+        Raises `BadInput` for a name or number that cannot be, and where there is such a lab already; what `provision` raises.
+        """
+        spares = ports.SERVERS - servers if spares is None else spares
+        if servers < 1 or spares < 0 or servers + spares > ports.SERVERS:
+            raise BadInput(f"a lab has 1 to {ports.SERVERS} servers, not {servers}", place="--servers")
+        if not 50 <= tick_ms <= 60_000:
+            raise BadInput(f"a tick is 50 to 60000 ms long, not {tick_ms}", place="--tick")
+        software = provision(release)
+        lab = cls(_folder(name, home))
+        lab._make_folder()
+        with lab._locked():
+            if lab._read() is not None:
+                raise BadInput(
+                    f"there is a lab {name!r} already", place=str(lab.folder), remedy=f"zkprov lab down --name {name}"
+                )
+            lab._end_all()
+            lab._empty()
+            password = secrets.token_urlsafe(24)
+            _write_private(lab.auth_file, f"digest:super:{password}\n")
+            base = ports.claim(lab.folder)
+            common = founding.default_settings(release, tick_ms, founding.super_digest("super", password), whitelist)
+            merged = {**common, **(settings or {})}
+            hosts = tuple(
+                lab._host(
+                    number,
+                    base + (number - 1) * ports.PORTS_EACH,
+                    admin=admin,
+                    release=release,
+                    java=software.java,
+                    classpath=software.classpath,
+                    jvm_flags=tuple(founding.JVM_FLAGS if jvm_flags is None else jvm_flags),
+                    settings={key: value for key, value in merged.items() if value is not None},
+                )
+                for number in range(1, servers + spares + 1)
+            )
+            _write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file)))
+            lab._write(_State(name, release, servers, hosts))
+        return lab
+
+    def _host(
+        self,
+        number: int,
+        port: int,
+        *,
+        admin: bool,
+        release: str,
+        java: str,
+        classpath: str,
+        jvm_flags: tuple[str, ...],
+        settings: dict[str, str],
+    ) -> InventoryHost:
+        folder = self.folder / f"zk{number}"
+        return InventoryHost(
+            name=f"zk{number}",
+            address="127.0.0.1",
+            id=number,
+            connection="local",
+            client_port=port,
+            client_host="127.0.0.1",
+            quorum_port=port + 1,
+            election_port=port + 2,
+            admin_port=port + 3 if admin else None,
+            config_dir=str(folder / "conf"),
+            data_dir=str(folder / "data"),
+            data_log_dir=str(folder / "datalog"),
+            log_dir=str(folder / "log"),
+            release=release,
+            java=java,
+            classpath=classpath,
+            jvm_flags=jvm_flags,
+            settings=settings,
+        )
+
+    @classmethod
+    def open(cls, name: str = DEFAULT_NAME, *, home: Path | None = None) -> Lab:
+        """The lab of that name. Raises `BadInput` when there is none."""
+        lab = cls(_folder(name, home))
+        if lab._read() is None:
+            raise BadInput(f"no lab {name!r}", place="--name", remedy="zkprov lab up makes one")
+        return lab
+
+    @classmethod
+    def list(cls, *, home: Path | None = None) -> list[Lab]:
+        """All labs, also those whose `up` was interrupted, by name."""
+        with contextlib.suppress(FileNotFoundError):
+            folders = sorted(f for f in (home or state_home() / "labs").iterdir() if f.is_dir())
+            return [cls(folder) for folder in folders]
+        return []
+
+    @property
+    def inventory_path(self) -> Path:
+        return self.folder / "inventory.yml"
+
+    @property
+    def auth_file(self) -> Path:
+        return self.folder / "auth"
+
+    @property
+    def release(self) -> str:
+        return self._state().release
+
+    @property
+    def founders(self) -> tuple[InventoryHost, ...]:
+        state = self._state()
+        return state.hosts[: state.founders]
+
+    @property
+    def hosts(self) -> tuple[InventoryHost, ...]:
+        return self._state().hosts
+
+    def host(self, server_id: int) -> InventoryHost:
+        """Raises `BadInput` when the lab has no server of that id."""
+        for host in self.hosts:
+            if host.id == server_id:
+                return host
+        raise BadInput(
+            f"the lab has no server {server_id}", place=self.name, remedy=f"its ids are 1 to {len(self.hosts)}"
+        )
+
+    @property
+    def connect(self) -> str:
+        """`127.0.0.1:PORT,…` of the servers that have files; of the founders where none has yet."""
+        hosts = [host for host in self.hosts if LocalHost(host).exists()] or list(self.founders)
+        return ",".join(str(host.client) for host in hosts)
+
+    def up(self, timeout_s: float = 60.0) -> bool:
+        """Start what is not running, and wait until one server leads and all others follow. False: it was all up already.
+
+        A founding that was interrupted is begun again. Raises `NotHealthy` when time runs out or a server ends.
+        """
+        from zkprov.lab.ready import await_one_leader
+
+        with self._locked():
+            state = self._state()
+            if not state.founded:
+                self._found(state)
+            hosts = [host for host in state.hosts if LocalHost(host).exists()]
+            down = [host for host in hosts if not LocalHost(host).is_active()]
+            for host in down:
+                LocalHost(host).start()
+            if state.founded and not down:
+                return False
+            await_one_leader(hosts, timeout_s)
+            self._write(msgspec.structs.replace(state, founded=True))
+        return True
+
+    def _found(self, state: _State) -> None:
+        """Lay the founders' files, each of them anew: no client has been told of what an interrupted founding left."""
+        self._end_all()
+        founders = state.hosts[: state.founders]
+        for host in state.hosts:
+            shutil.rmtree(Path(host.config_dir).parent, ignore_errors=True)
+        for host in founders:
+            local = LocalHost(host)
+            local.install()
+            local.configure(founding.founders_files(host, founders), _RUN)
+            local.unfence(_RUN)
+
+    def down(self) -> None:
+        """End every server of the lab by force and remove all that it has, also what an interrupted `up` left."""
+        if not self.folder.is_dir():
+            return
+        with self._locked():
+            self._end_all()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            # A server that was just being started was no server yet at the first look.
+            self._end_all()
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+        ports.release(self.folder)
+
+    def processes(self) -> tuple[ServerProcess, ...]:
+        """The lab's servers that run, found by their zoo.cfg, whatever became of the lab's files."""
+        return tuple(p for p in running_servers() if p.zoo_cfg.startswith(f"{self.folder}/"))
+
+    def status(self) -> LabStatus:
+        pids = {p.zoo_cfg: p.pid for p in self.processes()}
+        servers = tuple(
+            ServerStatus(
+                id=host.id or 0,
+                name=host.name,
+                pid=pids.get(f"{host.config_dir}/zoo.cfg"),
+                up=f"{host.config_dir}/zoo.cfg" in pids,
+                address=host.address,
+                client_port=host.client_port,
+                quorum_port=host.quorum_port,
+                election_port=host.election_port,
+                admin_port=host.admin_port,
+                config_dir=host.config_dir,
+                data_dir=host.data_dir,
+                data_log_dir=host.data_log_dir,
+                log_dir=host.log_dir,
+            )
+            for host in self.hosts
+        )
+        return LabStatus(self.name, self.release, str(self.folder), str(self.inventory_path), self.connect, servers)
+
+    def _end_all(self) -> None:
+        left = end(self.processes(), 0)
+        if left:
+            raise NotHealthy(f"process {left[0].pid} does not end, even by SIGKILL", place=self.name)
+
+    def _empty(self) -> None:
+        for entry in self.folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def _read(self) -> _State | None:
+        """None where there is no lab, or one whose making was interrupted before it had anything."""
+        try:
+            return msgspec.json.decode((self.folder / "lab.json").read_bytes(), type=_State)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def _state(self) -> _State:
+        state = self._read()
+        if state is None:
+            raise BadInput(
+                f"the lab {self.name!r} is not whole",
+                place=str(self.folder),
+                remedy=f"zkprov lab down --name {self.name}",
+            )
+        return state
+
+    def _write(self, state: _State) -> None:
+        _write_private(self.folder / "lab.json", msgspec.json.format(msgspec.json.encode(state)).decode())
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotHealthy(
+                f"cannot be made: {error.strerror}",
+                place=str(self.folder),
+                remedy="name another folder with XDG_STATE_HOME",
+            ) from None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One command at a time for one lab: a lock on its folder, which ends with whoever holds it."""
+        deadline = time.monotonic() + 10.0
+        while True:
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if self._try_lock(descriptor):
+                    yield
+                    return
+            finally:
+                os.close(descriptor)
+            if time.monotonic() > deadline:
+                raise Busy(f"another command works on the lab {self.name!r}", remedy="wait for it, or end it")
+            time.sleep(0.05)
+
+    def _try_lock(self, descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        # `down` may have removed the folder, and another `up` made a new one, while we waited.
+        self._make_folder()
+        return os.path.samestat(os.fstat(descriptor), self.folder.stat())
+
+
+def make_or_open(
+    name: str, *, servers: int | None, release: str | None, tick_ms: int | None, home: Path | None = None
+) -> Lab:
+    """The lab of that name, made if it is not there. Raises `BadInput` when it is there and is not as asked for (None: as it may be)."""
+    lab = Lab(_folder(name, home))
+    state = lab._read()
+    if state is None:
+        return Lab.create(
+            name,
+            DEFAULT_SERVERS if servers is None else servers,
+            DEFAULT_RELEASE if release is None else release,
+            tick_ms=DEFAULT_TICK_MS if tick_ms is None else tick_ms,
+            home=home,
+        )
+    has = {
+        "--servers": (servers, state.founders),
+        "--release": (release, state.release),
+        "--tick": (tick_ms, int(state.hosts[0].settings.get("tickTime", "0"))),
+    }
+    for option, (wanted, there) in has.items():
+        if wanted not in (None, there):
+            raise BadInput(
+                f"the lab {name!r} is there, with {there}, not {wanted}",
+                place=option,
+                remedy=f"servers are added with zkprov add-node; for another lab: zkprov lab down --name {name}, or --name OTHER",
+            )
+    return lab
+
+
+def _folder(name: str, home: Path | None) -> Path:
+    # An Ansible group is named after it, and a folder.
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in ("all", "ungrouped"):
+        raise BadInput(f"not a name for a lab: {name!r}", place="--name", remedy="use lower-case letters, digits and _")
+    return (Path(os.path.realpath(home)) if home else state_home() / "labs") / name
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Whole or not at all, and readable by its owner only: the super user's password and digest are in these files."""
+    unfinished = path.with_name(f".{path.name}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    unfinished.replace(path)

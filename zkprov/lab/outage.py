@@ -1,0 +1,94 @@
+"""Breaking a lab on purpose: the outage that zkprov exists for, a frozen server, a killed one, a wiped one."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from zkprov.act.local import LocalHost
+from zkprov.act.processes import await_end, send
+from zkprov.lab import founding
+from zkprov.lab.lab import Lab
+from zkprov.lab.ready import await_modes
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import BadInput, NotHealthy
+
+_RUN = "lab-outage"
+
+
+def make_outage(lab: Lab, timeout_s: float = 60.0) -> tuple[InventoryHost, ...]:
+    """Elect a second leader: one more new server than there are founders, each with its own static list of all, no `initialize`
+    and `db.autocreate` left at its default. The old ones keep their list. (FACTS, "How a second ensemble forms".)
+
+    Returns the new servers once one of them leads. Raises `BadInput` when the spares are too few.
+    """
+    old = lab.founders
+    spares = [host for host in lab.hosts if not LocalHost(host).exists()]
+    new = tuple(spares[: len(old) + 1])
+    if len(new) <= len(old):
+        raise BadInput(
+            f"an outage needs {len(old) + 1} spares, and the lab has {len(spares)}",
+            place=lab.name,
+            remedy="make a lab of 3 servers and add none: zkprov lab up",
+        )
+    everybody = (*old, *new)
+    for host in new:
+        local = LocalHost(host)
+        local.configure(founding.static_files(host, everybody, {}), _RUN)
+        local.unfence(_RUN)
+    for host in new:
+        LocalHost(host).start()
+
+    def second_leader(modes: Mapping[str, str]) -> bool:
+        return "leader" in modes.values() and all(modes.values())
+
+    await_modes(new, second_leader, timeout_s, "second leader")
+    return new
+
+
+def freeze(lab: Lab, server_id: int) -> None:
+    """Stop the server's process without ending it (SIGSTOP), and wait until it has stopped. Raises `NotHealthy` when it is not up."""
+    _signal(lab, server_id, signal.SIGSTOP)
+    _await_state(lab, server_id, frozen=True)
+
+
+def thaw(lab: Lab, server_id: int) -> None:
+    """Let a frozen server go on (SIGCONT)."""
+    _signal(lab, server_id, signal.SIGCONT)
+    _await_state(lab, server_id, frozen=False)
+
+
+def kill(lab: Lab, server_id: int) -> None:
+    """End the server as a power cut would (SIGKILL), and wait for its end."""
+    _signal(lab, server_id, signal.SIGKILL)
+    if await_end(LocalHost(lab.host(server_id)).processes(), 5.0):
+        raise NotHealthy("the server does not end", place=f"server {server_id}")
+
+
+def wipe(lab: Lab, server_id: int) -> None:
+    """Kill the server if it is up, and empty its data folders but for `myid`, as a new disk would be."""
+    host = lab.host(server_id)
+    if LocalHost(host).processes():
+        kill(lab, server_id)
+    for folder in {host.data_dir, host.data_log_dir}:
+        shutil.rmtree(Path(folder) / "version-2", ignore_errors=True)
+
+
+def _signal(lab: Lab, server_id: int, number: signal.Signals) -> None:
+    found = LocalHost(lab.host(server_id)).processes()
+    if not found or not send(found[0], number):
+        raise NotHealthy("it is not up", place=f"server {server_id}", remedy="zkprov lab status shows which are")
+
+
+def _await_state(lab: Lab, server_id: int, *, frozen: bool) -> None:
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline:
+        for process in LocalHost(lab.host(server_id)).processes():
+            state = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+            if (state == b"T") == frozen:
+                return
+        time.sleep(0.01)
+    raise NotHealthy(f"it does not {'freeze' if frozen else 'thaw'}", place=f"server {server_id}")

@@ -1,0 +1,263 @@
+"""One host's `zkprov_*` variables: what each may hold, and what is said when it does not."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import BadInput
+
+PREFIX = "zkprov_"
+
+# Every variable, and the field of InventoryHost that it fills (zkprov_auth_file is the group's).
+_FIELDS = {
+    "zkprov_id": "id",
+    "zkprov_address": "address",
+    "zkprov_client_port": "client_port",
+    "zkprov_client_host": "client_host",
+    "zkprov_quorum_port": "quorum_port",
+    "zkprov_election_port": "election_port",
+    "zkprov_admin_port": "admin_port",
+    "zkprov_admin_address": "admin_address",
+    "zkprov_config_dir": "config_dir",
+    "zkprov_data_dir": "data_dir",
+    "zkprov_data_log_dir": "data_log_dir",
+    "zkprov_log_dir": "log_dir",
+    "zkprov_release": "release",
+    "zkprov_java": "java",
+    "zkprov_classpath": "classpath",
+    "zkprov_jvm_flags": "jvm_flags",
+    "zkprov_settings": "settings",
+    "zkprov_start_command": "start_command",
+    "zkprov_stop_command": "stop_command",
+    "zkprov_is_active_command": "is_active_command",
+}
+VARIABLES = frozenset({*_FIELDS, "zkprov_auth_file"})
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_SETTING = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,199}")
+# What zkprov writes itself: from the live config, never from an inventory (R10).
+_NOT_SETTINGS = re.compile(r"(server|group|weight)\.\d+|dynamicConfigFile|peerType|version", re.IGNORECASE)
+
+
+def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost:
+    """The host, with defaults where a variable is not set. Raises `BadInput` naming inventory, host, variable and remedy."""
+    place = f"{path}: {checked_name(name) or repr(name)[:80]}"
+    if not is_host_name(name):
+        raise BadInput("not a host name", place=place, remedy="use letters, digits, hyphens and dots, or an IP address")
+    fields: dict[str, Any] = {}
+    for variable, field in _FIELDS.items():
+        value = variables.get(variable)
+        if value is None:
+            continue
+        try:
+            fields[field] = _READERS[field](value)
+        except ValueError as error:
+            raise BadInput(f"{variable}: {error}", place=place, remedy=_REMEDIES.get(field, "")) from None
+    address = variables.get("ansible_host", name) if "address" not in fields else fields["address"]
+    try:
+        fields["address"] = _address(address)
+    except ValueError as error:
+        raise BadInput(f"ansible_host: {error}", place=place, remedy=_REMEDIES["address"]) from None
+    if "data_dir" in fields:
+        fields.setdefault("data_log_dir", fields["data_dir"])
+    commands = [c for c in ("start_command", "stop_command", "is_active_command") if fields.get(c)]
+    if 0 < len(commands) < 3:
+        raise BadInput(
+            f"zkprov_{commands[0]} is set, and not all three of zkprov_start_command, _stop_command and _is_active_command",
+            place=place,
+            remedy="set all three or none",
+        )
+    connection = variables.get("ansible_connection", "ssh")
+    if not isinstance(connection, str) or not re.fullmatch(r"[A-Za-z0-9_.]{1,100}", connection):
+        raise BadInput("ansible_connection is not the name of a connection", place=place, remedy="write local or ssh")
+    return InventoryHost(name=name, connection=connection, **fields)
+
+
+def is_host_name(text: object) -> bool:
+    """RFC 1123 names (and underscores, which many inventories have), IPv4 and IPv6 addresses; nothing else."""
+    if not isinstance(text, str) or not 0 < len(text) <= 253 or not text.isascii():
+        return False
+    try:
+        return "%" not in text and bool(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    labels = text.split(".")
+    # 999.1.1.1 or 10.0.1 is a mistyped address, not a name.
+    return all(_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdigit()
+
+
+def checked_name(text: str) -> str:
+    """`text` where it can be printed on one line and stand in a path, else an empty string."""
+    unsafe = any(not c.isprintable() for c in text) or "{{" in text or "{%" in text
+    return "" if unsafe or len(text) > 1000 else text
+
+
+def _plain(value: object) -> str:
+    """One line of text without templates. A dict is what ansible-inventory makes of vaulted text."""
+    if not isinstance(value, str):
+        raise ValueError("vaulted or not text" if isinstance(value, dict) else f"not text: {value!r:.60}")
+    if "{{" in value or "{%" in value:
+        raise ValueError("a template: zkprov reads inventories without running them")
+    if not checked_name(value) and value:
+        raise ValueError("holds characters that cannot be printed, or a line break")
+    return value
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,12}", value, re.ASCII):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"not a whole number: {value!r:.60}")
+    return value
+
+
+def _id(value: object) -> int:
+    number = _integer(value)
+    if not 1 <= number <= 255:
+        raise ValueError(f"{number} is not an id: ids are 1 to 255")
+    return number
+
+
+def _port(value: object) -> int:
+    number = _integer(value)
+    if not 1 <= number <= 65535:
+        raise ValueError(f"{number} is not a port: ports are 1 to 65535")
+    return number
+
+
+def _admin_port(value: object) -> int | None:
+    return None if value in ("", 0, "0") and value is not False else _port(value)
+
+
+def _address(value: object) -> str:
+    if not is_host_name(value):
+        raise ValueError(f"not a host name or address: {value!r:.80}")
+    return str(value)
+
+
+def _client_host(value: object) -> str | None:
+    return None if value == "" else _address(value)
+
+
+def _folder(value: object) -> str:
+    text = _plain(value)
+    if not text.startswith("/"):
+        raise ValueError(f"not an absolute path: {text!r:.80}")
+    clean = "/" + "/".join(part for part in text.split("/") if part)
+    # ZooKeeper reads zoo.cfg as Java properties, and paths stand on command lines: nothing that either would take apart.
+    if not re.fullmatch(r"(/[A-Za-z0-9._+@=~-]+)+", clean) or ".." in clean.split("/"):
+        raise ValueError(f"not a path that can stand in zoo.cfg: {text!r:.80}")
+    return clean
+
+
+def _release(value: object) -> str:
+    text = _plain(value)
+    if not re.fullmatch(r"\d{1,2}\.\d{1,2}\.\d{1,2}", text):
+        raise ValueError(f"not a release: {text!r:.60}")
+    return text
+
+
+def _java(value: object) -> str:
+    text = _plain(value)
+    return text if re.fullmatch(r"[A-Za-z0-9._-]+", text) else _folder(text)
+
+
+def _classpath(value: object) -> str:
+    entries = value if isinstance(value, list) else _plain(value).split(":")
+    checked = []
+    for entry in entries:
+        text = _plain(entry)
+        if not text:
+            continue
+        checked.append(_folder(text[:-2]) + "/*" if text.endswith("/*") else _folder(text))
+    return ":".join(checked)
+
+
+def _flags(value: object) -> tuple[str, ...]:
+    flags = tuple(_plain(flag) for flag in value) if isinstance(value, list) else tuple(shlex.split(_plain(value)))
+    for flag in flags:
+        if not flag.startswith("-"):
+            raise ValueError(f"not a JVM flag: {flag!r:.60}")
+        if re.search(r"superDigest|password|secret", flag, re.IGNORECASE):
+            raise ValueError(
+                f"{flag.split('=')[0]!r:.80} puts a secret on the command line, where everybody can read it"
+            )
+    return flags
+
+
+def _settings(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("not a dictionary")
+    return {_setting(key): _setting_value(key, given) for key, given in value.items()}
+
+
+def _setting(key: object) -> str:
+    if not isinstance(key, str) or not _SETTING.fullmatch(key):
+        raise ValueError(f"not a setting of zoo.cfg: {key!r:.60}")
+    if _NOT_SETTINGS.fullmatch(key):
+        raise ValueError(f"{key} is membership, which only the live config says (R10)")
+    return key
+
+
+def _setting_value(key: object, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    try:
+        return _plain(value)
+    except ValueError as error:
+        # The value is not shown: settings hold secrets.
+        raise ValueError(f"{key}: {'not text' if str(error).startswith('not text') else error}") from None
+
+
+def _command(value: object) -> str:
+    text = _plain(value)
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {error}") from None
+    return text
+
+
+_READERS: dict[str, Callable[[object], Any]] = {
+    "id": _id,
+    "address": _address,
+    "client_port": _port,
+    "client_host": _client_host,
+    "quorum_port": _port,
+    "election_port": _port,
+    "admin_port": _admin_port,
+    "admin_address": _client_host,
+    "config_dir": _folder,
+    "data_dir": _folder,
+    "data_log_dir": _folder,
+    "log_dir": _folder,
+    "release": _release,
+    "java": _java,
+    "classpath": _classpath,
+    "jvm_flags": _flags,
+    "settings": _settings,
+    "start_command": _command,
+    "stop_command": _command,
+    "is_active_command": _command,
+}
+
+_REMEDIES = {
+    "id": "give each host a zkprov_id from 1 to 255, or none to have the next free one",
+    "address": "use letters, digits, hyphens and dots, or an IP address",
+    "client_host": "use letters, digits, hyphens and dots, or an IP address",
+    "admin_address": "use letters, digits, hyphens and dots, or an IP address",
+    "admin_port": "write a port, or 0 where there is no AdminServer",
+    "release": "write it like 3.9.5",
+    "settings": "write a dictionary of zoo.cfg settings and their values",
+    "jvm_flags": "write a list of flags; settings with secrets belong into zkprov_settings",
+    **dict.fromkeys(("client_port", "quorum_port", "election_port"), "write a port, such as 2181"),
+    **dict.fromkeys(("config_dir", "data_dir", "data_log_dir", "log_dir"), "write an absolute path without blanks"),
+    **dict.fromkeys(("java", "classpath"), "write absolute paths"),
+}

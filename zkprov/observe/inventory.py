@@ -1,0 +1,153 @@
+"""Ansible inventories, as Ansible itself reads them, checked so that no value of theirs can hurt a config or a command line."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.problems import BadInput
+from zkprov.observe.ansible_inventory import Listing, listing
+from zkprov.observe.host_variables import PREFIX, VARIABLES, checked_name, host_of
+
+
+def read_inventory(path: str, ensemble: str | None = None) -> Inventory:
+    """The hosts of one ensemble: the group `ensemble` of the inventory at `path`, or its only group with hosts.
+
+    Raises `BadInput` naming the inventory, the host and the variable, for all that is wrong in it.
+    """
+    found = listing(path)
+    group = _group(found, path, ensemble)
+    names = found.groups[group]
+    hosts = tuple(host_of(name, found.variables.get(name, {}), path) for name in names)
+    for name in names:
+        _no_unknown(path, name, found.variables.get(name, {}))
+    _no_clashes(path, hosts)
+    return Inventory(
+        ensemble=group,
+        path=path,
+        hosts=hosts,
+        digest=hashlib.sha256(msgspec.json.encode((group, hosts), order="sorted")).hexdigest(),
+        auth_file=_auth_file(path, {name: found.variables.get(name, {}) for name in names}),
+    )
+
+
+def read_auth(path: str) -> tuple[str, str]:
+    """(scheme, credential) of an auth file: one line, `digest:user:password`. Raises `BadInput`; the content is in no message.
+
+    A file that others than its owner can read is refused.
+    """
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+        text = file.read_text().strip() if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadInput(f"cannot read the auth file: {reason}", place=path, remedy="correct zkprov_auth_file") from None
+    if mode & 0o077:
+        raise BadInput(
+            f"others can read the auth file (mode {mode & 0o777:04o})", place=path, remedy=f"chmod 600 {path}"
+        )
+    scheme, _, credential = text.partition(":")
+    if "\n" in text or not scheme.isalnum() or not credential:
+        raise BadInput("not an auth file", place=path, remedy="write one line in it: digest:USER:PASSWORD")
+    return scheme, credential
+
+
+def _group(found: Listing, path: str, ensemble: str | None) -> str:
+    filled = {group: hosts for group, hosts in found.groups.items() if hosts}
+    if not found.groups and not filled:
+        raise BadInput("no hosts in the inventory", place=path, remedy="list the ensemble's hosts in a group")
+    named = [group for group in filled if group not in ("all", "ungrouped")]
+    if ensemble is None:
+        candidates = named or [group for group in filled if group == "ungrouped"]
+        if not candidates:
+            raise BadInput("no hosts in the inventory", place=path, remedy="list the ensemble's hosts in a group")
+        if len(candidates) > 1:
+            raise BadInput(
+                f"several groups have hosts: {', '.join(sorted(candidates))}",
+                place=path,
+                remedy=f"say which one is the ensemble: -E {sorted(candidates)[0]}",
+            )
+        return candidates[0]
+    if ensemble not in found.groups:
+        raise BadInput(
+            f"no group {ensemble!r}; it has {', '.join(sorted(named)) or 'none'}",
+            place=path,
+            remedy=_did_you_mean(ensemble, named) or "name one of its groups with -E",
+        )
+    if ensemble not in filled:
+        raise BadInput(f"the group {ensemble!r} has no hosts", place=path, remedy="list the ensemble's hosts in it")
+    return ensemble
+
+
+def _no_unknown(path: str, name: str, variables: Mapping[str, Any]) -> None:
+    for variable in variables:
+        if variable.startswith(PREFIX) and variable not in VARIABLES:
+            raise BadInput(
+                f"unknown variable {variable}",
+                place=f"{path}: {name}",
+                remedy=_did_you_mean(variable, VARIABLES) or 'see docs, "Inventory", for those that zkprov knows',
+            )
+
+
+def _did_you_mean(word: str, words: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _no_clashes(path: str, hosts: tuple[InventoryHost, ...]) -> None:
+    """No two hosts with one id, one address and port, or one folder on one machine."""
+    ids: dict[int, str] = {}
+    ports: dict[tuple[str, int], str] = {}
+    folders: dict[tuple[str, str], str] = {}
+    for host in hosts:
+        place = f"{path}: {host.name}"
+        if host.id is not None and (other := ids.setdefault(host.id, host.name)) != host.name:
+            raise BadInput(f"zkprov_id {host.id} is {other}'s too", place=place, remedy="give each host its own id")
+        wanted = {
+            "zkprov_client_port": host.client_port,
+            "zkprov_quorum_port": host.quorum_port,
+            "zkprov_election_port": host.election_port,
+            "zkprov_admin_port": host.admin_port,
+        }
+        for variable, port in wanted.items():
+            if port is None:
+                continue
+            here = f"{host.name}'s {variable}"
+            other = ports.setdefault((host.address.lower(), port), here)
+            if other != here:
+                raise BadInput(
+                    f"{variable} {port} at {host.address} is {other} too",
+                    place=place,
+                    remedy="give each its own address or port",
+                )
+        machine = "this machine" if host.connection == "local" else host.address.lower()
+        for folder in {host.config_dir, host.data_dir, host.data_log_dir}:
+            if (other := folders.setdefault((machine, folder), host.name)) != host.name:
+                raise BadInput(
+                    f"{folder} on {machine} is {other}'s folder too",
+                    place=place,
+                    remedy="give each host its own zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir",
+                )
+
+
+def _auth_file(path: str, variables: Mapping[str, Mapping[str, Any]]) -> str | None:
+    given = {name: values["zkprov_auth_file"] for name, values in variables.items() if values.get("zkprov_auth_file")}
+    if not given:
+        return None
+    name, auth_file = next(iter(given.items()))
+    place = f"{path}: {name}"
+    if any(other != auth_file for other in given.values()):
+        raise BadInput("zkprov_auth_file differs between hosts", place=path, remedy="set it once, for the whole group")
+    if not isinstance(auth_file, str) or not checked_name(auth_file):
+        raise BadInput("zkprov_auth_file is not a path", place=place, remedy="write an absolute path")
+    if not Path(auth_file).is_absolute():
+        raise BadInput("zkprov_auth_file is a relative path", place=place, remedy="write an absolute path")
+    read_auth(auth_file)
+    return auth_file

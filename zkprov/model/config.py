@@ -23,7 +23,7 @@ from zkprov.model.dynamic import (
 )
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
-from zkprov.model.properties import PropertyLine, entry, given_twice, last_wins, scan
+from zkprov.model.properties import PropertyLine, entry, last_wins, notes_of_twice, scan
 
 __all__ = [
     "HIDDEN",
@@ -93,11 +93,8 @@ class ZooCfg(msgspec.Struct, frozen=True):
 
     @property
     def twice(self) -> tuple[str, ...]:
-        """`zk1/zoo.cfg:9: server.2 stands twice …`: legal, ZooKeeper takes the last, and mostly not meant."""
-        return tuple(
-            f"{self.place}:{later.number}: {later.key} stands twice (first in line {earlier.number}); ZooKeeper takes the last"
-            for earlier, later in given_twice(self.lines)
-        )
+        """`zk1/zoo.cfg:9: server.2 stands twice …`, for the list's keys: legal, ZooKeeper takes the last, and mostly not meant."""
+        return notes_of_twice([line for line in self.lines if line.key and is_list_key(line.key)], self.place)
 
     def line_of(self, key: str) -> int | None:
         """The number of the line that counts for `key`."""

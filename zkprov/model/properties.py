@@ -101,3 +101,11 @@ def given_twice(lines: Iterable[PropertyLine]) -> tuple[tuple[PropertyLine, Prop
             pairs.append((seen[line.key], line))
         seen[line.key] = line
     return tuple(pairs)
+
+
+def notes_of_twice(lines: Iterable[PropertyLine], place: str) -> tuple[str, ...]:
+    """`place:line: key stands twice …` for each key that does."""
+    return tuple(
+        f"{place}:{later.number}: {later.key} stands twice (first in line {earlier.number}); ZooKeeper takes the last"
+        for earlier, later in given_twice(lines)
+    )

@@ -1,0 +1,230 @@
+"""One server's files, read only: the list that it acts under, its id, and whether it has data. What is wrong with them is a fact too.
+
+What ZooKeeper makes of them (release 3.9.5, `QuorumPeerConfig.parse`, `FileTxnSnapLog`):
+- zoo.cfg either holds the list itself or names a `dynamicConfigFile`; with both the server does not start: no acting list here.
+- No `server.N` line in either: a standalone server. Its acting list is known, and empty.
+- `<zoo.cfg>.dynamic.next` is read only where zoo.cfg names a `dynamicConfigFile` (and heeded only with `reconfigEnabled=true`).
+- `initialize` is looked for in dataLogDir, beside its `version-2`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path, PurePosixPath
+
+from zkprov.model.config import ZooCfg, parse_zoo_cfg, read_list, scan_zoo_cfg, version_from_file_name
+from zkprov.model.facts import Disk, Fact, ListOnDisk, Outcome
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.members import Members
+from zkprov.model.problems import BadInput
+from zkprov.model.properties import notes_of_twice, scan
+
+MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
+ZOO_CFG = "zoo.cfg"
+NEXT = f"{ZOO_CFG}.dynamic.next"
+DISK_ID = ".zkprov-disk"
+"""The file in dataDir that tells one disk from another of the same server; written at the install, gone after a wipe."""
+
+
+def read_folder(folder: Path, name: str, data_dir: Path | None = None) -> Fact[Disk]:
+    """The files of one server as they lie flat in `folder` (`zkprov prove DIR`); sources are `<name>/zoo.cfg:9`.
+
+    `dynamicConfigFile` is looked up by its base name in `folder`. `data_dir`: where `version-2`, `initialize` and `myid` may lie besides.
+    Such a folder mostly holds config files only: without a `version-2` the server counts as one *with* data, which may vote.
+    Outcomes: OK (with `problems`), ABSENT (nothing there), DENIED.
+    """
+    data = [folder] if data_dir is None else [folder, data_dir]
+    return _Reading(folder, name, flat=True).disk(data)
+
+
+def read_host(host: InventoryHost) -> Fact[Disk]:
+    """The files of a host of this machine, where its inventory (and its zoo.cfg, for the data) says they are; sources are full paths.
+
+    A zoo.cfg that names other data folders than the inventory is a problem, and all of them are looked into.
+    Outcomes: OK (with `problems`), ABSENT (neither config nor id nor data), DENIED.
+    """
+    return _Reading(Path(host.config_dir), host.config_dir).disk(
+        [Path(host.data_dir), Path(host.data_log_dir or host.data_dir)]
+    )
+
+
+class _Reading:
+    """The reading of one server's files, and what was wrong with them."""
+
+    def __init__(self, config: Path, label: str, *, flat: bool = False) -> None:
+        self.config = config
+        self.label = label
+        self.flat = flat
+        self.problems: list[str] = []
+
+    def disk(self, data: list[Path]) -> Fact[Disk]:
+        """`data`: the folders that are known beforehand; for a host, dataDir and dataLogDir by the inventory."""
+        try:
+            if not any(_filled(d) for d in dict.fromkeys([self.config, *data])):
+                return Fact(self.label, Outcome.ABSENT, detail=f"nothing in {self.config}")
+            return self._disk(data)
+        except OSError as error:
+            outcome = Outcome.DENIED if isinstance(error, PermissionError) else Outcome.JUNK
+            return Fact(self.label, outcome, detail=f"{error.filename or self.label}: {error.strerror or error}")
+
+    def _disk(self, data: list[Path]) -> Fact[Disk]:
+        cfg = self._zoo_cfg()
+        folders = data if self.flat else self._data_folders(cfg, data)
+        my_id = self._my_id(folders if self.flat else folders[:1])
+        acting, following = self._lists(cfg)
+        has_data = any(_filled(d / "version-2") for d in (*folders, *data))
+        if self.flat:
+            has_data = has_data or not any((d / "version-2").is_dir() for d in data)
+            initialize = any((d / "initialize").exists() for d in data)
+        else:
+            initialize = (folders[1] / "initialize").exists()
+            if not has_data and not initialize and (folders[0] / "initialize").exists():
+                lost = (
+                    f"{folders[0] / 'initialize'}: of no use here; ZooKeeper looks for it in dataLogDir, {folders[1]}"
+                )
+                self.problems.append(lost)
+        if cfg is None and not any(p.startswith(self._place(ZOO_CFG)) for p in self.problems):
+            if my_id is None and (self.flat or not has_data) and not self.problems:
+                return Fact(self.label, Outcome.ABSENT, detail=f"no {ZOO_CFG}, no myid and no data")
+            self.problems.append(f"{self._place(ZOO_CFG)}: missing")
+        value = Disk(
+            my_id=my_id,
+            settings=cfg.public_settings if cfg else {},
+            acting=acting,
+            next=following,
+            has_data=has_data,
+            initialize=initialize,
+            disk_id=self._disk_id(folders),
+            problems=tuple(self.problems),
+        )
+        return Fact(self.label, Outcome.OK, value)
+
+    def _place(self, file_name: str) -> str:
+        return f"{self.label}/{file_name}"
+
+    def _text(self, path: Path, place: str) -> str | None:
+        """The file as Java reads it (Latin-1), or None: it is not there, or it is a problem now."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.problems.append(f"{place}: cannot be read ({error.strerror})")
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                self.problems.append(f"{place}: not a file")
+            elif found.st_size > MAX_BYTES:
+                self.problems.append(f"{place}: too large ({found.st_size} bytes); not read")
+            else:
+                return file.read(MAX_BYTES).decode("latin-1")
+        return None
+
+    def _zoo_cfg(self) -> ZooCfg | None:
+        place = self._place(ZOO_CFG)
+        text = self._text(self.config / ZOO_CFG, place)
+        if text is None:
+            return None
+        try:
+            return parse_zoo_cfg(text, place)
+        except BadInput as bad:
+            self.problems.append(str(bad))
+        try:
+            return scan_zoo_cfg(text, place)
+        except BadInput:
+            return None
+
+    def _lists(self, cfg: ZooCfg | None) -> tuple[ListOnDisk | None, ListOnDisk | None]:
+        """The acting list, and the one of `.next`."""
+        if cfg is None:
+            return None, None
+        self.problems += [p for p in cfg.refusals() if not self.flat or "is not set" not in p]
+        if cfg.dynamic_config_file is None:
+            if cfg.list_line is None:
+                return ListOnDisk(Members(()), cfg.place), None
+            self.problems += cfg.twice
+            static = ListOnDisk(cfg.static, f"{cfg.place}:{cfg.list_line}") if cfg.static else None
+            return static, None
+        following = self._list(self.config / NEXT, self._place(NEXT), None)
+        if cfg.list_line is not None:
+            return None, following
+        path, place = self._dynamic_file(cfg.dynamic_config_file)
+        try:
+            version = version_from_file_name(path.name)
+        except BadInput as bad:
+            self.problems.append(str(bad))
+            version = 0
+        before = len(self.problems)
+        acting = self._list(path, place, version)
+        if acting is None and len(self.problems) == before:
+            self.problems.append(f"{cfg.place}:{cfg.line_of('dynamicConfigFile')}: names {place}, which is not there")
+        if acting is not None and not acting.members.servers:
+            self.problems.append(f"{place}: no server line; ZooKeeper would run alone, or not start")
+        return acting, following
+
+    def _dynamic_file(self, written: str) -> tuple[Path, str]:
+        if self.flat:
+            name = PurePosixPath(written).name
+            return self.config / name, self._place(name)
+        # A relative path counts from wherever the server is started; beside zoo.cfg is the best guess, and a server that zkprov sets up
+        # has a full path.
+        path = self.config / written
+        return path, str(path)
+
+    def _list(self, path: Path, place: str, version: int | None) -> ListOnDisk | None:
+        text = self._text(path, place)
+        if text is None:
+            return None
+        try:
+            lines = scan(text, place)
+            self.problems += notes_of_twice(lines, place)
+            return ListOnDisk(read_list(lines, place, version), place)
+        except BadInput as bad:
+            self.problems.append(str(bad))
+            return None
+
+    def _my_id(self, folders: list[Path]) -> int | None:
+        for folder in dict.fromkeys(folders):
+            place = self._place("myid") if self.flat else str(folder / "myid")
+            text = self._text(folder / "myid", place)
+            if text is None:
+                continue
+            first = re.split(r"\r\n|\r|\n", text, maxsplit=1)[0]
+            if re.fullmatch(r"[0-9]{1,18}", first):
+                return int(first)
+            self.problems.append(f"{place}:1: not a server id: {first[:40]!r}; ZooKeeper does not start with it")
+            return None
+        return None
+
+    def _data_folders(self, cfg: ZooCfg | None, wished: list[Path]) -> list[Path]:
+        """dataDir and dataLogDir that the server uses: zoo.cfg's, where it names any."""
+        settings = cfg.settings if cfg else {}
+        if not settings.get("dataDir"):
+            return wished
+        data = self.config / settings["dataDir"]
+        folders = [data, self.config / settings["dataLogDir"] if settings.get("dataLogDir") else data]
+        if cfg and [os.path.normpath(f) for f in folders] != [os.path.normpath(f) for f in wished]:
+            used, named = (" and ".join(dict.fromkeys(str(f) for f in both)) for both in (folders, wished))
+            self.problems.append(
+                f"{cfg.place}:{cfg.line_of('dataDir')}: the data is in {used}, by the inventory in {named}"
+            )
+        return folders
+
+    def _disk_id(self, folders: list[Path]) -> str:
+        for folder in dict.fromkeys(folders):
+            text = (self._text(folder / DISK_ID, str(folder / DISK_ID)) or "").strip()
+            if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+                return text
+        return ""
+
+
+def _filled(folder: Path) -> bool:
+    """Whether the folder has anything in it. Raises PermissionError where that cannot be seen."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -88,7 +88,8 @@ def parse_conf(text: str, place: str = "conf") -> Conf:
     if "serverId" not in settings:
         raise Incomplete("ends before serverId")
     if not mark:
-        if "initLimit" in settings or not before.endswith("\n"):
+        # a server that is alone says 0 and ends here; one of a quorum says its id, and goes on
+        if settings["serverId"] != "0" or "initLimit" in settings or not before.endswith("\n"):
             raise Incomplete("ends before membership")
         return Conf(settings)
     last = membership.rstrip().rsplit("\n", 1)[-1]
@@ -113,6 +114,8 @@ CONNECTION = re.compile(
 
 def parse_cons(text: str) -> tuple[ClientSession, ...]:
     """`cons`: every connection, those without a session (four letter words, our own too) included. Raises Incomplete, ValueError."""
+    if text[:1] not in ("", " ", "\r", "\n"):
+        raise ValueError(f"not an answer to cons: {glimpse(text)}")
     found: list[ClientSession] = []
     lines = text.split("\n")
     for line in (whole.rstrip("\r") for whole in lines[:-1]):

@@ -87,6 +87,13 @@ def test_membership_changes(text: str, allowed: bool) -> None:
     assert allowed_for_membership_changes(Release.parse(text)) is allowed
 
 
+def test_what_to_run_at_least() -> None:
+    assert "need 3.7.2 or newer" in Release.parse("3.7.0").least_advice
+    assert "need 3.5.10 or newer" in Release.parse("3.4.14").least_advice
+    assert Release.read("junk") is None
+    assert Release.read("3.9.5-x") == Release(3, 9, 5)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "allowed", "via"),
     [

@@ -36,6 +36,7 @@ __all__ = [
     "print_members",
     "read_list",
     "redacted",
+    "ruled",
     "scan_zoo_cfg",
     "version_from_file_name",
 ]
@@ -55,6 +56,19 @@ INTEGERS = {
     "electionAlg", "autopurge.snapRetainCount",
 }
 # fmt: on
+_RULED = {
+    "standaloneEnabled": "R1: a server that may run alone can be a second leader",
+    "oraclePath": "R1: an oracle lets half of two servers elect",
+    "db.autocreate": "R5: an empty server must not vote",
+    "reconfigEnabled": "R12: a static list is not grown",
+    "dataDir": "the inventory's zkprov_data_dir says it",
+    "dataLogDir": "the inventory's zkprov_data_log_dir says it",
+    "clientPort": "the inventory's zkprov_client_port says it",
+    "clientPortAddress": "the inventory's zkprov_client_host says it",
+    "admin.serverPort": "the inventory's zkprov_admin_port says it",
+    "admin.serverAddress": "the inventory's zkprov_admin_address says it",
+    "admin.enableServer": "the inventory's zkprov_admin_port says it (0: none)",
+}
 
 
 class ZooCfg(msgspec.Struct, frozen=True):
@@ -157,6 +171,13 @@ def parse_zoo_cfg(text: str, place: str) -> ZooCfg:
 def scan_zoo_cfg(text: str, place: str) -> ZooCfg:
     """As `parse_zoo_cfg`, with the member list left unread (`static` None): the settings of a file whose list is refused."""
     return ZooCfg(scan(text, place), place)
+
+
+def ruled(key: str) -> str:
+    """Why a setting cannot be chosen freely: the rule that decides it, or the inventory variable that says it. Empty where it can."""
+    if is_list_key(key) or key in ("version", "dynamicConfigFile"):
+        return "R10: the member list is the ensemble's, never a setting"
+    return _RULED.get(key, "")
 
 
 def is_secret(key: str) -> bool:

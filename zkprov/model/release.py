@@ -27,6 +27,14 @@ class Release(msgspec.Struct, frozen=True, order=True):
             raise BadInput(f"not a ZooKeeper release: {text[:40]!r}", place=place, remedy="Write e.g. 3.9.5.")
         return cls(*(int(number) for number in found.groups()))
 
+    @classmethod
+    def read(cls, text: str) -> Release | None:
+        """As `parse`, for what a server says of itself: None where it says no release."""
+        try:
+            return cls.parse(text)
+        except BadInput:
+            return None
+
     @property
     def line(self) -> tuple[int, int]:
         """The release line: (3, 9)."""
@@ -65,6 +73,21 @@ class Release(msgspec.Struct, frozen=True, order=True):
     def has_snapshot_command(self) -> bool:
         """AdminServer `snapshot` and `restore`."""
         return self >= Release(3, 9, 0)
+
+    @property
+    def allows_membership_changes(self) -> bool:
+        """Whether a server of this release may take part in a change of membership. Its `concerns` are named even then."""
+        own = self._least()
+        return self >= own if own else self > max(LEAST)
+
+    @property
+    def least_advice(self) -> str:
+        """What to run at least, for a release that is not allowed."""
+        own = self._least()
+        return f"changes of membership need {own or min(LEAST)} or newer, best {BEST} or newer"
+
+    def _least(self) -> Release | None:
+        return next((least for least in LEAST if least.line == self.line), None)
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
@@ -114,9 +137,8 @@ def concerns(release: Release) -> tuple[Concern, ...]:
 
 
 def allowed_for_membership_changes(release: Release) -> bool:
-    """Whether a server of this release may take part in a change of membership. Its `concerns` are named even then."""
-    own = next((least for least in LEAST if least.line == release.line), None)
-    return release >= own if own else release > max(LEAST)
+    """See `Release.allows_membership_changes`."""
+    return release.allows_membership_changes
 
 
 class UpgradeStep(msgspec.Struct, frozen=True):

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 PING_XID = -2
 AUTH_XID = -4
+MAX_WELCOME = 4096
+"""Bytes of the answer to a new session; ZooKeeper's has 41."""
+
 CLOSE_S = 0.3
 """How long the end of a session waits for the server's word; the server ends the session without it too."""
 
@@ -116,7 +119,7 @@ class Session:
         """Opens the session; returns the timeout that the server allows, in seconds."""
         hello = wire.Connect(0, 0, int(self._timeout_s * 1000), 0, bytes(16), False).serialize()
         writer.write(wire.int_struct.pack(len(hello)) + hello)
-        reply, _ = wire.Connect.deserialize(await read_frame(reader, None), 0)
+        reply, _ = wire.Connect.deserialize(await read_frame(reader, None, MAX_WELCOME), 0)
         if reply.time_out <= 0 or not reply.session_id:
             raise Unanswered(Outcome.JUNK, "the server opened no session")
         self.id = f"0x{reply.session_id & (1 << 64) - 1:x}"
@@ -220,16 +223,16 @@ class Session:
         self._fail(Unanswered(Outcome.TRUNCATED, "the session is closed"))
 
 
-async def read_frame(reader: asyncio.StreamReader, patience_s: float | None) -> bytes:
+async def read_frame(reader: asyncio.StreamReader, patience_s: float | None, cap: int = MAX_ANSWER) -> bytes:
     """One length-prefixed frame; raises `Unanswered` for an absurd length, TimeoutError when nothing comes for `patience_s`."""
     async with asyncio.timeout(patience_s):
         head = await reader.readexactly(4)
         size = wire.int_struct.unpack(head)[0]
         if head.isascii() and head.decode().isprintable():
             raise Unanswered(Outcome.JUNK, f"not ZooKeeper's protocol: it begins {head.decode()!r}")
-        if size < 0:
-            raise Unanswered(Outcome.JUNK, "not ZooKeeper's protocol: a negative length")
-        if size > MAX_ANSWER:
+        if size < 0 or size > cap == MAX_WELCOME:
+            raise Unanswered(Outcome.JUNK, f"not ZooKeeper's protocol: it begins {head.hex()}")
+        if size > cap:
             raise Unanswered(Outcome.TOO_LARGE, f"a frame of {size} bytes")
         return await reader.readexactly(size)
 

@@ -1,0 +1,551 @@
+"""The survey against peers that real servers cannot be made to be: junk, half, late, endless, dripping, reset, deaf, of another protocol.
+
+Stubs on local ports, because no ZooKeeper sends these on request; what real servers say is in tests/real/test_survey.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import socket
+import struct
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from kazoo.protocol import serialization as wire
+
+from zkprov.model.facts import Disk, Fact, Outcome, ServerFacts
+from zkprov.model.server import ClientAddress, HostPort, Server, ServerAddress
+from zkprov.observe import znodes
+from zkprov.observe.sessions import Sessions
+from zkprov.observe.survey import Target, client_of, take_survey
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+WORDS = ("srvr", "mntr", "conf", "cons")
+SRVR = b"Zookeeper version: 3.9.5-1, built on x\nConnections: 1\nZxid: 0x100000002\nMode: follower\nNode count: 7\n"
+TIMEOUT_S = 1.0
+
+
+class Stubs:
+    """Local listeners with the behaviour that a test gives them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.began = time.monotonic()
+
+    def listen(self, handler: Handler) -> HostPort:
+        async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await handler(reader, writer)
+            writer.close()
+
+        async def start() -> int:
+            server = await asyncio.start_server(guarded, "127.0.0.1", 0, backlog=1000)
+            return int(server.sockets[0].getsockname()[1])
+
+        return HostPort("127.0.0.1", asyncio.run_coroutine_threadsafe(start(), self._loop).result(5))
+
+
+@pytest.fixture
+def stubs() -> Iterator[Stubs]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield Stubs(loop)
+
+    async def end() -> None:
+        rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(5)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+
+
+def says(data: bytes) -> Handler:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4)
+        writer.write(data)
+        await writer.drain()
+
+    return handler
+
+
+async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def half_then_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    writer.write(SRVR)
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    for _ in range(50):
+        writer.write(b"x" * 1_000_000)
+        await writer.drain()
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4)
+    for byte in SRVR:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(1)
+
+
+def one(client: HostPort | None = None, admin: HostPort | None = None, timeout_s: float = TIMEOUT_S) -> ServerFacts:
+    began = time.monotonic()
+    survey = take_survey([Target("zk1", client, admin)], ensemble="test", timeout_s=timeout_s)
+    assert time.monotonic() - began < timeout_s + 0.7
+    (server,) = survey.servers
+    for fact in facts_of(server):
+        assert "unexpected" not in fact.detail, fact
+    return server
+
+
+def facts_of(server: ServerFacts) -> list[Fact[object]]:
+    return [v for name in server.__struct_fields__ if isinstance(v := getattr(server, name), Fact)]
+
+
+PEERS: dict[str, tuple[Handler, set[Outcome]]] = {
+    "junk": (says(bytes(range(256)) * 4), {Outcome.JUNK}),
+    "an HTTP server": (says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), {Outcome.JUNK}),
+    "a TLS alert": (says(b"\x15\x03\x03\x00\x02\x02\x46"), {Outcome.JUNK}),
+    "nothing": (says(b""), {Outcome.TRUNCATED}),
+    "a reset": (reset, {Outcome.TRUNCATED}),
+    "never": (deaf, {Outcome.TIMEOUT}),
+    "a drip": (drip, {Outcome.TIMEOUT}),
+    "50 MB": (endless, {Outcome.TOO_LARGE, Outcome.JUNK}),
+}
+
+
+@pytest.mark.parametrize("peer", sorted(PEERS))
+def test_a_peer_that_is_no_zookeeper_is_a_fact_for_every_question(stubs: Stubs, peer: str) -> None:
+    handler, expected = PEERS[peer]
+    at = stubs.listen(handler)
+    server = one(client=at, admin=at)
+    for fact in facts_of(server):
+        if fact.source in ("disk", "probe"):
+            continue
+        assert fact.outcome in expected, fact
+        assert str(at) in fact.source
+        assert 0 < fact.at <= TIMEOUT_S + 0.5
+        assert fact.detail
+    assert not server.serving
+    assert not server.up
+
+
+def test_50_mb_are_not_read(stubs: Stubs) -> None:
+    sent = 0
+
+    async def counting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        if await reader.read(4) != b"srvr":
+            return
+        for _ in range(500):
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+            sent += 100_000
+
+    assert one(client=stubs.listen(counting)).srvr.outcome is Outcome.TOO_LARGE
+    assert sent < 25_000_000  # what both kernels buffer included
+
+
+def test_a_whole_answer_before_a_reset_is_not_believed(stubs: Stubs) -> None:
+    assert one(client=stubs.listen(half_then_reset)).srvr.outcome is Outcome.TRUNCATED
+
+
+def test_refused_unresolvable_and_nothing_to_ask() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    refused = one(client=HostPort("127.0.0.1", port))
+    assert refused.srvr.outcome is Outcome.REFUSED
+    assert refused.config.outcome is Outcome.REFUSED
+    unresolvable = one(client=HostPort("no-such-host.invalid", 2181))
+    assert unresolvable.srvr.outcome in {Outcome.REFUSED, Outcome.TIMEOUT}
+    assert "no-such-host.invalid" in unresolvable.srvr.detail
+    nothing = one()
+    assert {f.outcome for f in facts_of(nothing)} == {Outcome.NOT_ASKED}
+
+
+def test_only_srvr_and_no_session(stubs: Stubs) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        word = (await reader.read(4)).decode("latin-1")
+        if word == "srvr":
+            writer.write(SRVR)
+        elif word in WORDS:
+            writer.write(f"{word} is not executed because it is not in the whitelist.\n".encode())
+
+    server = one(client=stubs.listen(handler))
+    assert server.srvr.value is not None
+    assert {server.mntr.outcome, server.conf.outcome, server.cons.outcome} == {Outcome.CLOSED}
+    assert server.config.outcome is Outcome.TRUNCATED
+    assert server.zabstate.outcome is Outcome.NOT_ASKED
+    assert server.serving
+
+
+def test_a_server_without_quorum_says_so_for_sessions_too(stubs: Stubs) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.read(4)).decode("latin-1") in WORDS:
+            writer.write(b"This ZooKeeper instance is not currently serving requests\n")
+
+    server = one(client=stubs.listen(handler))
+    assert server.srvr.outcome is server.config.outcome is server.identity.outcome is Outcome.NOT_SERVING
+    assert server.up
+    assert not server.serving
+
+
+HTTP = b"HTTP/1.1 200 OK\r\n"
+ADMINS: dict[str, tuple[bytes, Outcome]] = {
+    "wrong length, too long": (HTTP + b"Content-Length: 500\r\n\r\n{}", Outcome.TRUNCATED),
+    "wrong length, no number": (HTTP + b"Content-Length: -1\r\n\r\n{}", Outcome.JUNK),
+    "4 GB announced": (HTTP + b"Content-Length: 4294967296\r\n\r\n{}", Outcome.TOO_LARGE),
+    "ends within headers": (HTTP + b"Content-Le", Outcome.TRUNCATED),
+    "ends within status": (b"HTTP/1.1 20", Outcome.TRUNCATED),
+    "endless header": (HTTP + b"X: " + b"y" * 200_000, Outcome.JUNK),
+    "many headers": (HTTP + b"X: y\r\n" * 200_000, Outcome.TOO_LARGE),
+    "200 headers": (HTTP + b"X: y\r\n" * 200 + b"\r\n{}", Outcome.JUNK),
+    "a redirect": (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n", Outcome.JUNK),
+    "HTML": (HTTP + b"\r\n<html>", Outcome.JUNK),
+    "deep nesting": (HTTP + b"\r\n" + b"[" * 3_000_000, Outcome.JUNK),
+    "deep nesting in a field": (HTTP + b'\r\n{"command":"x","x":' + b'{"a":' * 500_000, Outcome.JUNK),
+    "an error": (HTTP + b'\r\n{"command":"x","error":"Unknown command: x"}', Outcome.CLOSED),
+}
+
+
+@pytest.mark.parametrize("answer", sorted(ADMINS))
+def test_an_adminserver_that_answers_oddly(stubs: Stubs, answer: str) -> None:
+    data, expected = ADMINS[answer]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(data)
+        await writer.drain()
+
+    server = one(admin=stubs.listen(handler))
+    assert {f.outcome for f in (server.zabstate, server.leader, server.voting_view, server.hash)} == {expected}
+
+
+def test_an_answer_ends_where_its_length_says_though_the_connection_stays(stubs: Stubs) -> None:
+    body = json.dumps(
+        {"is_leader": False, "leader_id": 3, "leader_ip": "", "command": "leader", "error": None}
+    ).encode()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HTTP + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await asyncio.sleep(60)
+
+    leader = one(admin=stubs.listen(handler)).leader
+    assert leader.value is not None
+    assert leader.value.leader_id == 3
+    assert leader.at < TIMEOUT_S / 2
+
+
+def frame(data: bytes) -> bytes:
+    return struct.pack("!i", len(data)) + data
+
+
+def welcome() -> bytes:
+    return frame(struct.pack("!iiq", 0, 10_000, 0x1234) + wire.write_buffer(bytes(16)) + b"\0")
+
+
+async def request(reader: asyncio.StreamReader) -> tuple[int, int, str]:
+    """xid, operation and path of the next request."""
+    (size,) = struct.unpack("!i", await reader.readexactly(4))
+    data = await reader.readexactly(size)
+    xid, operation = struct.unpack_from("!ii", data)
+    return xid, operation, wire.read_string(data, 8)[0] or "" if size > 12 else ""
+
+
+async def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Answers as ZooKeeper up to an open session; False for a four letter word."""
+    head = await reader.readexactly(4)
+    if head.decode("latin-1") in WORDS:
+        return False
+    await reader.readexactly(struct.unpack("!i", head)[0])
+    writer.write(welcome())
+    return True
+
+
+REPLIES: dict[str, tuple[Callable[[int], bytes], Outcome]] = {
+    "junk": (lambda xid: frame(struct.pack("!iqi", xid, 1, 0) + b"\x7f\xff\xff\xff"), Outcome.JUNK),
+    "no header": (lambda xid: frame(b"\0"), Outcome.JUNK),
+    "a negative length": (lambda xid: b"\xff\xff\xff\xff", Outcome.JUNK),
+    "2 GB": (lambda xid: b"\x7f\x00\x00\x00", Outcome.TOO_LARGE),
+    "an unknown error": (lambda xid: frame(struct.pack("!iqi", xid, 1, -9999)), Outcome.JUNK),
+    "no right": (lambda xid: frame(struct.pack("!iqi", xid, 1, -102)), Outcome.DENIED),
+    "another request's": (lambda xid: frame(struct.pack("!iqi", xid + 1000, 1, 0)), Outcome.TIMEOUT),
+    "no such znode": (lambda xid: frame(struct.pack("!iqi", xid, 1, -101)), Outcome.ABSENT),
+}
+
+
+@pytest.mark.parametrize("reply", sorted(REPLIES))
+def test_a_session_whose_replies_are_odd(stubs: Stubs, reply: str) -> None:
+    make, expected = REPLIES[reply]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await opened(reader, writer):
+            while True:
+                xid, _, _ = await request(reader)
+                writer.write(make(xid))
+
+    server = one(client=stubs.listen(handler))
+    assert server.config.outcome is expected, server.config
+    assert server.ledger.outcome is expected, server.ledger
+
+
+def test_a_look_asks_only_reading_operations(stubs: Stubs) -> None:
+    seen: set[int] = set()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await opened(reader, writer):
+            while True:
+                xid, operation, _ = await request(reader)
+                seen.add(operation)
+                writer.write(frame(struct.pack("!iqi", xid, 1, 0 if operation == -11 else -101)))
+
+    one(client=stubs.listen(handler))
+    assert seen <= {wire.Exists.type, wire.GetData.type, wire.GetChildren.type, wire.Close.type}
+    assert wire.Close.type in seen
+
+
+def tree(nodes: dict[str, bytes], ephemeral: frozenset[str] = frozenset()) -> Handler:
+    """A server that holds `nodes`; the n-th has czxid and ctime n."""
+
+    def stat(path: str) -> bytes:
+        n = list(nodes).index(path) + 1
+        owner = 77 if path in ephemeral else 0
+        return struct.pack("!qqqqiiiqiiq", n, n, n, n, 0, 0, 0, owner, 0, 0, 0)
+
+    def answer(operation: int, path: str) -> bytes | None:
+        below = [p[len(path.rstrip("/")) + 1 :] for p in nodes if p.startswith(path.rstrip("/") + "/")]
+        if path not in nodes and not below:
+            return None
+        if operation == wire.GetChildren.type:
+            names = sorted({b.split("/")[0] for b in below})
+            return struct.pack("!i", len(names)) + b"".join(wire.write_string(n) for n in names)
+        known = stat(path) if path in nodes else bytes(68)
+        return known if operation == wire.Exists.type else wire.write_buffer(nodes.get(path, b"")) + known
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await opened(reader, writer):
+            while True:
+                xid, operation, path = await request(reader)
+                if operation == wire.Close.type:
+                    return
+                body = answer(operation, path)
+                writer.write(frame(struct.pack("!iqi", xid, 1, -101 if body is None else 0) + (body or b"")))
+
+    return handler
+
+
+def test_identity_is_the_ledgers_else_the_brokers_else_the_first_permanent_znode(stubs: Stubs) -> None:
+    def identity(*paths: str, ephemeral: tuple[str, ...] = ()) -> str | Outcome:
+        fact = one(client=stubs.listen(tree(dict.fromkeys(paths, b""), frozenset(ephemeral)))).identity
+        return fact.value.path if fact.value else fact.outcome
+
+    assert identity("/a", "/cluster/id", "/zkprov/ensemble") == "/zkprov/ensemble"
+    assert identity("/a", "/cluster/id") == "/cluster/id"
+    assert identity("/zookeeper", "/c", "/b", "/a", ephemeral=("/a",)) == "/b"
+    assert identity("/zookeeper", "/a", ephemeral=("/a",)) is Outcome.ABSENT
+
+
+def test_the_ledger_is_read_and_a_broken_entry_is_named(stubs: Stubs) -> None:
+    member = znodes.MemberDocument(disk="d", confirmed=0x100000007, seasoned=True)
+    retired = znodes.RetiredDocument(id=9, host="zk9", client=HostPort("zk9", 2181), fate="wiped")
+    nodes = {
+        "/zkprov": b"",
+        "/zkprov/ensemble": znodes.EnsembleDocument(uuid="u-1").encode(),
+        "/zkprov/members/4": member.encode(),
+        "/zkprov/members/5": b"{",
+        "/zkprov/members/six": member.encode(),
+        "/zkprov/retired/9": retired.encode(),
+        "/zkprov/lock/a__lock__0000000009": b"late",
+        "/zkprov/lock/b__lock__0000000002": b"ann@host",
+        "/zkprov/paused": b"",
+    }
+    ledger = one(client=stubs.listen(tree(nodes, frozenset(p for p in nodes if "/lock/" in p)))).ledger
+    assert ledger.value is not None
+    assert ledger.value.uuid == "u-1"
+    assert ledger.value.members == {4: member.member(3)}
+    assert ledger.value.retired == (retired.retired(6),)
+    assert ledger.value.lock_holder == "ann@host"
+    assert ledger.value.paused
+    assert ledger.value.now_ms == 9
+    assert "/zkprov/members/5" in ledger.detail
+    assert "/zkprov/members/six" in ledger.detail
+
+
+def test_a_ledger_of_a_newer_zkprov_is_not_guessed_at(stubs: Stubs) -> None:
+    nodes = {"/zkprov": b"", "/zkprov/ensemble": b'{"format": 2, "zkprov": "9.1", "uuid": {"new": "shape"}}'}
+    ledger = one(client=stubs.listen(tree(nodes))).ledger
+    assert ledger.value is None
+    assert "zkprov 9.1" in ledger.detail
+
+
+def config(*servers: str) -> dict[str, bytes]:
+    return {"/zookeeper/config": ("\n".join(servers) + "\nversion=100000000").encode()}
+
+
+def test_members_that_are_named_are_asked_by_the_same_deadline(stubs: Stubs) -> None:
+    silent = stubs.listen(deaf)
+    second = stubs.listen(tree({"/app": b""}))
+    first = stubs.listen(
+        tree(
+            config(
+                "server.1=127.0.0.1:1:2:participant;127.0.0.1:1",
+                f"server.2=127.0.0.1:3:4:participant;{second.port}",
+                f"server.7=127.0.0.1:6:7:observer;0.0.0.0:{silent.port}",
+                "server.8=192.0.2.8:6:7:participant;127.0.0.1:2181",
+                "server.9=192.0.2.9:6:7:participant",
+            )
+        )
+    )
+    began = time.monotonic()
+    survey = take_survey([Target("a", first, known_as=("connect",))], ensemble="t", timeout_s=TIMEOUT_S)
+    assert time.monotonic() - began < TIMEOUT_S + 0.7
+    by_id = {s.id: s for s in survey.servers}
+    assert by_id[2].client == second
+    assert by_id[2].known_as == ("named by a",)
+    assert by_id[2].identity.value is not None
+    assert by_id[7].srvr.outcome is Outcome.TIMEOUT
+    # a loopback client address of another machine would be a server of ours
+    assert by_id[8].client is None
+    assert "127.0.0.1 only" in by_id[8].srvr.detail
+    assert by_id[9].client is None
+    assert by_id[9].srvr.outcome is Outcome.NOT_ASKED
+    assert len(take_survey([Target("a", first)], ensemble="t", timeout_s=TIMEOUT_S, discover=False).servers) == 1
+
+
+def test_a_member_under_another_name_is_not_asked_twice(stubs: Stubs) -> None:
+    ports: list[int] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await tree(config(f"server.3=127.0.0.1:1:2:participant;127.0.0.1:{ports[0]}"))(reader, writer)
+
+    at = stubs.listen(handler)
+    ports.append(at.port)
+    survey = take_survey([Target("a", HostPort("localhost", at.port))], ensemble="t", timeout_s=TIMEOUT_S)
+    (server,) = survey.servers
+    assert server.id == 3  # by the list, since nothing else says it
+
+
+def test_targets_of_one_endpoint_are_merged(stubs: Stubs) -> None:
+    at = stubs.listen(says(SRVR))
+    targets = [Target("a", at, known_as=("member",)), Target("b", at, at, 4, ("inventory", "member"))]
+    (server,) = take_survey(targets, ensemble="t", timeout_s=TIMEOUT_S).servers
+    assert (server.name, server.known_as, server.expected_id, server.admin) == ("a", ("member", "inventory"), 4, at)
+
+
+@pytest.mark.parametrize(
+    ("address", "client", "expected"),
+    [
+        ("10.0.0.1", ClientAddress(2181), HostPort("10.0.0.1", 2181)),
+        ("10.0.0.1", ClientAddress(2181, "0.0.0.0"), HostPort("10.0.0.1", 2181)),
+        ("fd00::1", ClientAddress(2181, "::"), HostPort("fd00::1", 2181)),
+        ("10.0.0.1", ClientAddress(2181, "10.9.9.9"), HostPort("10.9.9.9", 2181)),
+        ("127.0.0.1", ClientAddress(2181, "localhost"), HostPort("localhost", 2181)),
+        ("192.0.2.1", ClientAddress(2181, "127.0.0.1"), None),
+        ("zk1.invalid", ClientAddress(2181, "::1"), None),
+        ("10.0.0.1", None, None),
+    ],
+)
+def test_where_a_member_serves_clients(address: str, client: ClientAddress | None, expected: HostPort | None) -> None:
+    at, why = client_of(Server(1, (ServerAddress(address, 2888, 3888),), client=client))
+    assert at == expected
+    assert bool(why) == (expected is None)
+
+
+def test_disks_that_fail_hang_or_answer() -> None:
+    stuck = threading.Event()
+
+    def broken() -> Fact[Disk]:
+        raise PermissionError(13, "Permission denied")
+
+    def hanging() -> Fact[Disk]:
+        stuck.wait(20)
+        return Fact("late")
+
+    found = Fact("disk@c", Outcome.OK, Disk(3, {}))
+    targets = [Target("a", disk=broken), Target("b", disk=hanging), Target("c", disk=lambda: found)]
+    began = time.monotonic()
+    a, b, c = take_survey(targets, ensemble="t", timeout_s=0.5).servers
+    assert time.monotonic() - began < 1.5
+    stuck.set()
+    assert a.disk.value is None
+    assert "denied" in a.disk.detail.lower()
+    assert b.disk.outcome is Outcome.TIMEOUT
+    assert c.id == 3
+
+
+def test_nothing_is_left_behind(stubs: Stubs) -> None:
+    targets = [Target(n, at, at) for n, at in (("a", stubs.listen(deaf)), ("b", stubs.listen(tree(config()))))]
+    before = (threading.active_count(), len(os.listdir("/proc/self/fd")))
+    take_survey(targets, ensemble="t", timeout_s=0.3)
+    assert threading.active_count() == before[0]
+    until = time.monotonic() + 5  # the stubs' own ends close when they have noticed
+    while len(os.listdir("/proc/self/fd")) > before[1] + 10 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(os.listdir("/proc/self/fd")) <= before[1] + 10
+
+
+def test_few_descriptors_are_enough(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (len(os.listdir("/proc/self/fd")) + 64 + 8, 100_000))
+    targets = [Target(f"s{i}", stubs.listen(says(SRVR))) for i in range(40)]
+    survey = take_survey(targets, ensemble="t", timeout_s=5)
+    assert all(s.srvr.value for s in survey.servers)
+
+
+def test_sessions_are_kept_between_surveys_and_lost_ones_opened_again(stubs: Stubs) -> None:
+    opened_sessions = 0
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened_sessions
+        head = await reader.readexactly(4)
+        if head.decode("latin-1") in WORDS:
+            return
+        opened_sessions += 1
+        writers.append(writer)
+        inner = asyncio.StreamReader()
+        inner.feed_data(head)
+
+        async def pump() -> None:
+            while part := await reader.read(4096):
+                inner.feed_data(part)
+            inner.feed_eof()
+
+        await asyncio.gather(pump(), tree(config("server.1=127.0.0.1:1:2:participant"))(inner, writer))
+
+    target = Target("a", stubs.listen(handler))
+    with Sessions() as sessions:
+        for _ in range(3):
+            (server,) = take_survey(
+                [target], ensemble="t", timeout_s=TIMEOUT_S, sessions=sessions, discover=False
+            ).servers
+            assert server.config.value is not None
+        assert opened_sessions == 1
+        writers[0].transport.abort()
+        (server,) = take_survey([target], ensemble="t", timeout_s=TIMEOUT_S, sessions=sessions, discover=False).servers
+        assert server.config.value is not None
+        assert opened_sessions == 2
+    assert sessions.own_ids == {"0x1234"}

@@ -66,6 +66,14 @@ def test_the_joiners_list_is_the_live_one_and_itself() -> None:
     assert WISH.version == 0
 
 
+def test_an_inventory_may_say_what_the_rules_say() -> None:
+    rules = {"standaloneEnabled": "false", "reconfigEnabled": "TRUE", "db.autocreate": "false"}
+    host = msgspec.structs.replace(HOST, settings=rules)
+    assert judged(render_host(host, WISH, release=NOW)) == ()
+    old = Release(3, 5, 10)
+    assert "autocreate" not in render_host(host, WISH, release=old)["zoo.cfg"]
+
+
 def test_3_5_has_no_autocreate() -> None:
     old = Release(3, 5, 10)
     files = render_host(HOST, WISH, release=old)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zkprov.model.config import print_members, ruled
+from zkprov.model.config import RULES, print_members, ruled
 from zkprov.model.facts import Disk
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
@@ -117,14 +117,14 @@ def _check(host: InventoryHost) -> None:
             entry(key, value)
         except ValueError as wrong:
             raise BadInput(f"zkprov_settings: {wrong}", place=host.name, remedy="Write it in one line.") from None
-        if why := ruled(key):
+        if why := ruled(key, value):
             raise BadInput(f"zkprov_settings: {key} cannot be set ({why})", place=host.name, remedy="Take it out.")
 
 
 def _variables(
     host: InventoryHost, members: Members, release: Release, server: Server, live: Disk | None
 ) -> dict[str, Any]:
-    rules = {"standaloneEnabled": "false", "reconfigEnabled": "true"}
+    rules = {k: v for k, v in RULES.items() if k != "db.autocreate"}
     static: list[str] = []
     pointer: str | None = f"{host.config_dir}/{DYNAMIC}"
     client = {} if server.client else {"clientPort": str(host.client_port)}
@@ -136,7 +136,7 @@ def _variables(
             static = print_members(live.acting.members, False).splitlines()
             rules = {k: live.settings[k] for k in rules if k in live.settings}
     if release.has_autocreate:
-        rules["db.autocreate"] = "false"
+        rules["db.autocreate"] = RULES["db.autocreate"]
     if client and host.client_host:
         client["clientPortAddress"] = host.client_host
     return {
@@ -145,7 +145,7 @@ def _variables(
         "members": members,
         "release": release,
         "rules": rules,
-        "settings": DEFAULTS | host.settings,
+        "settings": DEFAULTS | {k: v for k, v in host.settings.items() if k not in RULES},
         "client_settings": client,
         "dynamic_config_file": pointer,
         "static_list": static,

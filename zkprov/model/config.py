@@ -27,6 +27,7 @@ from zkprov.model.properties import PropertyLine, entry, last_wins, notes_of_twi
 
 __all__ = [
     "HIDDEN",
+    "RULES",
     "ZooCfg",
     "is_secret",
     "parse_members",
@@ -56,6 +57,8 @@ INTEGERS = {
     "electionAlg", "autopurge.snapRetainCount",
 }
 # fmt: on
+RULES = {"standaloneEnabled": "false", "reconfigEnabled": "true", "db.autocreate": "false"}
+"""What a server must have that zkprov sets up (R1, R5, R12); the last from release 3.6."""
 _RULED = {
     "standaloneEnabled": "R1: a server that may run alone can be a second leader",
     "oraclePath": "R1: an oracle lets half of two servers elect",
@@ -173,8 +176,12 @@ def scan_zoo_cfg(text: str, place: str) -> ZooCfg:
     return ZooCfg(scan(text, place), place)
 
 
-def ruled(key: str) -> str:
-    """Why a setting cannot be chosen freely: the rule that decides it, or the inventory variable that says it. Empty where it can."""
+def ruled(key: str, value: str = "") -> str:
+    """Why a setting cannot be chosen freely: the rule that decides it, or the inventory variable that says it. Empty where it can, and
+    where `value` is what the rule demands.
+    """
+    if value and RULES.get(key) == value.strip().lower():
+        return ""
     if is_list_key(key) or key in ("version", "dynamicConfigFile"):
         return "R10: the member list is the ensemble's, never a setting"
     return _RULED.get(key, "")

@@ -70,14 +70,13 @@ def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> di
     }
 
 
-def static_files(host: InventoryHost, listed: Sequence[InventoryHost], settings: Mapping[str, str]) -> dict[str, str]:
+def static_files(host: InventoryHost, listed: Sequence[InventoryHost]) -> dict[str, str]:
     """The files of a server with a static list in its zoo.cfg. It has its client port in zoo.cfg, as static servers mostly do."""
     lines = "".join(f"server.{h.id}={h.server_address}\n" for h in listed)
     own = {
         **{k: v for k, v in _own_settings(host).items() if k not in ("db.autocreate", "reconfigEnabled")},
         "clientPort": str(host.client_port),
         "clientPortAddress": host.client_host or "127.0.0.1",
-        **settings,
     }
     return {"zoo.cfg": _properties(own) + lines, "myid": f"{host.id}\n"}
 
@@ -105,6 +104,7 @@ def inventory_document(name: str, hosts: Sequence[InventoryHost], auth_file: str
     first = hosts[0]
     shared: dict[str, Any] = {
         "ansible_connection": "local",
+        "zkprov_lab": True,
         "zkprov_auth_file": auth_file,
         "zkprov_release": first.release,
         "zkprov_java": first.java,

@@ -56,13 +56,17 @@ class InventoryHost(msgspec.Struct, frozen=True):
 
 
 class Inventory(msgspec.Struct, frozen=True):
-    """One ensemble's hosts. `ensemble` is the group's name; `digest` changes whenever what was read changes."""
+    """One ensemble's hosts. `ensemble` is the group's name; `digest` changes whenever what was read changes.
+
+    `lab`: an ensemble to try things on (`zkprov_lab`): times that are too short for real data are allowed, and said.
+    """
 
     ensemble: str
     path: str
     hosts: tuple[InventoryHost, ...]
     digest: str
     auth_file: str | None = None
+    lab: bool = False
 
     def host(self, name: str) -> InventoryHost | None:
         return next((h for h in self.hosts if h.name == name), None)

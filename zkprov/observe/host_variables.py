@@ -36,10 +36,10 @@ _FIELDS = {
     "zkprov_stop_command": "stop_command",
     "zkprov_is_active_command": "is_active_command",
 }
-VARIABLES = frozenset({*_FIELDS, "zkprov_auth_file"})
+VARIABLES = frozenset({*_FIELDS, "zkprov_auth_file", "zkprov_lab"})
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
-_SETTING = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,199}")
+_SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # What zkprov writes itself: from the live config, never from an inventory (R10).
 _NOT_SETTINGS = re.compile(r"(server|group|weight)\.\d+|dynamicConfigFile|peerType|version", re.IGNORECASE)
 
@@ -94,7 +94,7 @@ def is_host_name(text: object) -> bool:
 def checked_name(text: str) -> str:
     """`text` where it can be printed on one line and stand in a path, else an empty string."""
     unsafe = any(not c.isprintable() for c in text) or "{{" in text or "{%" in text
-    return "" if unsafe or len(text) > 1000 else text
+    return "" if unsafe else text
 
 
 def _plain(value: object) -> str:

@@ -34,6 +34,7 @@ def read_inventory(path: str, ensemble: str | None = None) -> Inventory:
         hosts=hosts,
         digest=hashlib.sha256(msgspec.json.encode((group, hosts), order="sorted")).hexdigest(),
         auth_file=_auth_file(path, {name: found.variables.get(name, {}) for name in names}),
+        lab=bool(names) and all(found.variables.get(name, {}).get("zkprov_lab") is True for name in names),
     )
 
 

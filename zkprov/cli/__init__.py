@@ -1,0 +1,102 @@
+"""The command line: parses, calls, prints; decides nothing. Commands are imported when they are called, not before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from zkprov import __version__
+
+COMMANDS = {
+    "lab": ("zkprov.cli.lab:lab", "Real ensembles on this machine, to try things on."),
+    "status": ("zkprov.cli.look:status", "Every server, who leads whom, and one verdict."),
+    "check": ("zkprov.cli.look:check", "All gates once: exit 0, 3 (unsafe) or 4 (not healthy)."),
+    "prove": ("zkprov.cli.prove:prove", "Prove that no two quorums can exist, or show who could elect whom."),
+    "plan": ("zkprov.cli.change:plan", "Work a change out, prove each step, print it or refuse."),
+    "apply": ("zkprov.cli.change:apply", "Carry out a plan that was saved."),
+    "add-node": ("zkprov.cli.change:add_node", "Add servers, one at a time: plan, question, apply."),
+    "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),
+    "abort": ("zkprov.cli.runs:abort", "End a run that was stopped; undo what is surely undoable."),
+    "pause": ("zkprov.cli.runs:pause", "The kill switch: no run goes on while it is set."),
+    "unpause": ("zkprov.cli.runs:unpause", "Lift the kill switch."),
+    "history": ("zkprov.cli.runs:history", "The runs that this machine's journal knows."),
+    "retired": ("zkprov.cli.retired:retired", "Servers that left: list, clear, attest."),
+    "render": ("zkprov.cli.render:render", "Show a host's files as they would be written."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name, and imports one when it is asked for: `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101 — the table above is ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="zkprov")
+@click.option("-i", "--inventory", metavar="FILE", help="An Ansible inventory. [env: ZKPROV_INVENTORY]")
+@click.option("-E", "--ensemble", metavar="GROUP", help="The group in it. [env: ZKPROV_ENSEMBLE]")
+@click.option("--journal", metavar="FILE", help="Where runs are recorded. [env: ZKPROV_JOURNAL]")
+@click.pass_context
+def zkprov(ctx: click.Context, inventory: str | None, ensemble: str | None, journal: str | None) -> None:
+    """Change the membership of Apache ZooKeeper ensembles without ever electing a second leader.
+
+    Exit codes: 0 done or safe, 1 failed, 2 wrong usage, 3 refused or unsafe, 4 not healthy, 5 busy or paused,
+    6 stale, 7 interrupted (zkprov resume).
+    """
+    ctx.obj = {"inventory": inventory, "ensemble": ensemble, "journal": journal}
+
+
+def main() -> None:
+    """The entry point: every foreseen problem becomes one clear error with its exit code; no traceback reaches a user."""
+    try:
+        code = zkprov.main(standalone_mode=False, prog_name="zkprov")
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        code = wrong.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; nothing was changed", err=True)
+        code = 7
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    except Exception as wrong:
+        code = _told(wrong)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(wrong: Exception) -> int:
+    from zkprov.model.problems import Problem
+
+    if isinstance(wrong, Problem):
+        from zkprov.report.console import problem
+
+        problem(wrong)
+        return wrong.exit_code
+    import os
+    import traceback
+
+    if os.environ.get("ZKPROV_TRACEBACK"):
+        traceback.print_exc()
+    click.echo(f"error: zkprov itself failed: {type(wrong).__name__}: {wrong}", err=True)
+    click.echo(
+        "next   run it again with ZKPROV_TRACEBACK=1 and report what it prints; zkprov history shows what was begun",
+        err=True,
+    )
+    return 1

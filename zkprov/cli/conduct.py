@@ -1,0 +1,100 @@
+"""Around every command that runs something: signals, the journal, the readers of events, and the result on the screen."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from zkprov.run.engine import Result
+    from zkprov.run.events import Event
+    from zkprov.run.runner import Conductor
+    from zkprov.run.world import World
+
+
+def conducted(
+    ctx: click.Context,
+    world: World,
+    work: Callable[[Conductor], Result | None],
+    output: str = "text",
+    events: str | None = None,
+    who: str | None = None,
+) -> int | None:
+    """Runs `work` with everything that a run needs, prints its result, and returns the exit code; None where there was nothing to do."""
+    from zkprov.report import console
+    from zkprov.report.progress import Progress
+    from zkprov.run.clock import SystemClock
+    from zkprov.run.journal import Journal, default_path
+    from zkprov.run.planning import who_am_i
+    from zkprov.run.runner import Conductor
+
+    given = ctx.find_root().obj or {}
+    journal = Journal(Path(given["journal"]) if given.get("journal") else default_path())
+    progress = Progress()
+    with signals() as stop, _event_lines(events) as lines, contextlib.closing(journal):
+        readers: list[Callable[[Event], None]] = [progress, *([lines] if lines else [])]
+        try:
+            result = work(Conductor(world, journal, who=who_am_i(who), clock=SystemClock(), stop=stop, readers=readers))
+        finally:
+            progress.close()
+    if result is None:
+        return None
+    if output == "json":
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
+    elif events != "-":
+        console.result(result)
+    return result.exit_code
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set the event, a second one changes nothing."""
+    stop = threading.Event()
+
+    def caught(number: int, _frame: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            sys.stderr.write("\nstopping; what is begun is being recorded\n")
+
+    before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _event_lines(path: str | None) -> Iterator[Callable[[Event], None] | None]:
+    import msgspec
+
+    from zkprov.model.problems import BadInput
+
+    if path is None:
+        yield None
+        return
+    try:
+        stream = sys.stdout.buffer if path == "-" else Path(path).open("ab")  # noqa: SIM115 — closed below, but stdout is not
+    except OSError as wrong:
+        raise BadInput(
+            f"cannot be written: {wrong.strerror}", place=path, remedy="give --events a file that can be written"
+        ) from None
+
+    def write(event: Event) -> None:
+        stream.write(msgspec.json.encode(event) + b"\n")
+        stream.flush()
+
+    try:
+        yield write
+    finally:
+        if path != "-":
+            stream.close()

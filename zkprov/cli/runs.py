@@ -1,0 +1,148 @@
+"""`resume`, `abort`, `pause`, `unpause`, `history`: runs that were stopped, and the kill switch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zkprov.cli.target import inventory_of, target_options
+
+run_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+templates_option = click.option(
+    "--templates",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The templates that the plan was made with.",
+)
+
+
+@click.command()
+@target_options()
+@templates_option
+@run_output
+@click.option(
+    "--events",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="JSON lines while it runs, to a file or - (stdout).",
+)
+@click.pass_context
+def resume(
+    ctx: click.Context,
+    inventory: str | None,
+    ensemble: str | None,
+    timeout_s: float,
+    templates: Path | None,
+    output: str,
+    events: str | None,
+) -> None:
+    """Take up the run that stands unfinished: by the ledger in the ensemble, so from any machine with the same inventory and templates."""
+    from zkprov.cli.conduct import conducted
+    from zkprov.run.world import World
+
+    with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
+        code = conducted(ctx, world, lambda conductor: conductor.resume(), output, events)
+    if code is None:
+        click.echo(f"{world.inventory.ensemble}: nothing to resume", err=True)
+    ctx.exit(code or 0)
+
+
+@click.command()
+@target_options()
+@templates_option
+@run_output
+@click.pass_context
+def abort(
+    ctx: click.Context,
+    inventory: str | None,
+    ensemble: str | None,
+    timeout_s: float,
+    templates: Path | None,
+    output: str,
+) -> None:
+    """End the unfinished run: a joiner that votes for nothing is taken out, stopped and set aside; the rest stands."""
+    from zkprov.cli.conduct import conducted
+    from zkprov.run.world import World
+
+    with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
+        code = conducted(ctx, world, lambda conductor: conductor.abort(), output)
+    if code is None:
+        click.echo(f"{world.inventory.ensemble}: nothing to abort", err=True)
+    ctx.exit(code or 0)
+
+
+@click.command()
+@target_options()
+@click.option("--reason", required=True, help="Why; whoever is stopped by it will read it.")
+@click.pass_context
+def pause(ctx: click.Context, inventory: str | None, ensemble: str | None, timeout_s: float, reason: str) -> None:
+    """The kill switch: no run begins, and one that goes on stops before its next act."""
+    from zkprov.run.planning import ledger_writer
+
+    read = inventory_of(ctx, inventory, ensemble)
+    with ledger_writer(read, timeout_s) as ledger:
+        ledger.pause(reason)
+    click.echo(f"{read.ensemble}: paused; next: zkprov unpause")
+
+
+@click.command()
+@target_options()
+@click.pass_context
+def unpause(ctx: click.Context, inventory: str | None, ensemble: str | None, timeout_s: float) -> None:
+    """Lift the kill switch."""
+    from zkprov.run.planning import ledger_writer
+
+    read = inventory_of(ctx, inventory, ensemble)
+    with ledger_writer(read, timeout_s) as ledger:
+        was = ledger.unpause()
+    click.echo(
+        f"{read.ensemble}: {'no longer paused' if was else 'was not paused'}; a run that was stopped by it: zkprov resume"
+    )
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("-E", "--ensemble", metavar="GROUP", help="Only this ensemble's runs.")
+@run_output
+@click.pass_context
+def history(ctx: click.Context, run: str | None, ensemble: str | None, output: str) -> None:
+    """The runs that this machine's journal knows, newest first; with RUN, every event of one."""
+    import msgspec
+
+    from zkprov.model.problems import BadInput
+    from zkprov.report.console import console, table
+    from zkprov.run.events import rfc3339
+    from zkprov.run.journal import Journal, default_path
+
+    given = ctx.find_root().obj or {}
+    path = Path(given["journal"]) if given.get("journal") else default_path()
+    journal = Journal(path, create=False)
+    if run is None:
+        runs = journal.runs(ensemble)
+        if output == "json":
+            click.echo(msgspec.json.format(msgspec.json.encode(runs), indent=2).decode())
+            return
+        rows = [
+            [
+                r.id,
+                rfc3339(r.began),
+                r.ensemble,
+                r.kind,
+                " ".join(j.host for j in r.plan.joiners),
+                str(r.state),
+                f"step {r.head}",
+                r.who,
+            ]
+            for r in runs
+        ]
+        table(console(), ["run", "began", "ensemble", "kind", "hosts", "state", "at", "who"], rows, right=())
+        return
+    events = journal.events(run)
+    if not events:
+        raise BadInput(f"no run {run!r}", place=str(path), remedy="zkprov history")
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(events), indent=2).decode())
+        return
+    for event in events:
+        click.echo(
+            f"{event.time} {event.step:>3} {event.kind:<14} " + " ".join(f"{k}={v}" for k, v in event.evidence.items())
+        )

@@ -1,0 +1,88 @@
+"""Which ensemble a command is about: an inventory, servers named by `--connect`, or the lab that is up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from zkprov.model.inventory import Inventory
+    from zkprov.model.server import HostPort
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def target_options(connect: bool = False) -> Callable[[F], F]:
+    """`-i`, `-E` and `--timeout`; with `connect` also `--connect`, for commands that only look."""
+
+    def add(command: F) -> F:
+        options = [
+            click.option("-i", "--inventory", metavar="FILE", help="Ansible inventory. [env: ZKPROV_INVENTORY; else the lab that is up]"),
+            click.option("-E", "--ensemble", metavar="GROUP", help="The group in it. [env: ZKPROV_ENSEMBLE]"),
+            click.option(
+                "--timeout", "timeout_s", type=click.FloatRange(0.05, 300), default=3.0, show_default=True,
+                help="Seconds for one look at all servers.",
+            ),
+        ]  # fmt: skip
+        if connect:
+            options.append(
+                click.option(
+                    "--connect",
+                    metavar="HOST:PORT,…",
+                    help="Look at these servers and those that they name; no inventory.",
+                )
+            )
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def inventory_of(ctx: click.Context, inventory: str | None, ensemble: str | None) -> Inventory:
+    """The inventory that the command, its environment or the lab that is up names. Raises `BadInput`."""
+    from zkprov.model.problems import BadInput
+    from zkprov.observe.inventory import read_inventory
+
+    given = ctx.find_root().obj or {}
+    path = inventory or given.get("inventory") or os.environ.get("ZKPROV_INVENTORY")
+    group = ensemble or given.get("ensemble") or os.environ.get("ZKPROV_ENSEMBLE")
+    if not path:
+        from zkprov.lab import default_lab
+
+        lab = default_lab()
+        if lab is None:
+            raise BadInput(
+                "no ensemble is named", remedy="name one with -i INVENTORY (or ZKPROV_INVENTORY), or try: zkprov lab up"
+            )
+        path = str(lab.inventory_path)
+    return read_inventory(path, group)
+
+
+def endpoints_of(text: str) -> tuple[HostPort, ...]:
+    """`host:port,host:port`; the port is 2181 where none is given; IPv6 in brackets. Raises `BadInput`."""
+    from zkprov.model.problems import BadInput
+    from zkprov.model.server import HostPort
+
+    found = []
+    for part in text.split(","):
+        entry = part.strip()
+        host, colon, port = entry.rpartition(":")
+        if not colon or entry.endswith("]"):
+            host, port = entry, "2181"
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            host = ""
+        try:
+            found.append(HostPort(host, int(port)))
+        except ValueError:
+            raise BadInput(
+                f"not host:port: {entry!r}",
+                place="--connect",
+                remedy="write e.g. zk1:2181,zk2:2181, an IPv6 address in brackets",
+            ) from None
+    return tuple(dict.fromkeys(found))

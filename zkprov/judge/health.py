@@ -1,0 +1,99 @@
+"""All gates put to one survey, and the one verdict that a person reads: safe, degraded, unsafe or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from enum import StrEnum
+
+import msgspec
+
+from zkprov.judge import gates
+from zkprov.judge.leaders import Leader, leaders_of, one_leader
+from zkprov.judge.newcomers import Newcomer, newcomers
+from zkprov.judge.one_quorum import one_quorum
+from zkprov.judge.picture import Picture, picture_of
+from zkprov.judge.verdict import GateResult, Purpose, Verdict
+from zkprov.model.facts import Ledger, Survey
+from zkprov.model.quorum import spare
+
+
+class Condition(StrEnum):
+    SAFE = "safe"
+    DEGRADED = "degraded"
+    UNSAFE = "unsafe"
+    UNKNOWN = "unknown"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """A judged survey. `spare`: voters that may fail before quorum is lost, −1 when it is lost."""
+
+    condition: Condition
+    picture: Picture
+    leaders: tuple[Leader, ...]
+    newcomers: tuple[Newcomer, ...]
+    spare: int
+    gates: tuple[GateResult, ...]
+
+    @property
+    def headline(self) -> str:
+        """What stands behind the verdict on the first line of `status`."""
+        worst = next((g for g in self.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
+        worst = worst or next((g for g in self.gates if g.stops), None)
+        return "" if worst is None else f"{worst.gate}: {worst.summary}"
+
+    def gate(self, name: str) -> GateResult:
+        return next(g for g in self.gates if g.gate == name)
+
+
+def ledger_of(survey: Survey) -> Ledger | None:
+    """The ledger as the server with the most of it holds it: retired and members only ever grow, and `now_ms` with them."""
+    seen = [f.ledger.value for f in survey.servers if f.ledger.value and f.ledger.value.uuid]
+    return max(seen, key=lambda x: (x.now_ms, len(x.members)), default=None)
+
+
+def judge(
+    survey: Survey,
+    purpose: Purpose = Purpose.LOOK,
+    *,
+    earlier: Survey | None = None,
+    doubted_s: float = 0.0,
+    excused: Set[int] = frozenset(),
+) -> Health:
+    """Puts every gate to a survey. `earlier`: the sample before. `excused`: ids that need not answer just now."""
+    picture = picture_of(survey)
+    asked: list[Callable[[], GateResult]] = [
+        lambda: one_leader(picture, purpose, doubted_s=doubted_s, earlier=earlier),
+        lambda: gates.no_rogue(picture, purpose),
+        lambda: gates.no_standalone(picture, purpose),
+        lambda: gates.members_answer(picture, purpose, excused),
+        lambda: gates.same_config(picture, purpose, excused),
+        lambda: gates.voting_as_planned(picture, purpose, excused),
+        lambda: gates.synced(picture, purpose, earlier, excused),
+        lambda: gates.same_history(picture, purpose, excused),
+        lambda: gates.digests_equal(picture, purpose),
+        lambda: gates.spare_kept(picture, purpose),
+        lambda: gates.release_allowed(picture, purpose),
+        lambda: one_quorum(picture, purpose),
+    ]
+    if purpose is Purpose.CHANGE:
+        asked.append(lambda: gates.dynamic(picture, purpose))
+    results = tuple(ask() for ask in asked)
+    up = gates.serving_voters(picture)
+    disks = {picture.member_id(f): f.disk.value.disk_id for f in picture.members if f.disk.value}
+    return Health(
+        condition=_condition(results),
+        picture=picture,
+        leaders=leaders_of(picture, earlier),
+        newcomers=newcomers(picture.live, ledger_of(survey), None, disks) if picture.live else (),
+        spare=spare(picture.live.quorums, up) if picture.live else -1,
+        gates=results,
+    )
+
+
+def _condition(results: Sequence[GateResult]) -> Condition:
+    if any(r.unsafe and r.verdict is Verdict.FAIL for r in results):
+        return Condition.UNSAFE
+    leader = next(r for r in results if r.gate == "one leader")
+    if leader.verdict is not Verdict.PASS or any(r.verdict is Verdict.UNKNOWN and r.required for r in results):
+        return Condition.UNKNOWN
+    return Condition.DEGRADED if any(r.verdict is Verdict.FAIL for r in results) else Condition.SAFE

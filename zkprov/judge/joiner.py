@@ -1,0 +1,51 @@
+"""The gate for a joiner: it is a non-voting follower of the leader, holds its list and its history, and votes for nothing."""
+
+from __future__ import annotations
+
+from zkprov.judge.picture import Picture, Standing, leads
+from zkprov.judge.verdict import Evidence, GateResult, Verdict
+from zkprov.model.facts import Mode
+
+
+def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
+    """Step 5 of adding a server. Sources in order: zabstate and leader (AdminServer), srvr Mode, /zookeeper/config, identity."""
+    sources = ("AdminServer zabstate and leader", "srvr Mode", "/zookeeper/config", "identity znode")
+    facts = picture.survey.by_name(name)
+    leader = next((f for f in picture.members if leads(f)), None)
+
+    def fail(what: str, verdict: Verdict = Verdict.FAIL) -> GateResult:
+        return GateResult("joiner", verdict, f"{server_id} ({name}): {what}", (Evidence(name, what),), sources)
+
+    if facts is None:
+        return fail("was not asked", Verdict.UNKNOWN)
+    if leader is None:
+        return fail("there is no leader to follow", Verdict.UNKNOWN)
+    if not facts.serving:
+        return fail(f"does not serve ({facts.srvr})")
+    if leads(facts):
+        return fail("leads, instead of following")
+    if facts.srvr.value is None and facts.zabstate.value is None:
+        return fail(f"does not say what it is ({facts.srvr})", Verdict.UNKNOWN)
+    if facts.id is not None and facts.id != server_id:
+        return fail(f"says that it is {facts.id}")
+    if facts.zabstate.value is not None:
+        if facts.zabstate.value.phase != "BROADCAST":
+            return fail(f"is in phase {facts.zabstate.value.phase}")
+        listed = picture.live.get(server_id) if picture.live else None
+        if facts.zabstate.value.voting and not (listed and listed.votes):
+            return fail("votes, and must not yet")
+    elif facts.srvr.value is not None and facts.srvr.value.mode not in (Mode.FOLLOWER, Mode.OBSERVER):
+        return fail(f"is {facts.srvr.value.mode}")
+    if facts.leader.value is not None and facts.leader.value.leader_id != picture.member_id(leader):
+        return fail(f"follows {facts.leader.value.leader_id}, the leader is {picture.member_id(leader)}")
+    if facts.config.value is None:
+        return fail(f"its list cannot be read ({facts.config})", Verdict.UNKNOWN)
+    if facts.config.value != picture.live:
+        return fail(
+            f"holds the list {facts.config.value} of version {facts.config.value.version_hex}, the ensemble {picture.live}"
+        )
+    if facts.identity.value != leader.identity.value or facts.identity.value is None:
+        return fail("its history is not the leader's, or cannot be read")
+    if picture.standing[name] not in (Standing.JOINER, Standing.MEMBER):
+        return fail(picture.why[name] or "does not follow us")
+    return GateResult("joiner", Verdict.PASS, f"follows leader {picture.member_id(leader)}, not voting", (), sources)

@@ -1,0 +1,69 @@
+"""R2: who among the voters is a newcomer, and whether newcomers and joiners could be a quorum.
+
+The invariant: joiners plus newcomers contain a quorum of no list that the plan passes through. A newcomer becomes seasoned
+when it has voted, on this disk, for the seasoning time; a restart does not undo it, a wipe does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import msgspec
+
+from zkprov.model.facts import Ledger
+from zkprov.model.members import Members
+from zkprov.model.quorum import braces
+
+SEASON_S = 900.0
+"""Seasoning time by default: 15 minutes (DESIGN R2)."""
+
+
+class Newcomer(msgspec.Struct, frozen=True):
+    """A voter that is not seasoned yet. `age_s`: how long it has voted; `left_s`: seconds until it is seasoned."""
+
+    id: int
+    age_s: float
+    left_s: float
+
+
+def newcomers(
+    members: Members, ledger: Ledger | None, season_s: float | None = None, disks: dict[int, str] | None = None
+) -> tuple[Newcomer, ...]:
+    """The newcomers among the voters, by id.
+
+    `ledger` None: this ensemble is met for the first time, its voters count as seasoned. A voter that the ledger does not know,
+    or knows on another disk, is a newcomer from now on. `season_s` overrides the time that each entry was made with.
+    """
+    if ledger is None or not ledger.uuid:
+        return ()
+    found = []
+    for server_id in sorted(members.voters):
+        entry = ledger.members.get(server_id)
+        disk = (disks or {}).get(server_id, "")
+        if entry is None or (entry.disk and disk and entry.disk != disk):
+            season = SEASON_S if season_s is None else season_s
+            found.append(Newcomer(server_id, 0.0, season))
+            continue
+        if entry.seasoned:
+            continue
+        season = entry.season_s if season_s is None else season_s
+        age = max(0.0, (ledger.now_ms - entry.since_ms) / 1000)
+        if age < season:
+            found.append(Newcomer(server_id, age, season - age))
+    return tuple(found)
+
+
+class NewMajority(msgspec.Struct, frozen=True):
+    """Why R2 refuses a list: `unseasoned` are a quorum of it."""
+
+    members: Members
+    unseasoned: frozenset[int]
+
+    def __str__(self) -> str:
+        return f"{braces(self.unseasoned)} would be a quorum of {self.members}; {self.members.quorums.describe()}"
+
+
+def newcomers_rule(after: Members, unseasoned: Set[int]) -> NewMajority | None:
+    """R2 for one list: None where it holds. `unseasoned`: joiners and newcomers."""
+    among = frozenset(unseasoned) & after.voters
+    return NewMajority(after, among) if after.quorums.contains_quorum(among) else None

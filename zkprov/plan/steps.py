@@ -1,0 +1,152 @@
+"""A plan and its steps as values: what will be done, the lists before and after, the proofs, and what a failure undoes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from zkprov.judge.newcomers import SEASON_S
+from zkprov.model.members import Members
+from zkprov.model.server import Role, Server
+
+FORMAT = 1
+"""Of plan documents. A newer zkprov reads all older formats; an older one refuses a newer format by name."""
+
+
+class StepKind(StrEnum):
+    START = "start"  # install, configure, start: it follows the leader and votes for nothing
+    ADMIT = "admit"  # reconfig as observer
+    PROMOTE = "promote"  # reconfig as participant
+    SETTLE = "settle"  # good samples for a while
+    SEASON = "season"  # wait until a newcomer is seasoned (R2)
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """One proved state: `before`, `crash within`, `after`; and how many servers' lists it rests on."""
+
+    state: str
+    verdict: str
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step. `server` is the id it is about. `before` and `after` carry no version: that is ZooKeeper's to give.
+
+    `spare_after`: voters that may fail once it is done. `wait_s`: seconds, for settle and season.
+    """
+
+    number: int
+    kind: StepKind
+    server: int
+    host: str
+    before: Members
+    after: Members
+    spare_after: int
+    proofs: tuple[Proof, ...] = ()
+    asks: tuple[str, ...] = ()
+    undo: str = ""
+    wait_s: float = 0.0
+
+    @property
+    def title(self) -> str:
+        match self.kind:
+            case StepKind.START:
+                return f"start {self.server} as observer of {self.before}"
+            case StepKind.ADMIT:
+                return f"admit {self.server} as observer"
+            case StepKind.PROMOTE:
+                return f"promote {self.server}"
+            case StepKind.SETTLE:
+                return f"wait: settle {seconds(self.wait_s)}"
+            case StepKind.SEASON:
+                return f"wait: until {self.server} is seasoned ({seconds(self.wait_s)})"
+
+    @property
+    def name(self) -> str:
+        """Short, for events and the journal: `promote 4`."""
+        return f"{self.kind} {self.server}"
+
+    @property
+    def proof(self) -> str:
+        if not self.proofs:
+            return ""
+        return "one quorum" if all(p.verdict == "safe" for p in self.proofs) else "NOT PROVED"
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the operator may set. Times in seconds; `overrides`: rule → reason."""
+
+    role: Role = Role.PARTICIPANT
+    season_s: float = SEASON_S
+    settle_s: float = 30.0
+    samples: int = 3
+    interval_s: float = 0.5
+    step_timeout_s: float = 60.0
+    wait: bool = False
+    reason: str = ""
+    overrides: dict[str, str] = {}
+
+
+class Joiner(msgspec.Struct, frozen=True):
+    """A server on its way in: its inventory host, and the line it will have in the end."""
+
+    host: str
+    server: Server
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A whole change. It may be applied only while `base_version`, `history` and both digests are still what they were."""
+
+    id: str
+    kind: str
+    ensemble: str
+    made_at: float
+    made_by: str
+    zkprov: str
+    base: Members
+    leader: int
+    history: str
+    joiners: tuple[Joiner, ...]
+    steps: tuple[Step, ...]
+    options: Options
+    unseasoned: tuple[int, ...] = ()
+    inventory_digest: str = ""
+    templates_digest: str = ""
+    notes: tuple[str, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def base_version(self) -> int:
+        return self.base.version
+
+    @property
+    def final(self) -> Members:
+        return self.steps[-1].after if self.steps else self.base
+
+    @property
+    def states_proved(self) -> int:
+        return sum(len(s.proofs) for s in self.steps)
+
+    def joiner(self, server_id: int) -> Joiner:
+        return next(j for j in self.joiners if j.server.id == server_id)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A change that will not be made. `next` are commands to type, each with what it does."""
+
+    rule: str
+    headline: str
+    evidence: tuple[str, ...] = ()
+    next: tuple[tuple[str, str], ...] = ()
+    exit_code: int = 3
+
+    def __str__(self) -> str:
+        return f"Refused by {self.rule}: {self.headline}" if self.rule else self.headline
+
+
+def seconds(value: float) -> str:
+    """`30 s`, `12 min`, `1 h 5 min`: how durations are written everywhere."""
+    if value < 100:
+        return f"{value:.0f} s" if value == int(value) or value >= 10 else f"{value:.1f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

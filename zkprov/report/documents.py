@@ -1,0 +1,260 @@
+"""The documents that zkprov prints with `--output json`: stable keys, described by JSON Schema (docs/schema)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zkprov.judge.health import Condition, Health, ledger_of
+from zkprov.judge.picture import Standing, client_of, leads
+from zkprov.judge.verdict import GateResult, Verdict
+from zkprov.model.facts import Outcome, ServerFacts
+from zkprov.model.server import Server
+from zkprov.plan.steps import seconds
+
+
+class EnsembleRow(msgspec.Struct, frozen=True):
+    """The verdict and what it rests on. `spare`: voters that may fail, −1 without quorum. `config_version` in hex."""
+
+    name: str
+    verdict: Condition
+    headline: str
+    leaders: list[int]
+    epoch: int | None
+    config_version: str | None
+    members: list[int]
+    voters: list[int]
+    observers: list[int]
+    newcomers: dict[str, float]
+    rogues: list[str]
+    strangers: list[str]
+    spare: int
+    asked: int
+    answered: int
+    took_s: float
+    uuid: str | None
+    paused: str | None
+    run: str | None
+
+
+class ServerRow(msgspec.Struct, frozen=True):
+    """One server. `role`: voter, newcomer, observer, joiner, ROGUE, stranger, spare or down. `age_s`: how old its facts are at the end."""
+
+    id: int | None
+    name: str
+    client: str | None
+    role: str
+    mode: str | None
+    leader: int | None
+    epoch: int | None
+    zxid: str | None
+    config_version: str | None
+    voting: bool | None
+    release: str | None
+    history: str | None
+    clients: int | None
+    age_s: float
+    note: str
+    unseen: list[str]
+
+
+class GateRow(msgspec.Struct, frozen=True):
+    gate: str
+    verdict: Verdict
+    required: bool
+    unsafe: bool
+    summary: str
+    evidence: list[str]
+    sources: list[str]
+    remedy: str
+
+
+class RetiredRow(msgspec.Struct, frozen=True):
+    id: int
+    host: str
+    since_ms: int
+    where: str
+    fate: str
+
+
+class StatusDocument(msgspec.Struct, frozen=True):
+    """`zkprov status` and `zkprov check`."""
+
+    ensemble: EnsembleRow
+    servers: list[ServerRow]
+    gates: list[GateRow]
+    retired: list[RetiredRow]
+    next: list[str]
+    format: int = 1
+
+
+def status_document(health: Health) -> StatusDocument:
+    """What a person and a program both read; nothing is on the screen that is not in here."""
+    picture, survey = health.picture, health.picture.survey
+    live, ledger = picture.live, ledger_of(survey)
+    ours = [x for x in health.leaders if not x.stranger]
+    answered = sum(f.up for f in survey.servers)
+    shown = [f for f in survey.servers if not _idle(f, health)]
+    head = EnsembleRow(
+        name=survey.ensemble,
+        verdict=health.condition,
+        headline=health.headline or _calm(health),
+        leaders=[x.id for x in ours if x.id is not None],
+        epoch=ours[0].epoch if len(ours) == 1 else None,
+        config_version=live.version_hex if live else None,
+        members=sorted(live.ids) if live else [],
+        voters=sorted(live.voters) if live else [],
+        observers=sorted(live.observers) if live else [],
+        newcomers={str(n.id): round(n.left_s, 1) for n in health.newcomers},
+        rogues=[picture.label(f) for f in picture.of(Standing.ROGUE)],
+        strangers=[picture.label(f) for f in picture.of(Standing.STRANGER)],
+        spare=health.spare,
+        asked=len(survey.servers),
+        answered=answered,
+        took_s=survey.took,
+        uuid=ledger.uuid if ledger else None,
+        paused=(ledger.paused or None) if ledger else None,
+        run=(ledger.run or None) if ledger else None,
+    )
+    rows = [_server(f, health) for f in shown]
+    rows += [_unasked(s) for s in (live.servers if live else ()) if picture.member(s.id) is None]
+    return StatusDocument(
+        ensemble=head,
+        servers=sorted(rows, key=lambda r: (r.id is None, r.id or 0, r.name)),
+        gates=[gate_row(g) for g in health.gates],
+        retired=[RetiredRow(r.id, r.host, r.since_ms, r.where, r.fate) for r in (ledger.retired if ledger else ())],
+        next=_next(health),
+    )
+
+
+def _unasked(server: Server) -> ServerRow:
+    """A member of which only the line in the list is known."""
+    return ServerRow(
+        id=server.id,
+        name=str(client_of(server) or server.address),
+        client=None,
+        role="voter" if server.votes else "observer",
+        mode=None,
+        leader=None,
+        epoch=None,
+        zxid=None,
+        config_version=None,
+        voting=None,
+        release=None,
+        history=None,
+        clients=None,
+        age_s=0.0,
+        note="was not asked",
+        unseen=[],
+    )
+
+
+def gate_row(gate: GateResult) -> GateRow:
+    return GateRow(
+        gate.gate,
+        gate.verdict,
+        gate.required,
+        gate.unsafe,
+        gate.summary,
+        [str(e) for e in gate.evidence],
+        list(gate.sources),
+        gate.remedy,
+    )
+
+
+def _idle(facts: ServerFacts, health: Health) -> bool:
+    """A host of the inventory on which there is nothing: a spare, not worth a line."""
+    nothing = health.picture.standing[facts.name] is Standing.DOWN and not facts.up
+    empty = facts.disk.outcome in (Outcome.ABSENT, Outcome.NOT_ASKED) or (
+        facts.disk.value is not None and not facts.disk.value.has_data
+    )
+    return nothing and empty and "retired" not in facts.known_as
+
+
+def _server(facts: ServerFacts, health: Health) -> ServerRow:
+    picture = health.picture
+    srvr, zab = facts.srvr.value, facts.zabstate.value
+    member_id = picture.member_id(facts)
+    mode = str(srvr.mode) if srvr else None
+    if mode is None and facts.mntr.value:
+        mode = facts.mntr.value.get("zk_server_state", "")[:20] or None
+    leader = member_id if leads(facts) else (facts.leader.value.leader_id if facts.leader.value else None)
+    zxid = srvr.zxid if srvr else (zab.zxid if zab else None)
+    asked = (
+        facts.srvr,
+        facts.mntr,
+        facts.conf,
+        facts.cons,
+        facts.zabstate,
+        facts.leader,
+        facts.hash,
+        facts.config,
+        facts.identity,
+        facts.disk,
+    )
+    latest = max(f.at for f in asked)
+    return ServerRow(
+        id=member_id if member_id >= 0 else facts.id,
+        name=facts.name,
+        client=str(facts.client) if facts.client else None,
+        role=_role(facts, health, member_id),
+        mode=mode,
+        leader=leader if leader is not None and leader >= 0 else None,
+        epoch=zab.epoch if zab else (srvr.epoch if srvr else None),
+        zxid=None if zxid is None else f"{zxid:#x}",
+        config_version=facts.config.value.version_hex if facts.config.value else None,
+        voting=zab.voting if zab else None,
+        release=srvr.release if srvr else None,
+        history=facts.identity.value.tag
+        if facts.identity.value
+        else ("none" if facts.identity.outcome is Outcome.ABSENT else None),
+        clients=len(facts.cons.value) if facts.cons.value is not None else None,
+        age_s=round(max(0.0, picture.survey.took - latest), 3),
+        note=_note(facts, health, member_id),
+        unseen=[
+            f"{f.source.split('@')[0]}: {f.detail or f.outcome}"
+            for f in asked
+            if f.outcome not in (Outcome.OK, Outcome.ABSENT)
+        ],
+    )
+
+
+def _role(facts: ServerFacts, health: Health, member_id: int) -> str:
+    match health.picture.standing[facts.name]:
+        case Standing.MEMBER:
+            server = health.picture.live.get(member_id) if health.picture.live else None
+            if any(n.id == member_id for n in health.newcomers):
+                return "newcomer"
+            return "observer" if server and not server.votes else "voter"
+        case Standing.ROGUE:
+            return "ROGUE"
+        case other:
+            return str(other)
+
+
+def _note(facts: ServerFacts, health: Health, member_id: int) -> str:
+    newcomer = next((n for n in health.newcomers if n.id == member_id), None)
+    why = health.picture.why[facts.name]
+    if health.picture.standing[facts.name] is Standing.MEMBER:
+        if not facts.serving:
+            return facts.srvr.detail or str(facts.srvr.outcome)
+        return f"seasoned in {seconds(newcomer.left_s)}" if newcomer else ""
+    if facts.up or facts.disk.value:
+        return why
+    return facts.srvr.detail or why
+
+
+def _calm(health: Health) -> str:
+    leader = next((x for x in health.leaders if not x.stranger), None)
+    return (
+        f"one leader ({leader.id if leader.id is not None else leader.name})"
+        if leader
+        else "one leader, not told which"
+    )
+
+
+def _next(health: Health) -> list[str]:
+    remedies = [g.remedy for g in health.gates if g.verdict is not Verdict.PASS and g.remedy and (g.stops or g.unsafe)]
+    told = list(dict.fromkeys(remedies))[:3]
+    if health.condition is Condition.UNSAFE:
+        return ["nothing here was changed; stop clients from reaching the other side", *told]
+    return told

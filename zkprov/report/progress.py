@@ -1,0 +1,68 @@
+"""The steps of a run as they happen, on stderr: a live line on a terminal, one line a step in a log file."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from zkprov.report.console import _plain, console
+
+if TYPE_CHECKING:
+    from zkprov.run.events import Event
+
+
+class Progress:
+    """A reader of events."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._out = console(err=True)
+        self._live = sys.stderr.isatty() and not quiet
+        self._status = self._out.status("") if self._live else None
+        self._title = ""
+
+    def __call__(self, event: Event) -> None:
+        if self._quiet:
+            return
+        said = event.evidence
+        match event.kind:
+            case "step.begun":
+                self._title = f"{event.step:>2} {said['title']}"
+                self._show(self._title)
+            case "sample":
+                self._show(f"{self._title}: {said['good']} of {said['of']} good samples in a row")
+            case "settling":
+                self._show(f"{self._title}: {said['left_s']} s left, {said['good']} good samples")
+            case "seasoning":
+                self._show(f"{self._title}: {said['left_s']} s left for the next")
+            case "gate":
+                self._show(f"{self._title}: waiting, gate `{said['gate']}`: {said['summary']}")
+            case "step.done":
+                self._clear()
+                pause = float(str(said["longest_pause_s"]))
+                title = str(said["step"])
+                self._out.print(
+                    _plain(
+                        f"{event.step:>2} {title:<12} {said['took_s']:>6} s  {said['said']}; longest pause {pause * 1000:.0f} ms"
+                    )
+                )
+            case "step.failed":
+                self._clear()
+                self._out.print(_plain(f"{event.step:>2} {said['step']}: failed: {said['why']}"))
+            case "undo":
+                self._clear()
+                self._out.print(_plain(f"   undo: {said['what']}"))
+            case "run.ended" | "run.stopped":
+                self._clear()
+
+    def _show(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(_plain(text))
+            self._status.start()
+
+    def _clear(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def close(self) -> None:
+        self._clear()

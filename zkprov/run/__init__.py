@@ -1,0 +1,1 @@
+"""Carries a plan out: engine, journal, ledger, lock, fences, events. May import plan, judge, observe, act and model."""

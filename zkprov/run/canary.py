@@ -1,0 +1,71 @@
+"""A low-rate client that writes under the ledger while a run goes on, and tells the longest pause that a client would have seen."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kazoo.client import KazooClient
+
+EVERY_S = 0.1
+PATH = "/zkprov/canary"
+
+
+class Canary:
+    """Writes every 0.1 s in a thread of its own. A pause is the time until the next write that succeeds, in seconds."""
+
+    def __init__(self, client: KazooClient, acl: list[Any]) -> None:
+        self._client, self._acl = client, acl
+        self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self._longest = 0.0
+        self._total = 0.0
+        self._since: float | None = None
+        self.writes = 0
+        self._thread = threading.Thread(target=self._sing, daemon=True, name="zkprov-canary")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _sing(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            with self._guard:
+                self._since = self._since or began
+            with contextlib.suppress(Exception):
+                self._write()
+                with self._guard:
+                    took = time.monotonic() - (self._since or began)
+                    self._since = None
+                    self._longest, self._total = max(self._longest, took), max(self._total, took)
+                    self.writes += 1
+            self._stop.wait(EVERY_S)
+
+    def _write(self) -> None:
+        from kazoo.exceptions import NodeExistsError, NoNodeError
+
+        try:
+            self._client.set_async(PATH, b"").get(timeout=5)
+        except NoNodeError:
+            with contextlib.suppress(NodeExistsError):
+                self._client.create(PATH, b"", self._acl)
+
+    def take_longest(self) -> float:
+        """The longest pause in seconds since this was last asked, one that still lasts included."""
+        with self._guard:
+            lasting = 0.0 if self._since is None else time.monotonic() - self._since
+            longest, self._longest = max(self._longest, lasting), 0.0
+            self._total = max(self._total, longest)
+            return longest
+
+    @property
+    def total(self) -> float:
+        """The longest pause of the whole run, in seconds."""
+        return self._total
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(2)

@@ -1,0 +1,169 @@
+"""The local journal: every run with its whole plan, every event, each intention on disk before its act (SQLite, WAL, synchronous FULL)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zkprov.model.problems import BadInput, Problem
+from zkprov.plan.steps import Plan
+from zkprov.run.events import Event
+
+FORMAT = 1
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS run (
+  id TEXT PRIMARY KEY, ensemble TEXT NOT NULL, kind TEXT NOT NULL, inventory TEXT NOT NULL, plan BLOB NOT NULL,
+  who TEXT NOT NULL, zkprov TEXT NOT NULL, began REAL NOT NULL, ended REAL, state TEXT NOT NULL, head INTEGER NOT NULL DEFAULT 1,
+  attempt INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS event (run TEXT NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS event_of_run ON event (run, seq);
+"""
+
+
+class State(StrEnum):
+    """Of a run. RUNNING, STOPPED: `resume` has something to do."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"  # interrupted, or stopped with something begun and standing
+    DONE = "done"
+    UNDONE = "undone"  # failed, and what was begun was undone
+    ABORTED = "aborted"
+
+
+OPEN_STATES = (State.RUNNING, State.STOPPED)
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run's record. `head` is the number of the step that is next or in hand; `attempt` grows with each resume."""
+
+    id: str
+    ensemble: str
+    kind: str
+    inventory: str
+    plan: Plan
+    who: str
+    began: float
+    ended: float | None
+    state: State
+    head: int
+    attempt: int
+
+
+def default_path() -> Path:
+    """`$ZKPROV_JOURNAL`, else `zkprov/journal.db` under the state folder of the XDG rules."""
+    given = os.environ.get("ZKPROV_JOURNAL")
+    if given:
+        return Path(given)
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "zkprov" / "journal.db"
+
+
+class Journal:
+    """Raises `Problem` with the path and the remedy for whatever the disk or the file refuses."""
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        self.path = path
+        with self._told():
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            elif not path.exists():
+                self._db = sqlite3.connect(":memory:")
+                self._db.executescript(SCHEMA)
+                return
+            self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            found = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if found > FORMAT:
+                raise BadInput(
+                    f"journal of format {found}; this zkprov reads up to {FORMAT}",
+                    place=str(path),
+                    remedy="use a newer zkprov, or another --journal",
+                )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            if found == 0:
+                self._db.executescript(SCHEMA)
+                self._db.execute(f"PRAGMA user_version={FORMAT}")
+            self._db.execute("SELECT id, plan, state, head, attempt FROM run LIMIT 1").fetchone()
+            path.chmod(0o600)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as wrong:
+            text = str(wrong)
+            if "disk" in text or "full" in text:
+                remedy = "make room on its disk; nothing is done that cannot be recorded"
+            elif "locked" in text:
+                remedy = "another zkprov is writing; try again"
+            else:
+                remedy = "move the file aside; `zkprov resume` then goes by the ledger in the ensemble"
+            raise BadInput(f"the journal cannot be used: {text}", place=str(self.path), remedy=remedy) from None
+        except OSError as wrong:
+            raise BadInput(
+                f"the journal cannot be used: {wrong.strerror}",
+                place=str(self.path),
+                remedy="set --journal or ZKPROV_JOURNAL",
+            ) from None
+
+    def begin(self, plan: Plan, inventory: str, who: str, now: float, *, head: int = 1, attempt: int = 0) -> None:
+        """Records the whole plan before anything is done. A run taken over from the ledger comes in with its head."""
+        with self._told():
+            self._db.execute(
+                "INSERT OR REPLACE INTO run VALUES (?,?,?,?,?,?,?,?,NULL,?,?,?)",
+                (
+                    plan.id, plan.ensemble, plan.kind, inventory, msgspec.json.encode(plan), who, plan.zkprov, now,
+                    State.RUNNING, head, attempt,
+                ),
+            )  # fmt: skip
+
+    def advance(self, run: str, head: int) -> None:
+        """The intention: step `head` is now in hand. On disk when this returns."""
+        with self._told():
+            self._db.execute("UPDATE run SET head=?, state=? WHERE id=?", (head, State.RUNNING, run))
+
+    def finish(self, run: str, state: State, now: float) -> None:
+        with self._told():
+            self._db.execute("UPDATE run SET state=?, ended=? WHERE id=?", (state, now, run))
+
+    def record(self, event: Event) -> None:
+        with self._told():
+            self._db.execute("INSERT INTO event (run, event) VALUES (?,?)", (event.run, msgspec.json.encode(event)))
+
+    def runs(self, ensemble: str | None = None) -> tuple[Run, ...]:
+        """The runs, newest first. A record whose plan is of another release or damaged is named, not skipped."""
+        with self._told():
+            rows = self._db.execute(
+                "SELECT id, ensemble, kind, inventory, plan, who, began, ended, state, head, attempt FROM run"
+                " WHERE ?1 IS NULL OR ensemble=?1 ORDER BY began DESC",
+                (ensemble,),
+            ).fetchall()
+        return tuple(self._run(row) for row in rows)
+
+    def _run(self, row: tuple[Any, ...]) -> Run:
+        try:
+            plan = msgspec.json.decode(row[4], type=Plan)
+            known = dict(zip(Run.__struct_fields__, row, strict=True))
+            return Run(**{**known, "plan": plan, "state": State(row[8])})
+        except (msgspec.MsgspecError, ValueError) as wrong:
+            remedy = "use the zkprov that wrote it"
+            raise Problem(f"run {row[0]} cannot be read: {wrong}", place=str(self.path), remedy=remedy) from None
+
+    def unfinished(self, ensemble: str) -> Run | None:
+        return next((r for r in self.runs(ensemble) if r.state in OPEN_STATES), None)
+
+    def events(self, run: str) -> tuple[Event, ...]:
+        with self._told():
+            rows = self._db.execute("SELECT event FROM event WHERE run=? ORDER BY seq", (run,)).fetchall()
+        return tuple(msgspec.json.decode(row[0], type=Event) for row in rows)
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,113 @@
+"""Makes a plan from a fresh survey, and says who makes it."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from zkprov import __version__
+from zkprov.act.session import close, connect
+from zkprov.judge.health import Health, judge, ledger_of
+from zkprov.judge.verdict import Purpose, Verdict, first_stop
+from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.problems import BadInput, NotHealthy
+from zkprov.plan.membership import Wish, plan_add
+from zkprov.plan.steps import Options, Plan, Refusal
+from zkprov.run.ledger import EnsembleLedger
+from zkprov.run.runner import endpoints_of
+from zkprov.run.world import World, credential_of
+
+REST_S = 2.0
+"""How long a plan waits for an ensemble that is a moment behind: less than a person's patience, more than a lagging sample."""
+
+
+def make_plan(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans to add the named hosts. Raises `BadInput` for names that the inventory does not have, or has twice."""
+    hosts = tuple(_host(world.inventory, name) for name in names)
+    if len(set(names)) != len(names):
+        raise BadInput("the same host twice", place=" ".join(names), remedy="name each host once")
+    for host in hosts:
+        _resolves(host)
+    wish = Wish(
+        secrets.token_hex(3), hosts, options, time.time(), who_am_i(made_by), __version__, world.templates_digest()
+    )
+    return plan_add(_health(world), world.inventory, wish)
+
+
+def _health(world: World) -> Health:
+    """Judged for a change; with the ensemble's clock told by a fresh write where newcomers' ages matter."""
+    deadline = time.monotonic() + REST_S
+    survey = world.survey()
+    known = ledger_of(survey)
+    if known is not None and any(not m.seasoned for m in known.members.values()):
+        with _writer(world) as ledger:
+            ledger.now_ms()
+        survey = world.survey()
+    health = judge(survey, Purpose.CHANGE)
+    while (
+        (gate := first_stop(health.gates))
+        and not gate.unsafe
+        and gate.verdict is not Verdict.PASS
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.2)
+        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey)
+    return health
+
+
+@contextlib.contextmanager
+def _writer(world: World) -> Iterator[EnsembleLedger]:
+    endpoints = endpoints_of(world.survey())
+    if not endpoints:
+        raise NotHealthy("no member of the ensemble could be read", place=world.inventory.path, remedy="zkprov status")
+    auth = credential_of(world.inventory)
+    client = connect(endpoints, auth)
+    try:
+        yield EnsembleLedger(client, auth)
+    finally:
+        close(client)
+
+
+@contextlib.contextmanager
+def ledger_writer(inventory: Inventory, timeout_s: float) -> Iterator[EnsembleLedger]:
+    """The ledger, for commands that write one entry. Raises `NotHealthy` where no member serves."""
+    with World(inventory, timeout_s=timeout_s) as world, _writer(world) as ledger:
+        yield ledger
+
+
+def _host(inventory: Inventory, name: str) -> InventoryHost:
+    found = inventory.host(name)
+    if found is None:
+        near = get_close_matches(name, [h.name for h in inventory.hosts], 1)
+        known = ", ".join(h.name for h in inventory.hosts[:20])
+        remedy = f"did you mean {near[0]}?" if near else f"the group {inventory.ensemble} has: {known}"
+        raise BadInput(f"no host {name!r}", place=inventory.path, remedy=remedy)
+    return found
+
+
+def _resolves(host: InventoryHost) -> None:
+    try:
+        socket.getaddrinfo(host.address, host.client_port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as wrong:
+        raise NotHealthy(
+            f"{host.address} does not resolve: {wrong}",
+            place=host.name,
+            remedy="correct zkprov_address, or the name service",
+        ) from None
+
+
+def who_am_i(given: str | None = None) -> str:
+    """`--as`, else the CI actor, else `user@host`."""
+    if given:
+        return given[:200]
+    actor = os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN")
+    with contextlib.suppress(Exception):
+        user = actor or getpass.getuser()
+        return f"{user}@{socket.gethostname()}"
+    return "unknown"

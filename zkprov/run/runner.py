@@ -1,0 +1,291 @@
+"""Opens and closes what a run needs around its engine: session, rights, lock, kill switch, ledger, journal, canary."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from zkprov.act import reconfig
+from zkprov.act.session import close, connect
+from zkprov.judge.health import judge, ledger_of
+from zkprov.judge.newcomers import newcomers
+from zkprov.judge.picture import client_of
+from zkprov.judge.verdict import Purpose
+from zkprov.model.facts import Survey
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Stale
+from zkprov.model.server import HostPort
+from zkprov.plan.steps import Plan
+from zkprov.run.canary import Canary
+from zkprov.run.clock import Clock
+from zkprov.run.engine import Engine, Result
+from zkprov.run.events import Event, Events
+from zkprov.run.journal import OPEN_STATES, Journal, State
+from zkprov.run.ledger import EnsembleLedger, RunDocument
+from zkprov.run.undo import undo_joiner
+from zkprov.run.world import World, credential_of
+
+if TYPE_CHECKING:
+    from kazoo.client import KazooClient
+
+SESSION_S = 6.0
+"""Session timeout of the acting client: a run that was killed holds the lock for this long at most."""
+
+
+class Conductor:
+    """Carries out, resumes and aborts runs on one world. `readers` get every event; `stop` ends a run within seconds."""
+
+    def __init__(
+        self,
+        world: World,
+        journal: Journal,
+        *,
+        who: str,
+        clock: Clock,
+        stop: threading.Event,
+        readers: list[Callable[[Event], None]],
+    ) -> None:
+        self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
+        self._readers = [journal.record, *readers]
+
+    def apply(self, plan: Plan) -> Result:
+        """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
+        survey = self.world.survey()
+        self._still_true(plan, survey)
+        with self._acting(survey) as (client, ledger):
+            refused = reconfig.rights(client, plan.joiners[0].server) if plan.joiners else ""
+            if refused:
+                raise NotHealthy(
+                    f"this ensemble cannot be changed from here: {refused}",
+                    place=plan.ensemble,
+                    remedy=_rights_remedy(refused),
+                )
+            if self.stop.is_set():
+                raise Interrupted("stopped by a signal before anything was begun")
+            with self._locked(ledger, plan.id, wait_s=0.5):
+                self._still_true(plan, self.world.survey())
+                _not_paused(ledger)
+                standing = ledger.read_run()
+                if standing is not None and standing.state in OPEN_STATES and standing.run != plan.id:
+                    raise Busy(
+                        f"run {standing.run} by {standing.who} is unfinished (step {standing.head})",
+                        place="/zkprov/run",
+                        remedy="zkprov resume, or zkprov abort",
+                    )
+                self.journal.begin(plan, self.world.inventory.path, self.who, self.clock.now())
+                self._ensure_ledger(ledger, plan)
+                ledger.claim(RunDocument(plan.id, State.RUNNING, 1, 0, self.who, plan))
+                return self._engine(plan, client, ledger, attempt=0).result(first=1)
+
+    def resume(self) -> Result | None:
+        """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
+
+        Raises `Stale` when the inventory or the templates are not those that the plan was made from.
+        """
+        survey = self.world.survey()
+        mine = self.journal.unfinished(self.world.inventory.ensemble)
+        with self._acting(survey) as (client, ledger):
+            standing = ledger.read_run()
+            if standing is None or standing.state not in OPEN_STATES:
+                if mine is not None:  # it ended elsewhere, or never reached the ensemble
+                    ended = standing.state if standing is not None and standing.run == mine.id else State.ABORTED
+                    self.journal.finish(mine.id, ended, self.clock.now())
+                return None
+            with self._locked(ledger, standing.run, wait_s=SESSION_S * 2):
+                _not_paused(ledger)
+                standing = ledger.read_run() or standing
+                plan = standing.plan
+                self._same_sources(plan)
+                attempt = standing.attempt + 1
+                self.journal.begin(
+                    plan, self.world.inventory.path, self.who, self.clock.now(), head=standing.head, attempt=attempt
+                )
+                self._ensure_ledger(ledger, plan)
+                ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
+                run = self._engine(plan, client, ledger, attempt)
+                run.engine.events.emit("run.resumed", head=standing.head, attempt=attempt, first_by=standing.who)
+                return run.result(first=standing.head)
+
+    def abort(self) -> Result | None:
+        """Ends the unfinished run: a joiner that votes for nothing is taken back, the rest stands; None where there is none."""
+        survey = self.world.survey()
+        with self._acting(survey) as (client, ledger):
+            standing = ledger.read_run()
+            if standing is None or standing.state not in OPEN_STATES:
+                mine = self.journal.unfinished(self.world.inventory.ensemble)
+                if mine is not None:
+                    self.journal.finish(mine.id, State.ABORTED, self.clock.now())
+                return None
+            with self._locked(ledger, standing.run, wait_s=SESSION_S * 2):
+                standing = ledger.read_run() or standing
+                plan, attempt = standing.plan, standing.attempt + 1
+                self._same_sources(plan)
+                self.journal.begin(
+                    plan, self.world.inventory.path, self.who, self.clock.now(), head=standing.head, attempt=attempt
+                )
+                ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
+                engine = self._engine(plan, client, ledger, attempt).engine
+                engine.events.emit("run.aborting", head=standing.head, by=self.who)
+                step = plan.steps[standing.head - 1]
+                undone = undo_joiner(engine, step)
+                live = engine.health().picture.live
+                engine.end(State.ABORTED, standing.head)
+                stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} is in it and stays")
+                return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
+
+    # -- around a run
+
+    @contextlib.contextmanager
+    def _acting(self, survey: Survey) -> Iterator[tuple[KazooClient, EnsembleLedger]]:
+        endpoints = endpoints_of(survey)
+        if not endpoints:
+            raise NotHealthy(
+                "no member of the ensemble could be read", place=self.world.inventory.path, remedy="zkprov status"
+            )
+        auth = credential_of(self.world.inventory)
+        client = connect(endpoints, auth, SESSION_S)
+        try:
+            yield client, EnsembleLedger(client, auth)
+        finally:
+            close(client)
+
+    @contextlib.contextmanager
+    def _locked(self, ledger: EnsembleLedger, run: str, *, wait_s: float) -> Iterator[None]:
+        ledger.lock(f"{self.who} run {run}", wait_s, self.stop)
+        try:
+            yield
+        finally:
+            ledger.unlock()
+
+    def _engine(self, plan: Plan, client: KazooClient, ledger: EnsembleLedger, attempt: int) -> _Run:
+        return _Run(self, plan, client, ledger, attempt)
+
+    def _ensure_ledger(self, ledger: EnsembleLedger, plan: Plan) -> None:
+        """The ledger's first entry needs one proved leader (DESIGN, "Ledger"); newcomers whose time is over are marked for good."""
+        health = judge(self.world.survey(), Purpose.CHANGE)
+        leader = health.gate("one leader")
+        live = health.picture.live
+        if live is None or leader.stops:
+            raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
+        disks = {health.picture.member_id(f): f.disk.value.disk_id for f in health.picture.members if f.disk.value}
+        ledger.ensure(live, disks, plan.options.season_s)
+        ledger.now_ms()
+        known = ledger_of(self.world.survey())
+        if known is None:
+            return
+        new = {n.id for n in newcomers(live, known, None, disks)}
+        for server_id, entry in known.members.items():
+            if server_id in live.voters and server_id not in new and not entry.seasoned:
+                ledger.member_is(server_id, msgspec.structs.replace(entry, seasoned=True))
+
+    def _still_true(self, plan: Plan, survey: Survey) -> None:
+        """Raises `Stale` where the ensemble, or what the plan was made from, is another now."""
+        self._same_sources(plan)
+        live = judge(survey, Purpose.LOOK).picture.live
+        if live is None:
+            raise NotHealthy("no server tells the list of members", place=plan.ensemble, remedy="zkprov status")
+        if live != plan.base:
+            raise Stale(
+                f"the list is {live} of version {live.version_hex}, the plan was made for {plan.base} of {plan.base.version_hex}",
+                place=f"plan {plan.id}",
+                remedy="plan again: zkprov plan add …",
+            )
+        found = {f"{i.path}@{i.czxid:x}/{i.ctime_ms}" for f in survey.servers if (i := f.identity.value)}
+        same_path = {h for h in found if h.split("@")[0] == plan.history.split("@")[0]}
+        if plan.history and same_path and plan.history not in same_path:
+            raise Stale(
+                f"another history: {', '.join(sorted(same_path))}, the plan knew {plan.history}",
+                place=f"plan {plan.id}",
+                remedy="zkprov status",
+            )
+
+    def _same_sources(self, plan: Plan) -> None:
+        if plan.inventory_digest != self.world.inventory.digest:
+            raise Stale(
+                "the inventory is not the one that the plan was made from",
+                place=self.world.inventory.path,
+                remedy="plan again, or use the inventory of then",
+            )
+        if plan.templates_digest != self.world.templates_digest():
+            raise Stale(
+                "the templates are not those that the plan was made from",
+                place="templates",
+                remedy="plan again, or use those of then",
+            )
+
+
+class _Run:
+    """An engine with its canary."""
+
+    def __init__(
+        self, conductor: Conductor, plan: Plan, client: KazooClient, ledger: EnsembleLedger, attempt: int
+    ) -> None:
+        self._conductor = conductor
+        events = Events(plan.id, conductor.clock.now, conductor._readers)
+        self.engine = Engine(
+            plan, conductor.world, client=client, ledger=ledger, journal=conductor.journal, events=events, clock=conductor.clock,
+            stop=conductor.stop, who=conductor.who, attempt=attempt,
+        )  # fmt: skip
+
+    def result(self, first: int) -> Result:
+        engine, plan = self.engine, self.engine.plan
+        endpoints = endpoints_of(engine.look())
+        auth = credential_of(self._conductor.world.inventory)
+        singer = connect(endpoints, auth, SESSION_S)
+        canary = Canary(singer, engine.ledger.acl)
+        engine.canary = canary
+        canary.start()
+        try:
+            engine.events.emit(
+                "run.begun",
+                plan=plan.id,
+                kind_of=plan.kind,
+                who=engine.who,
+                ensemble=plan.ensemble,
+                base=plan.base.version_hex,
+                steps=len(plan.steps),
+            )
+            result = engine.carry_out(first)
+            engine.events.step = 0
+            engine.events.emit(
+                "run.ended",
+                state=str(result.state),
+                exit_code=result.exit_code,
+                headline=result.headline,
+                longest_pause_s=result.longest_pause_s,
+            )
+            return result
+        finally:
+            canary.stop()
+            close(singer)
+
+
+def endpoints_of(survey: Survey) -> tuple[HostPort, ...]:
+    """Where the members serve clients now, then the other members; empty where none serves."""
+    picture = judge(survey, Purpose.LOOK).picture
+    serving = [f.client for f in picture.members if f.client is not None and f.serving]
+    if picture.live is None:
+        return ()
+    rest = [c for s in picture.live.servers if (c := client_of(s)) is not None and c not in serving]
+    return (*serving, *rest) if serving else ()
+
+
+def _not_paused(ledger: EnsembleLedger) -> None:
+    reason = ledger.paused()
+    if reason is not None:
+        raise Busy(
+            f"paused: {reason or 'no reason given'}",
+            place="/zkprov/paused",
+            remedy="zkprov unpause, when the reason is gone",
+        )
+
+
+def _rights_remedy(refused: str) -> str:
+    if "reconfigEnabled" in refused:
+        return "set reconfigEnabled=true on every member and restart them, the leader last"
+    if "right" in refused or "auth" in refused:
+        return "name the super user's credential with zkprov_auth_file in the inventory"
+    return "zkprov status"

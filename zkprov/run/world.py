@@ -1,0 +1,143 @@
+"""What a run sees and touches: surveys over sessions that last, the hosts of the inventory, and what is rendered for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from zkprov.act.hosts import Host
+from zkprov.judge.rendering import joiner_list, judge_rendered
+from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, Survey
+from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.members import Members
+from zkprov.model.problems import BadInput
+from zkprov.model.release import Release
+from zkprov.model.server import HostPort, Server
+from zkprov.observe.sessions import Sessions
+from zkprov.observe.survey import Target, take_survey
+
+
+class World:
+    """Use it with `with`; sessions end with it. `retired`: addresses once used, asked in every survey (R7)."""
+
+    def __init__(self, inventory: Inventory, *, timeout_s: float = 3.0, templates: Path | None = None) -> None:
+        self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
+        self.sessions = Sessions(timeout_s=10.0)
+        self.retired: tuple[Retired, ...] = ()
+        self._extra: list[Target] = []
+
+    @classmethod
+    def connected(cls, endpoints: Sequence[HostPort], *, timeout_s: float = 3.0) -> World:
+        """A world without an inventory, for looking only: these servers, and those that they name."""
+        world = cls(Inventory(",".join(str(e) for e in endpoints[:3]), "--connect", (), ""), timeout_s=timeout_s)
+        world._extra = [Target(str(e), e, known_as=("connect",)) for e in endpoints]
+        return world
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sessions.close()
+
+    def targets(self, names: Sequence[str] | None = None) -> list[Target]:
+        """The hosts of the inventory (or those named), and every retired server's address."""
+        hosts = [h for h in self.inventory.hosts if names is None or h.name in names]
+        found = [target_of(h) for h in hosts] + self._extra
+        if names is None:
+            found += [
+                Target(f"{r.host} (retired {r.id})", r.client, known_as=("retired",))
+                for r in self.retired
+                if r.client is not None and r.fate != "destroyed" and all(h.client != r.client for h in hosts)
+            ]
+        return found
+
+    def survey(self, names: Sequence[str] | None = None) -> Survey:
+        """One look; at the named hosts only, or at all that is known. What the ledger retired is remembered for the next."""
+        survey = take_survey(
+            self.targets(names),
+            ensemble=self.inventory.ensemble,
+            timeout_s=self.timeout_s,
+            sessions=self.sessions,
+            discover=names is None,
+        )
+        if names is None:
+            fresh = _retired_in(survey)
+            if fresh - set(self.retired):
+                self.retired = tuple(sorted(fresh, key=lambda r: r.id))
+                return self.survey()
+        return survey
+
+    def inventory_host(self, name: str) -> InventoryHost:
+        host = self.inventory.host(name)
+        if host is None:
+            raise BadInput(
+                f"no host {name}", place=self.inventory.path, remedy="use the inventory that the plan was made with"
+            )
+        return host
+
+    def host(self, name: str) -> Host:
+        """The host to act on. Raises `BadInput` for a connection that this release cannot carry."""
+        host = self.inventory_host(name)
+        if host.connection != "local":
+            raise BadInput(
+                f"ansible_connection {host.connection}: this release changes hosts over `local` only",
+                place=f"{self.inventory.path}: {name}",
+                remedy="everything that only looks works",
+            )
+        from zkprov.act.local import LocalHost
+
+        return LocalHost(host)
+
+    def templates_digest(self) -> str:
+        """Of the templates in use, the operator's and the shipped ones."""
+        from zkprov.act.render import templates_digest
+
+        return templates_digest(self.templates)
+
+    def render(self, name: str, server: Server, live: Members, release: str) -> dict[str, str]:
+        """The joiner's files, rendered and judged (R1, R5, R10). Raises `BadInput` naming the template and the rule."""
+        from zkprov.act.render import render_host
+
+        host = self.inventory_host(name)
+        wish = joiner_list(live, server)
+        known = Release.parse(release, place="the release of the members")
+        files = render_host(host, wish, templates=self.templates, release=known, server_id=server.id)
+        violations = judge_rendered(files, wish=wish, server_id=server.id, host=host, release=known)
+        if violations:
+            raise BadInput(
+                f"what the templates made for {name} is not allowed: " + "; ".join(str(v) for v in violations[:3]),
+                place=str(self.templates or "templates"),
+                remedy=f"zkprov render {name}",
+            )
+        return files
+
+
+def target_of(host: InventoryHost) -> Target:
+    return Target(host.name, host.client, host.admin, None, ("inventory",), partial(_read_disk, host))
+
+
+def _read_disk(host: InventoryHost) -> Fact[Disk]:
+    if host.connection != "local":
+        return Fact("disk", Outcome.NOT_ASKED, detail=f"no way to read files over {host.connection} yet")
+    from zkprov.act.local import LocalHost
+    from zkprov.observe.disk import read_host
+
+    fact = read_host(host)
+    if fact.value is None:
+        return fact
+    return msgspec.structs.replace(fact, value=msgspec.structs.replace(fact.value, active=LocalHost(host).is_active()))
+
+
+def _retired_in(survey: Survey) -> set[Retired]:
+    ledgers: list[Ledger] = [f.ledger.value for f in survey.servers if f.ledger.value]
+    return {r for ledger in ledgers for r in ledger.retired}
+
+
+def credential_of(inventory: Inventory) -> tuple[str, str] | None:
+    """(scheme, credential) for reconfig and the ledger; None where the inventory names no file. Raises `BadInput`."""
+    from zkprov.observe.inventory import read_auth
+
+    return read_auth(inventory.auth_file) if inventory.auth_file else None

@@ -10,7 +10,7 @@ from collections.abc import Set
 
 import msgspec
 
-from zkprov.model.facts import Ledger
+from zkprov.model.facts import Ledger, LedgerMember
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
 
@@ -39,8 +39,7 @@ def newcomers(
     found = []
     for server_id in sorted(members.voters):
         entry = ledger.members.get(server_id)
-        disk = (disks or {}).get(server_id, "")
-        if entry is None or (entry.disk and disk and entry.disk != disk):
+        if entry is None or another_disk(entry, (disks or {}).get(server_id)):
             season = SEASON_S if season_s is None else season_s
             found.append(Newcomer(server_id, 0.0, season))
             continue
@@ -51,6 +50,11 @@ def newcomers(
         if age < season:
             found.append(Newcomer(server_id, age, season - age))
     return tuple(found)
+
+
+def another_disk(entry: LedgerMember, disk: str | None) -> bool:
+    """Whether a voter's disk was wiped or replaced since the ledger's entry. `disk` None: its disk was not read; '': it has no mark."""
+    return bool(entry.disk) and disk is not None and disk != entry.disk
 
 
 class NewMajority(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from zkprov.act import reconfig
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Condition, Health, judge, ledger_of
 from zkprov.judge.joiner import joiner_follows
-from zkprov.judge.newcomers import newcomers, newcomers_rule
+from zkprov.judge.newcomers import another_disk, newcomers, newcomers_rule
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
@@ -335,7 +335,7 @@ class Engine:
         disk = facts.disk.value.disk_id if facts and facts.disk.value else ""
         known = ledger_of(health.picture.survey)
         entry = known.members.get(server_id) if known else None
-        if entry is None or (entry.disk and disk and entry.disk != disk):
+        if entry is None or another_disk(entry, disk):
             season = self.plan.options.season_s
             self.ledger.member_came(server_id, LedgerMember(0, disk, live.version, False, season))
 

@@ -158,7 +158,7 @@ def _joiner(
             exit_code=2,
         )
     taken = {j.server.id for j in before}
-    server_id = host.id if host.id is not None else _free_id(live, ledger, inventory, taken)
+    server_id = host.id if host.id is not None else free_id(live, ledger, inventory, taken)
     if server_id in live.ids or server_id in taken:
         other = live.get(server_id)
         what = f"it is {other.address}" if other else "two of the hosts named have it"
@@ -184,7 +184,7 @@ def _joiner(
     return Joiner(host.name, server)
 
 
-def _free_id(live: Members, ledger: Ledger | None, inventory: Inventory, taken: set[int]) -> int:
+def free_id(live: Members, ledger: Ledger | None, inventory: Inventory, taken: set[int]) -> int:
     used = set(live.ids) | taken | {h.id for h in inventory.hosts if h.id is not None}
     if ledger:
         used |= {r.id for r in ledger.retired} | set(ledger.members)

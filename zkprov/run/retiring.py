@@ -1,0 +1,42 @@
+"""What a person says of servers that left, written into the ledger."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zkprov.model.facts import Retired
+from zkprov.model.inventory import Inventory
+from zkprov.model.problems import BadInput
+from zkprov.run.planning import ledger_writer, who_am_i
+from zkprov.run.world import World
+
+ATTESTED = ("destroyed", "wiped")
+
+
+def attest_retired(inventory: Inventory, timeout_s: float, server_id: int, fate: str, reason: str) -> None:
+    """Records `fate` (destroyed or wiped) with who says so. Raises `BadInput` where the ledger knows no such server."""
+    known = _known(inventory, timeout_s, server_id)
+    with ledger_writer(inventory, timeout_s) as ledger:
+        ledger.retire(msgspec.structs.replace(known, fate=fate, reason=f"{reason} ({who_am_i()})"))
+
+
+def clear_retired(inventory: Inventory, timeout_s: float, server_id: int) -> None:
+    """Takes the entry away. Raises `BadInput` while nobody has attested what became of the disk: it could still elect."""
+    known = _known(inventory, timeout_s, server_id)
+    if known.fate not in ATTESTED:
+        raise BadInput(
+            f"the disk of {server_id} is only set aside, and may still hold a list",
+            place=f"/zkprov/retired/{server_id}",
+            remedy=f"zkprov retired attest {server_id} --wiped|--destroyed --reason …",
+        )
+    with ledger_writer(inventory, timeout_s) as ledger:
+        ledger.clear_retired(server_id)
+
+
+def _known(inventory: Inventory, timeout_s: float, server_id: int) -> Retired:
+    with World(inventory, timeout_s=timeout_s) as world:
+        world.survey()
+        found = next((r for r in world.retired if r.id == server_id), None)
+    if found is None:
+        raise BadInput(f"no server {server_id} is retired", place="/zkprov/retired", remedy="zkprov retired list")
+    return found

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,8 +159,18 @@ class LocalHost:
                 start_new_session=True,
             )
         _children[:] = [*(c for c in _children if c.poll() is None), child]
-        if process := server_process(child.pid):
-            _write(self._control / "server", msgspec.json.encode(process))
+        # A process shows its command line only a moment after it was started.
+        deadline = time.monotonic() + 5.0
+        while (process := server_process(child.pid)) is None:
+            if child.poll() is not None or time.monotonic() > deadline:
+                said = (log_dir / "out.log").read_text(errors="replace").strip().splitlines()
+                raise NotHealthy(
+                    f"the server does not start{': ' + said[-1][:200] if said else ''}",
+                    place=self.name,
+                    remedy=f"see {log_dir}/out.log",
+                )
+            time.sleep(0.001)
+        _write(self._control / "server", msgspec.json.encode(process))
 
     def stop(self, timeout_s: float) -> None:
         if self.host.stop_command:

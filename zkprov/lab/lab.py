@@ -37,6 +37,7 @@ class _State(msgspec.Struct, frozen=True):
     release: str
     founders: int
     hosts: tuple[InventoryHost, ...]
+    static: bool = False
     founded: bool = False
     format: int = 1
 
@@ -76,6 +77,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.lock_timeout_s = 10.0
         self.name = folder.name
 
     @classmethod
@@ -89,12 +91,14 @@ class Lab:
         tick_ms: int = DEFAULT_TICK_MS,
         whitelist: str = DEFAULT_WHITELIST,
         admin: bool = True,
+        static: bool = False,
         settings: Mapping[str, str | None] | None = None,
         jvm_flags: Sequence[str] | None = None,
         home: Path | None = None,
     ) -> Lab:
         """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
 
+        `static`: the founders' list stands in their zoo.cfg, with no reconfig, as in ensembles made before 3.5.
         `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
         Raises `BadInput` for a name or number that cannot be, and where there is such a lab already; what `provision` raises.
         """
@@ -132,7 +136,7 @@ class Lab:
                 for number in range(1, servers + spares + 1)
             )
             _write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file)))
-            lab._write(_State(name, release, servers, hosts))
+            lab._write(_State(name, release, servers, hosts, static))
         return lab
 
     def _host(
@@ -198,6 +202,11 @@ class Lab:
         return self._state().release
 
     @property
+    def static(self) -> bool:
+        """Whether the founders have a static list."""
+        return self._state().static
+
+    @property
     def founders(self) -> tuple[InventoryHost, ...]:
         state = self._state()
         return state.hosts[: state.founders]
@@ -251,7 +260,8 @@ class Lab:
         for host in founders:
             local = LocalHost(host)
             local.install()
-            local.configure(founding.founders_files(host, founders), _RUN)
+            files = founding.static_files if state.static else founding.founders_files
+            local.configure(files(host, founders), _RUN)
             local.unfence(_RUN)
 
     def down(self) -> None:
@@ -335,7 +345,7 @@ class Lab:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One command at a time for one lab: a lock on its folder, which ends with whoever holds it."""
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + self.lock_timeout_s
         while True:
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:

@@ -20,32 +20,41 @@ _RUN = "lab-outage"
 
 
 def make_outage(lab: Lab, timeout_s: float = 60.0) -> tuple[InventoryHost, ...]:
-    """Elect a second leader: one more new server than there are founders, each with its own static list of all, no `initialize`
+    """Elect a second leader: new servers, each with its own static list of themselves and of one less of the old ones, no `initialize`
     and `db.autocreate` left at its default. The old ones keep their list. (FACTS, "How a second ensemble forms".)
 
-    Returns the new servers once one of them leads. Raises `BadInput` when the spares are too few.
+    New servers that hear a newer config than their own stay out, so the old ones are paused until the new ones have elected, as if the
+    network between them had failed: 2 to 5 s. (Old ones with a static list are only ignored, and need no pause.)
+    Returns the new servers once one of them leads. Raises `BadInput` when there are fewer than two spares.
     """
-    old = lab.founders
+    old = [host for host in lab.hosts if LocalHost(host).is_active()]
     spares = [host for host in lab.hosts if not LocalHost(host).exists()]
     new = tuple(spares[: len(old) + 1])
-    if len(new) <= len(old):
+    if len(new) < 2 or not old:
         raise BadInput(
-            f"an outage needs {len(old) + 1} spares, and the lab has {len(spares)}",
+            f"an outage needs servers that are up and two spares at the least; the lab has {len(old)} and {len(spares)}",
             place=lab.name,
-            remedy="make a lab of 3 servers and add none: zkprov lab up",
+            remedy="make another lab: zkprov lab up --name outage",
         )
-    everybody = (*old, *new)
+    listed = (*old[: len(new) - 1], *new)
     for host in new:
         local = LocalHost(host)
-        local.configure(founding.static_files(host, everybody, {}), _RUN)
+        local.configure(founding.static_files(host, listed), _RUN)
         local.unfence(_RUN)
-    for host in new:
-        LocalHost(host).start()
 
     def second_leader(modes: Mapping[str, str]) -> bool:
-        return "leader" in modes.values() and all(modes.values())
+        return all(modes.values()) and list(modes.values()).count("leader") <= 1
 
-    await_modes(new, second_leader, timeout_s, "second leader")
+    paused = [] if lab.static else [host.id for host in old if host.id is not None]
+    try:
+        for server_id in paused:
+            freeze(lab, server_id)
+        for host in new:
+            LocalHost(host).start()
+        await_modes(new, second_leader, timeout_s, "second leader")
+    finally:
+        for server_id in paused:
+            thaw(lab, server_id)
     return new
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,14 +15,14 @@ _EVERY_S = 0.05
 
 
 def await_one_leader(hosts: Sequence[InventoryHost], timeout_s: float) -> None:
-    """Until one of `hosts` leads and all others follow or observe; where `srvr` is closed, until all serve sessions.
+    """Until one of `hosts` leads and all others follow or observe.
 
     Raises `NotHealthy` with what each server says, or at once with the last log line of one that has ended.
     """
 
     def good(modes: Mapping[str, str]) -> bool:
         told = list(modes.values())
-        return all(told) and (told.count("leader") == 1 or "serving" in told)
+        return all(told) and told.count("leader") == 1
 
     await_modes(hosts, good, timeout_s, "one leader that all others follow")
 
@@ -47,22 +46,11 @@ def await_modes(
 
 
 def mode(port: int) -> str:
-    """The `Mode` that the server at 127.0.0.1 says, `serving` where `srvr` is closed and a session opens, else an empty string."""
-    answer = _ask(port, b"srvr", 4096)
-    for line in answer.decode(errors="replace").splitlines():
+    """The `Mode` that the server at 127.0.0.1 says, an empty string where it does not serve. `srvr` cannot be closed by the whitelist."""
+    for line in _ask(port, b"srvr", 4096).decode(errors="replace").splitlines():
         if line.startswith("Mode: "):
             return line.removeprefix("Mode: ").strip()
-    return "serving" if b"not in the whitelist" in answer and _session_opens(port) else ""
-
-
-def _session_opens(port: int) -> bool:
-    """ZooKeeper's ConnectRequest, read-write: answered only by a server with a quorum. Length, version, last zxid, time-out (ms),
-    session id, password, read-only; a session that was refused has the time-out 0.
-    """
-    body = struct.pack(">iqiq", 0, 0, 4000, 0) + struct.pack(">i", 16) + bytes(16) + b"\0"
-    close = struct.pack(">iii", 8, 1, -11)
-    answer = _ask(port, struct.pack(">i", len(body)) + body + close, 12)
-    return len(answer) >= 12 and struct.unpack(">iii", answer[:12])[2] > 0
+    return ""
 
 
 def _ask(port: int, request: bytes, enough: int) -> bytes:

@@ -22,6 +22,7 @@ from kazoo.protocol import serialization as wire
 from zkprov.model.facts import Disk, Fact, Outcome, ServerFacts
 from zkprov.model.server import ClientAddress, HostPort, Server, ServerAddress
 from zkprov.observe import znodes
+from zkprov.observe.dial import MAX_SOCKETS, sockets_at_once
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import Target, client_of, take_survey
 
@@ -509,10 +510,22 @@ def test_nothing_is_left_behind(stubs: Stubs) -> None:
 
 
 def test_few_descriptors_are_enough(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (len(os.listdir("/proc/self/fd")) + 64 + 8, 100_000))
+    few = len(os.listdir("/proc/self/fd")) + 64 + 8
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (few, few))
     targets = [Target(f"s{i}", stubs.listen(says(SRVR))) for i in range(40)]
     survey = take_survey(targets, ensemble="t", timeout_s=5)
     assert all(s.srvr.value for s in survey.servers)
+
+
+def test_the_soft_limit_is_raised_where_the_hard_one_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 100_000))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    assert sockets_at_once() == MAX_SOCKETS
+    ((soft, hard),) = asked
+    assert MAX_SOCKETS < soft < hard == 100_000
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 512))
+    assert 4 <= sockets_at_once() < 512
 
 
 def test_sessions_are_kept_between_surveys_and_lost_ones_opened_again(stubs: Stubs) -> None:

@@ -193,7 +193,9 @@ def synced(
                 )
             continue
         assert leader is not None  # noqa: S101 — a head comes from a leader
-        if own >> 32 != head >> 32:
+        if own >> 32 != head >> 32 and head & 0xFFFFFFFF == 0:
+            unknown.append(Evidence(label, f"is at {own:#x}; the leader's epoch {head >> 32} has no transaction yet"))
+        elif own >> 32 != head >> 32:
             failed.append(Evidence(label, f"is in epoch {own >> 32}, leader {picture.label(leader)} in {head >> 32}"))
         elif before_zxid is not None and before_zxid >> 32 == head >> 32 and own < before_zxid:
             failed.append(

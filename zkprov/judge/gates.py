@@ -96,7 +96,7 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
             (failed if alone else unknown).append(
                 Evidence(label, "holds no list: it serves alone" if alone else str(facts.config))
             )
-        elif facts.config.value != live:
+        elif not facts.config.value.same_config(live):
             failed.append(Evidence(label, f"holds {_list(facts.config.value)} in memory, the ensemble {_list(live)}"))
         if facts.disk.value is not None:
             failed.extend(Evidence(label, what) for what in _wrong_on_disk(facts.disk.value, live))
@@ -114,7 +114,7 @@ def _wrong_on_disk(disk: Disk, live: Members) -> list[str]:
     wrong = []
     if disk.acting is None:
         wrong.append("no list on its disk")
-    elif disk.acting.members != live:
+    elif not disk.acting.members.same_config(live):
         wrong.append(f"{disk.acting.source} holds {_list(disk.acting.members)}, the ensemble {_list(live)}")
     if disk.next is not None and disk.next.members.version > live.version:
         wrong.append(f"{disk.next.source}: a list of version {disk.next.members.version_hex} waits to be committed")

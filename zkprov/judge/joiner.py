@@ -40,7 +40,7 @@ def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
         return fail(f"follows {facts.leader.value.leader_id}, the leader is {picture.member_id(leader)}")
     if facts.config.value is None:
         return fail(f"its list cannot be read ({facts.config})", Verdict.UNKNOWN)
-    if facts.config.value != picture.live:
+    if not facts.config.value.same_config(picture.live):
         return fail(
             f"holds the list {facts.config.value} of version {facts.config.value.version_hex}, the ensemble {picture.live}"
         )

@@ -205,7 +205,7 @@ def _untold_leader(picture: Picture) -> str:
     is one leader, and nobody says which. Empty where that cannot be concluded.
     """
     serving = [f for f in picture.members if f.config.value is not None and f.identity.value is not None]
-    if picture.live is None or any(f.config.value != picture.live for f in serving):
+    if picture.live is None or any(not picture.live.same_config(f.config.value) for f in serving):
         return ""
     ids = frozenset(picture.member_id(f) for f in serving)
     if len({f.identity.value for f in serving}) != 1 or not picture.live.quorums.contains_quorum(ids):

@@ -74,6 +74,10 @@ class Members(msgspec.Struct, frozen=True):
     def at_version(self, version: int) -> Members:
         return msgspec.structs.replace(self, version=version)
 
+    def same_config(self, other: Members | None) -> bool:
+        """The same list at the same version, however it is spelt."""
+        return other is not None and self.version == other.version and self.same_list(other)
+
     def same_list(self, other: Members) -> bool:
         """Equal members, roles, addresses, groups and weights, however they are spelt; the version aside."""
         return self.at_version(0).canonical == other.at_version(0).canonical

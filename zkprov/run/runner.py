@@ -187,7 +187,7 @@ class Conductor:
         live = judge(survey, Purpose.LOOK).picture.live
         if live is None:
             raise NotHealthy("no server tells the list of members", place=plan.ensemble, remedy="zkprov status")
-        if live != plan.base:
+        if not live.same_config(plan.base):
             raise Stale(
                 f"the list is {live} of version {live.version_hex}, the plan was made for {plan.base} of {plan.base.version_hex}",
                 place=f"plan {plan.id}",

@@ -279,7 +279,8 @@ def test_the_ledger_is_read_on_every_server(make_lab, client) -> None:
 def test_a_write_through_one_member_is_seen_on_the_others_and_not_on_a_frozen_one(make_lab) -> None:
     lab = make_lab(3)
     at = [h.client for h in lab.founders]
-    with Sessions() as sessions:
+    scheme, credential = lab.auth_file.read_text().strip().split(":", 1)
+    with Sessions(auth=(scheme, credential)) as sessions:
         survey = await_survey(lambda: look(lab, sessions), lambda s: all(x.config.value for x in s.servers))
         wrote, seen = probe_write_and_read(sessions, at[0], at, path="/probe")
         assert wrote.value is not None

@@ -6,7 +6,6 @@ Stubs on local ports, because no ZooKeeper sends these on request; what real ser
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import resource
@@ -14,73 +13,29 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from kazoo.protocol import serialization as wire
 
-from zkprov.model.facts import Disk, Fact, Outcome, ServerFacts
+from tests.unit.peers import (
+    SRVR,
+    TIMEOUT_S,
+    WORDS,
+    Handler,
+    Stubs,
+    config,
+    deaf,
+    facts_of,
+    one,
+    says,
+    stubs,
+    tree,
+)
+from zkprov.model.facts import Disk, Fact, Outcome
 from zkprov.model.server import ClientAddress, HostPort, Server, ServerAddress
-from zkprov.observe import znodes
 from zkprov.observe.dial import MAX_SOCKETS, sockets_at_once
-from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import Target, client_of, take_survey
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-WORDS = ("srvr", "mntr", "conf", "cons")
-SRVR = b"Zookeeper version: 3.9.5-1, built on x\nConnections: 1\nZxid: 0x100000002\nMode: follower\nNode count: 7\n"
-TIMEOUT_S = 1.0
-
-
-class Stubs:
-    """Local listeners with the behaviour that a test gives them."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.began = time.monotonic()
-
-    def listen(self, handler: Handler) -> HostPort:
-        async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await handler(reader, writer)
-            writer.close()
-
-        async def start() -> int:
-            server = await asyncio.start_server(guarded, "127.0.0.1", 0, backlog=1000)
-            return int(server.sockets[0].getsockname()[1])
-
-        return HostPort("127.0.0.1", asyncio.run_coroutine_threadsafe(start(), self._loop).result(5))
-
-
-@pytest.fixture
-def stubs() -> Iterator[Stubs]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield Stubs(loop)
-
-    async def end() -> None:
-        rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-
-    asyncio.run_coroutine_threadsafe(end(), loop).result(5)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-
-
-def says(data: bytes) -> Handler:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(4)
-        writer.write(data)
-        await writer.drain()
-
-    return handler
-
-
-async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(60)
+__all__ = ["stubs"]  # the fixture
 
 
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,20 +64,6 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(1)
-
-
-def one(client: HostPort | None = None, admin: HostPort | None = None, timeout_s: float = TIMEOUT_S) -> ServerFacts:
-    began = time.monotonic()
-    survey = take_survey([Target("zk1", client, admin)], ensemble="test", timeout_s=timeout_s)
-    assert time.monotonic() - began < timeout_s + 0.7
-    (server,) = survey.servers
-    for fact in facts_of(server):
-        assert "unexpected" not in fact.detail, fact
-    return server
-
-
-def facts_of(server: ServerFacts) -> list[Fact[object]]:
-    return [v for name in server.__struct_fields__ if isinstance(v := getattr(server, name), Fact)]
 
 
 PEERS: dict[str, tuple[Handler, set[Outcome]]] = {
@@ -261,152 +202,6 @@ def test_an_answer_ends_where_its_length_says_though_the_connection_stays(stubs:
     assert leader.at < TIMEOUT_S / 2
 
 
-def frame(data: bytes) -> bytes:
-    return struct.pack("!i", len(data)) + data
-
-
-def welcome() -> bytes:
-    return frame(struct.pack("!iiq", 0, 10_000, 0x1234) + wire.write_buffer(bytes(16)) + b"\0")
-
-
-async def request(reader: asyncio.StreamReader) -> tuple[int, int, str]:
-    """xid, operation and path of the next request."""
-    (size,) = struct.unpack("!i", await reader.readexactly(4))
-    data = await reader.readexactly(size)
-    xid, operation = struct.unpack_from("!ii", data)
-    return xid, operation, wire.read_string(data, 8)[0] or "" if size > 12 else ""
-
-
-async def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Answers as ZooKeeper up to an open session; False for a four letter word."""
-    head = await reader.readexactly(4)
-    if head.decode("latin-1") in WORDS:
-        return False
-    await reader.readexactly(struct.unpack("!i", head)[0])
-    writer.write(welcome())
-    return True
-
-
-REPLIES: dict[str, tuple[Callable[[int], bytes], Outcome]] = {
-    "junk": (lambda xid: frame(struct.pack("!iqi", xid, 1, 0) + b"\x7f\xff\xff\xff"), Outcome.JUNK),
-    "no header": (lambda xid: frame(b"\0"), Outcome.JUNK),
-    "a negative length": (lambda xid: b"\xff\xff\xff\xff", Outcome.JUNK),
-    "2 GB": (lambda xid: b"\x7f\x00\x00\x00", Outcome.TOO_LARGE),
-    "an unknown error": (lambda xid: frame(struct.pack("!iqi", xid, 1, -9999)), Outcome.JUNK),
-    "no right": (lambda xid: frame(struct.pack("!iqi", xid, 1, -102)), Outcome.DENIED),
-    "another request's": (lambda xid: frame(struct.pack("!iqi", xid + 1000, 1, 0)), Outcome.TIMEOUT),
-    "no such znode": (lambda xid: frame(struct.pack("!iqi", xid, 1, -101)), Outcome.ABSENT),
-}
-
-
-@pytest.mark.parametrize("reply", sorted(REPLIES))
-def test_a_session_whose_replies_are_odd(stubs: Stubs, reply: str) -> None:
-    make, expected = REPLIES[reply]
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await opened(reader, writer):
-            while True:
-                xid, _, _ = await request(reader)
-                writer.write(make(xid))
-
-    server = one(client=stubs.listen(handler))
-    assert server.config.outcome is expected, server.config
-    assert server.ledger.outcome is expected, server.ledger
-
-
-def test_a_look_asks_only_reading_operations(stubs: Stubs) -> None:
-    seen: set[int] = set()
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await opened(reader, writer):
-            while True:
-                xid, operation, _ = await request(reader)
-                seen.add(operation)
-                writer.write(frame(struct.pack("!iqi", xid, 1, 0 if operation == -11 else -101)))
-
-    one(client=stubs.listen(handler))
-    assert seen <= {wire.Exists.type, wire.GetData.type, wire.GetChildren.type, wire.Close.type}
-    assert wire.Close.type in seen
-
-
-def tree(nodes: dict[str, bytes], ephemeral: frozenset[str] = frozenset()) -> Handler:
-    """A server that holds `nodes`; the n-th has czxid and ctime n."""
-
-    def stat(path: str) -> bytes:
-        n = list(nodes).index(path) + 1
-        owner = 77 if path in ephemeral else 0
-        return struct.pack("!qqqqiiiqiiq", n, n, n, n, 0, 0, 0, owner, 0, 0, 0)
-
-    def answer(operation: int, path: str) -> bytes | None:
-        below = [p[len(path.rstrip("/")) + 1 :] for p in nodes if p.startswith(path.rstrip("/") + "/")]
-        if path not in nodes and not below:
-            return None
-        if operation == wire.GetChildren.type:
-            names = sorted({b.split("/")[0] for b in below})
-            return struct.pack("!i", len(names)) + b"".join(wire.write_string(n) for n in names)
-        known = stat(path) if path in nodes else bytes(68)
-        return known if operation == wire.Exists.type else wire.write_buffer(nodes.get(path, b"")) + known
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await opened(reader, writer):
-            while True:
-                xid, operation, path = await request(reader)
-                if operation == wire.Close.type:
-                    return
-                body = answer(operation, path)
-                writer.write(frame(struct.pack("!iqi", xid, 1, -101 if body is None else 0) + (body or b"")))
-
-    return handler
-
-
-def test_identity_is_the_ledgers_else_the_brokers_else_the_first_permanent_znode(stubs: Stubs) -> None:
-    def identity(*paths: str, ephemeral: tuple[str, ...] = ()) -> str | Outcome:
-        fact = one(client=stubs.listen(tree(dict.fromkeys(paths, b""), frozenset(ephemeral)))).identity
-        return fact.value.path if fact.value else fact.outcome
-
-    assert identity("/a", "/cluster/id", "/zkprov/ensemble") == "/zkprov/ensemble"
-    assert identity("/a", "/cluster/id") == "/cluster/id"
-    assert identity("/zookeeper", "/c", "/b", "/a", ephemeral=("/a",)) == "/b"
-    assert identity("/zookeeper", "/a", ephemeral=("/a",)) is Outcome.ABSENT
-
-
-def test_the_ledger_is_read_and_a_broken_entry_is_named(stubs: Stubs) -> None:
-    member = znodes.MemberDocument(disk="d", confirmed=0x100000007, seasoned=True)
-    retired = znodes.RetiredDocument(id=9, host="zk9", client=HostPort("zk9", 2181), fate="wiped")
-    nodes = {
-        "/zkprov": b"",
-        "/zkprov/ensemble": znodes.EnsembleDocument(uuid="u-1").encode(),
-        "/zkprov/members/4": member.encode(),
-        "/zkprov/members/5": b"{",
-        "/zkprov/members/six": member.encode(),
-        "/zkprov/retired/9": retired.encode(),
-        "/zkprov/lock/a__lock__0000000009": b"late",
-        "/zkprov/lock/b__lock__0000000002": b"ann@host",
-        "/zkprov/paused": b"",
-    }
-    ledger = one(client=stubs.listen(tree(nodes, frozenset(p for p in nodes if "/lock/" in p)))).ledger
-    assert ledger.value is not None
-    assert ledger.value.uuid == "u-1"
-    assert ledger.value.members == {4: member.member(3)}
-    assert ledger.value.retired == (retired.retired(6),)
-    assert ledger.value.lock_holder == "ann@host"
-    assert ledger.value.paused
-    assert ledger.value.now_ms == 9
-    assert "/zkprov/members/5" in ledger.detail
-    assert "/zkprov/members/six" in ledger.detail
-
-
-def test_a_ledger_of_a_newer_zkprov_is_not_guessed_at(stubs: Stubs) -> None:
-    nodes = {"/zkprov": b"", "/zkprov/ensemble": b'{"format": 2, "zkprov": "9.1", "uuid": {"new": "shape"}}'}
-    ledger = one(client=stubs.listen(tree(nodes))).ledger
-    assert ledger.value is None
-    assert "zkprov 9.1" in ledger.detail
-
-
-def config(*servers: str) -> dict[str, bytes]:
-    return {"/zookeeper/config": ("\n".join(servers) + "\nversion=100000000").encode()}
-
-
 def test_members_that_are_named_are_asked_by_the_same_deadline(stubs: Stubs) -> None:
     silent = stubs.listen(deaf)
     second = stubs.listen(tree({"/app": b""}))
@@ -492,7 +287,7 @@ def test_disks_that_fail_hang_or_answer() -> None:
     a, b, c = take_survey(targets, ensemble="t", timeout_s=0.5).servers
     assert time.monotonic() - began < 1.5
     stuck.set()
-    assert a.disk.value is None
+    assert a.disk.outcome is Outcome.DENIED
     assert "denied" in a.disk.detail.lower()
     assert b.disk.outcome is Outcome.TIMEOUT
     assert c.id == 3
@@ -526,39 +321,3 @@ def test_the_soft_limit_is_raised_where_the_hard_one_allows(monkeypatch: pytest.
     assert MAX_SOCKETS < soft < hard == 100_000
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 512))
     assert 4 <= sockets_at_once() < 512
-
-
-def test_sessions_are_kept_between_surveys_and_lost_ones_opened_again(stubs: Stubs) -> None:
-    opened_sessions = 0
-    writers: list[asyncio.StreamWriter] = []
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal opened_sessions
-        head = await reader.readexactly(4)
-        if head.decode("latin-1") in WORDS:
-            return
-        opened_sessions += 1
-        writers.append(writer)
-        inner = asyncio.StreamReader()
-        inner.feed_data(head)
-
-        async def pump() -> None:
-            while part := await reader.read(4096):
-                inner.feed_data(part)
-            inner.feed_eof()
-
-        await asyncio.gather(pump(), tree(config("server.1=127.0.0.1:1:2:participant"))(inner, writer))
-
-    target = Target("a", stubs.listen(handler))
-    with Sessions() as sessions:
-        for _ in range(3):
-            (server,) = take_survey(
-                [target], ensemble="t", timeout_s=TIMEOUT_S, sessions=sessions, discover=False
-            ).servers
-            assert server.config.value is not None
-        assert opened_sessions == 1
-        writers[0].transport.abort()
-        (server,) = take_survey([target], ensemble="t", timeout_s=TIMEOUT_S, sessions=sessions, discover=False).servers
-        assert server.config.value is not None
-        assert opened_sessions == 2
-    assert sessions.own_ids == {"0x1234"}

@@ -6,6 +6,7 @@ A blocking call (a name server, a disk on a dead mount) runs in a daemon thread:
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 import socket
@@ -168,6 +169,9 @@ class Dialer:
             except OSError as raised:
                 error = raised
         code = error.errno if error is not None else None
+        if code in (errno.EMFILE, errno.ENFILE):
+            # ours, not the server's: nothing was learnt about it
+            raise Unanswered(Outcome.NOT_ASKED, "too many open files on this machine")
         raise Unanswered(Outcome.REFUSED, os.strerror(code).lower() if code else "cannot be reached")
 
     async def fact(self, source: str, question: Awaitable[T]) -> Fact[T]:
@@ -181,6 +185,8 @@ class Dialer:
             return Fact(source, Outcome.TIMEOUT, at=self.since(), detail=f"no answer in {self.since():.1f} s")
         except (ConnectionError, asyncio.IncompleteReadError):
             return Fact(source, Outcome.TRUNCATED, at=self.since(), detail="the connection was cut")
+        except PermissionError:
+            return Fact(source, Outcome.DENIED, at=self.since(), detail="permission denied")
         except OSError as error:
             return Fact(source, Outcome.REFUSED, at=self.since(), detail=error.strerror or "cannot be reached")
         except Exception as error:

@@ -82,14 +82,13 @@ class Session:
         self._tasks.append(asyncio.get_running_loop().create_task(self._live(dialer)))
         try:
             await self._opened.wait()
+            if self._why:
+                raise self._why
+            if self._auth:
+                await self._call(wire.Auth(0, *self._auth), AUTH_XID)
         except BaseException:
             self.cut()
             raise
-        if self._why:
-            raise self._why
-        if self._auth:
-            scheme, credential = self._auth
-            await self._call(wire.Auth(0, scheme, credential), AUTH_XID)
 
     async def _live(self, dialer: Dialer) -> None:
         try:

@@ -75,6 +75,17 @@ def down(name: str, everything: bool) -> None:
         click.echo("no lab is there" if everything else f"no lab {name!r} is there")
 
 
+@lab.command()
+@click.option(
+    "--settle", default="2s", show_default=True, help="How long each added server must do well before the next."
+)
+def demo(settle: str) -> None:
+    """The tour: three servers, two added, a refusal, the outage made on purpose and seen. All is ended at the end."""
+    from zkprov.cli.demo import tour
+
+    tour(settle)
+
+
 @lab.group("break")
 def break_() -> None:
     """Break the lab on purpose, to see what the other commands say."""

@@ -41,17 +41,17 @@ class Progress:
                 self._clear()
                 pause = float(str(said["longest_pause_s"]))
                 title = str(said["step"])
-                self._out.print(
+                self._print(
                     _plain(
                         f"{event.step:>2} {title:<12} {said['took_s']:>6} s  {said['said']}; longest pause {pause * 1000:.0f} ms"
                     )
                 )
             case "step.failed":
                 self._clear()
-                self._out.print(_plain(f"{event.step:>2} {said['step']}: failed: {said['why']}"))
+                self._print(_plain(f"{event.step:>2} {said['step']}: failed: {said['why']}"))
             case "undo":
                 self._clear()
-                self._out.print(_plain(f"   undo: {said['what']}"))
+                self._print(_plain(f"   undo: {said['what']}"))
             case "run.ended" | "run.stopped":
                 self._clear()
 
@@ -59,6 +59,9 @@ class Progress:
         if self._status is not None:
             self._status.update(_plain(text))
             self._status.start()
+
+    def _print(self, text: str) -> None:
+        self._out.print(text, soft_wrap=True)
 
     def _clear(self) -> None:
         if self._status is not None:

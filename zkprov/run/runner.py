@@ -131,7 +131,7 @@ class Conductor:
                 engine.events.emit("run.aborting", head=standing.head, by=self.who)
                 step = plan.steps[standing.head - 1]
                 undone = undo_joiner(engine, step)
-                live = engine.health().picture.live
+                live = engine.gates.health().picture.live
                 engine.end(State.ABORTED, standing.head)
                 stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} is in it and stays")
                 return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
@@ -232,7 +232,7 @@ class _Run:
 
     def result(self, first: int) -> Result:
         engine, plan = self.engine, self.engine.plan
-        endpoints = endpoints_of(engine.look())
+        endpoints = endpoints_of(engine.gates.look())
         auth = credential_of(self._conductor.world.inventory)
         singer = connect(endpoints, auth, SESSION_S)
         canary = Canary(singer, engine.ledger.acl)

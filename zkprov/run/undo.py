@@ -23,7 +23,7 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
         return "" if step.kind is StepKind.SEASON else None
     done: list[str] = []
     for _ in range(TRIES):
-        live = engine.health().picture.live
+        live = engine.gates.health().picture.live
         if live is None:
             raise NotHealthy("no server tells the list of members", remedy="zkprov resume, when a quorum serves")
         present = live.get(step.server)
@@ -37,7 +37,7 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
     else:
         raise NotHealthy(f"{step.server} is still in the list", remedy="zkprov resume")
     if step.kind is not StepKind.START or engine.attempt:
-        engine.gates(expect=live)
+        engine.gates.passed(expect=live)
         done.append(f"{step.server} is not in the list (config {live.version_hex})")
     host = engine.world.host(step.host)
     if host.fenced_by() in (engine.plan.id, None) and host.exists() and host.fenced_by():

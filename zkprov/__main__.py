@@ -1,0 +1,5 @@
+"""`python -m zkprov`."""
+
+from zkprov.cli import main
+
+main()

@@ -1,0 +1,197 @@
+"""The steps themselves: what each does, between which gates, and how it knows that it is done. Each may be begun again after a crash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from zkprov.act import reconfig
+from zkprov.judge.gates import serving_voters
+from zkprov.judge.health import Health, ledger_of
+from zkprov.judge.joiner import joiner_follows
+from zkprov.judge.newcomers import another_disk, newcomers, newcomers_rule
+from zkprov.judge.one_quorum import prove_step
+from zkprov.judge.picture import picture_of
+from zkprov.judge.verdict import GateResult, Verdict
+from zkprov.model.facts import LedgerMember
+from zkprov.model.members import Members
+from zkprov.model.problems import Stale
+from zkprov.model.server import Role, Server
+from zkprov.plan.steps import Step, StepKind, seconds
+from zkprov.run.gating import POLL_S, GateFailed
+
+if TYPE_CHECKING:
+    from zkprov.run.engine import Engine
+
+
+def start(run: Engine, step: Step) -> str:
+    joiner = run.plan.joiner(step.server)
+    health = run.gates.passed()
+    live = _live(health)
+    if live.get(step.server):
+        return "is in the list already"
+    host = run.world.host(step.host)
+    host.fence(run.plan.id)
+    if host.exists() and run.attempt:
+        host.stop(10)
+        where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
+        run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
+    _prove(run, health, live, live, joiner.server)
+    release = next((f.srvr.value.release for f in health.picture.members if f.srvr.value), "")
+    files = run.world.render(step.host, joiner.server, live, release)
+    run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
+    host.install()
+    host.configure(dict(files), run.plan.id)
+    host.enable()
+    host.start()
+    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    while True:
+        survey = run.gates.look([step.host])
+        facts = survey.by_name(step.host)
+        if facts is not None and facts.serving:
+            survey = run.gates.look()
+            gate = joiner_follows(picture_of(survey), step.host, step.server)
+            if gate.verdict is Verdict.PASS:
+                return gate.summary
+            summary = gate.summary
+        else:
+            summary = f"{step.host}: {facts.srvr if facts else 'not seen'}"
+            gate = GateResult(
+                "joiner",
+                Verdict.FAIL,
+                summary,
+                remedy=f"look at the log in {run.world.inventory_host(step.host).log_dir}",
+            )
+        if not host.is_active():
+            raise GateFailed(
+                msgspec.structs.replace(gate, verdict=Verdict.FAIL, summary=f"{step.host}: the server ended by itself")
+            )
+        if run.clock.monotonic() > deadline:
+            raise GateFailed(gate)
+        run.gates.pause(POLL_S)
+
+
+def change(run: Engine, step: Step, role: Role) -> str:
+    joiner = run.plan.joiner(step.server)
+    want = joiner.server.with_role(role)
+    promote = role is Role.PARTICIPANT
+    samples = run.plan.options.samples if promote else 1
+
+    def follows(health: Health) -> GateResult | None:
+        listed = health.picture.live.get(step.server) if health.picture.live else None
+        if listed is not None:
+            return None
+        gate = joiner_follows(health.picture, step.host, step.server)
+        return None if gate.verdict is Verdict.PASS else gate
+
+    health = run.gates.passed(samples=samples, also=follows)
+    live = _live(health)
+    present = live.get(step.server)
+    applied = present is not None and (present.role is role or present.votes)
+    if not applied:
+        if not live.same_list(step.before):
+            raise Stale(
+                f"the list is {live}, the plan expects {step.before}: somebody else changed it",
+                remedy="zkprov abort, then plan again",
+            )
+        _rules(run, health, live, live.with_server(want), want)
+        run.checkpoint()
+        run.intend(step)
+        run.events.emit("act", what=f"reconfig joining {want.line} from config {live.version_hex}")
+        outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
+        run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
+        if outcome.answer is reconfig.Answer.REFUSED:
+            raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
+    health = run.gates.passed(expect=step.after)
+    live = _live(health)
+    if promote:
+        _remember(run, health, live, step.server)
+    _confirm(run, health, live)
+    what = "voting" if promote else "an observer"
+    return f"{what}; config {live.version_hex} on all {len(live.servers)} servers, memory and disk"
+
+
+def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server) -> None:
+    """The rules once more, on the survey that the act rests on, not on the plan's."""
+    _prove(run, health, live, after, server)
+    if server.role is not Role.PARTICIPANT:
+        return
+    run.ledger.now_ms()
+    ledger = ledger_of(run.gates.look())
+    new = {n.id for n in newcomers(live, ledger, run.plan.options.season_s)}
+    violated = newcomers_rule(after, new | {server.id})
+    if violated:
+        raise GateFailed(
+            GateResult("R2 newcomers", Verdict.FAIL, str(violated), remedy="zkprov resume --wait, or later"),
+            server.id,
+        )
+    up = serving_voters(health.picture)
+    if len(live.voters) > 1 and not after.quorums.contains_quorum(up) and "R4" not in run.plan.options.overrides:
+        summary = f"in sync without the joiner: {sorted(up)}; {after.quorums.describe()}"
+        raise GateFailed(GateResult("R4 spare", Verdict.FAIL, summary, remedy="zkprov status"), server.id)
+
+
+def _prove(run: Engine, health: Health, before: Members, after: Members, server: Server) -> None:
+    for label, proof in prove_step(health.picture, before, after, server):
+        if str(proof.verdict) != "safe":
+            raise GateFailed(
+                GateResult("R1 one quorum", Verdict.FAIL, f"{label}: {proof.verdict}", remedy="zkprov prove"),
+                server.id,
+            )
+
+
+def _remember(run: Engine, health: Health, live: Members, server_id: int) -> None:
+    """The newcomer's time begins: a quorum write, and the ledger's entry."""
+    facts = health.picture.member(server_id)
+    disk = facts.disk.value.disk_id if facts and facts.disk.value else ""
+    known = ledger_of(health.picture.survey)
+    entry = known.members.get(server_id) if known else None
+    if entry is None or another_disk(entry, disk):
+        season = run.plan.options.season_s
+        run.ledger.member_came(server_id, LedgerMember(0, disk, live.version, False, season))
+
+
+def _confirm(run: Engine, health: Health, live: Members) -> None:
+    """Each voter's last version confirmed on its disk: what it may act under at the least, should it fall silent (R1)."""
+    known = ledger_of(health.picture.survey)
+    for facts in health.picture.members:
+        server_id = health.picture.member_id(facts)
+        entry = known.members.get(server_id) if known else None
+        if entry is not None and facts.disk.value is not None and entry.confirmed < live.version:
+            run.ledger.member_is(server_id, msgspec.structs.replace(entry, confirmed=live.version))
+
+
+def settle(run: Engine, step: Step) -> str:
+    """Good samples for `wait_s` on end; a bad one is waited out for the step's time, then the run stops."""
+    began = run.clock.monotonic()
+    count = 0
+    while (left := step.wait_s - (run.clock.monotonic() - began)) > 0 or count == 0:
+        run.gates.passed(expect=step.after)
+        count += 1
+        run.checkpoint()
+        run.events.emit("settling", left_s=round(max(0.0, left), 1), of_s=step.wait_s, good=count)
+        run.gates.pause(min(max(left, 0.0), max(1.0, run.plan.options.interval_s)))
+    return f"{count} good samples in {seconds(run.clock.monotonic() - began)}"
+
+
+def season(run: Engine, step: Step) -> str:
+    """Until R2 allows the next promotion, by the ensemble's own clock."""
+    promotion = next(s for s in run.plan.steps[step.number :] if s.kind is StepKind.PROMOTE)
+    while True:
+        run.ledger.now_ms()
+        health = run.gates.passed()
+        live = _live(health)
+        new = newcomers(live, ledger_of(health.picture.survey), run.plan.options.season_s)
+        after = live.with_server(run.plan.joiner(promotion.server).server)
+        if newcomers_rule(after, {n.id for n in new} | {promotion.server}) is None:
+            return f"newcomers now: {', '.join(str(n.id) for n in new) or 'none'}"
+        left = min((n.left_s for n in new), default=1.0)
+        run.events.emit("seasoning", left_s=round(left, 1), of_s=step.wait_s, newcomers=[str(n.id) for n in new])
+        run.checkpoint()
+        run.gates.pause(min(max(left, 0.1), 2.0))
+
+
+def _live(health: Health) -> Members:
+    assert health.picture.live is not None  # noqa: S101 — the gates that passed have read it
+    return health.picture.live

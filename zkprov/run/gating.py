@@ -1,0 +1,90 @@
+"""Waits for gates to pass: survey, judge, again, until enough good samples stand in a row or time runs out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from zkprov.judge.health import Condition, Health, judge
+from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
+from zkprov.model.facts import Survey
+from zkprov.model.members import Members
+from zkprov.model.problems import Interrupted
+from zkprov.plan.steps import Options
+from zkprov.run.clock import Clock
+from zkprov.run.events import Events
+from zkprov.run.world import World
+
+POLL_S = 0.05
+"""Between two looks while a fact is waited for."""
+
+
+class GateFailed(Exception):
+    """A gate that a step needs did not pass in time."""
+
+    def __init__(self, gate: GateResult, server: int | None = None) -> None:
+        super().__init__(gate.summary)
+        self.gate, self.server = gate, server
+
+
+class Gatekeeper:
+    """The looks of one run, each judged for a change; remembers the sample before, and for how long two leaders have been declared."""
+
+    def __init__(self, world: World, options: Options, events: Events, clock: Clock, stop: threading.Event) -> None:
+        self._world, self._options, self._events, self._clock, self._stop = world, options, events, clock, stop
+        self._doubted_since: float | None = None
+        self._last: Survey | None = None
+
+    def look(self, names: Sequence[str] | None = None) -> Survey:
+        return self._world.survey(names)
+
+    def health(self) -> Health:
+        """One sample, judged for a change; remembers for how long two leaders have been declared."""
+        survey = self.look()
+        doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
+        health = judge(survey, Purpose.CHANGE, earlier=self._last, doubted_s=doubted)
+        several = sum(not x.stranger for x in health.leaders) > 1
+        self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
+        self._last = survey
+        return health
+
+    def passed(
+        self,
+        *,
+        samples: int = 1,
+        expect: Members | None = None,
+        also: Callable[[Health], GateResult | None] | None = None,
+    ) -> Health:
+        """Waits until all gates pass in `samples` surveys in a row. Raises `GateFailed` when time runs out, at once when unsafe."""
+        deadline = self._clock.monotonic() + self._options.step_timeout_s
+        good, told = 0, ""
+        while True:
+            health = self.health()
+            failing = first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
+            if failing is None:
+                good += 1
+                if samples > 1:
+                    self._events.emit("sample", good=good, of=samples, evidence=[f"{len(health.gates)} gates pass"])
+                if good >= samples:
+                    self._events.emit("gates", passed=[g.gate for g in health.gates if g.verdict is Verdict.PASS])
+                    return health
+            else:
+                good = 0
+                if failing.summary != told:
+                    told = failing.summary
+                    self._events.emit("gate", gate=failing.gate, verdict=str(failing.verdict), summary=failing.summary)
+                if health.condition is Condition.UNSAFE or self._clock.monotonic() > deadline:
+                    raise GateFailed(failing)
+            self.pause(self._options.interval_s if good else POLL_S)
+
+    def pause(self, wait_s: float) -> None:
+        """Waits; raises `Interrupted` as soon as a signal asks the run to stop."""
+        if self._clock.wait(self._stop, wait_s):
+            raise Interrupted("stopped by a signal", remedy="zkprov resume")
+
+
+def _expected(health: Health, expect: Members | None) -> GateResult | None:
+    live = health.picture.live
+    if expect is None or (live is not None and live.same_list(expect)):
+        return None
+    return GateResult("same config", Verdict.FAIL, f"the list is {live}, expected {expect}", remedy="zkprov status")

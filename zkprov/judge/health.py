@@ -9,11 +9,11 @@ import msgspec
 
 from zkprov.judge import gates
 from zkprov.judge.leaders import Leader, leaders_of, one_leader
-from zkprov.judge.newcomers import Newcomer, newcomers
+from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
 from zkprov.judge.picture import Picture, picture_of
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
-from zkprov.model.facts import Ledger, Survey
+from zkprov.model.facts import Survey
 from zkprov.model.quorum import spare
 
 
@@ -45,12 +45,6 @@ class Health(msgspec.Struct, frozen=True):
         return next(g for g in self.gates if g.gate == name)
 
 
-def ledger_of(survey: Survey) -> Ledger | None:
-    """The ledger as the server with the most of it holds it: retired and members only ever grow, and `now_ms` with them."""
-    seen = [f.ledger.value for f in survey.servers if f.ledger.value and f.ledger.value.uuid]
-    return max(seen, key=lambda x: (x.now_ms, len(x.members)), default=None)
-
-
 def judge(
     survey: Survey,
     purpose: Purpose = Purpose.LOOK,
@@ -79,12 +73,12 @@ def judge(
         asked.append(lambda: gates.dynamic(picture, purpose))
     results = tuple(ask() for ask in asked)
     up = gates.serving_voters(picture)
-    disks = {picture.member_id(f): f.disk.value.disk_id for f in picture.members if f.disk.value}
     return Health(
         condition=_condition(results),
         picture=picture,
         leaders=leaders_of(picture, earlier),
-        newcomers=newcomers(picture.live, ledger_of(survey), None, disks) if picture.live else (),
+        # to look, this machine's clock will do; a change goes by the ensemble's own
+        newcomers=newcomers_in(picture, now_ms=int(survey.began * 1000) if purpose is Purpose.LOOK else 0),
         spare=spare(picture.live.quorums, up) if picture.live else -1,
         gates=results,
     )

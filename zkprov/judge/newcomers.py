@@ -10,7 +10,8 @@ from collections.abc import Set
 
 import msgspec
 
-from zkprov.model.facts import Ledger, LedgerMember
+from zkprov.judge.picture import Picture
+from zkprov.model.facts import Ledger, LedgerMember, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
 
@@ -50,6 +51,26 @@ def newcomers(
         if age < season:
             found.append(Newcomer(server_id, age, season - age))
     return tuple(found)
+
+
+def ledger_of(survey: Survey) -> Ledger | None:
+    """The ledger as the server with the most of it holds it: retired and members only ever grow, and `now_ms` with them."""
+    seen = [f.ledger.value for f in survey.servers if f.ledger.value and f.ledger.value.uuid]
+    return max(seen, key=lambda x: (x.now_ms, len(x.members)), default=None)
+
+
+def disks_of(picture: Picture) -> dict[int, str]:
+    """The mark on each member's disk that was read: '' where it has none."""
+    return {picture.member_id(f): f.disk.value.disk_id for f in picture.members if f.disk.value}
+
+
+def newcomers_in(picture: Picture, season_s: float | None = None, now_ms: int = 0) -> tuple[Newcomer, ...]:
+    """The newcomers among the live list's voters. `now_ms`: a later time than the ledger tells, for looking only."""
+    ledger = ledger_of(picture.survey)
+    if picture.live is None or ledger is None:
+        return ()
+    ledger = msgspec.structs.replace(ledger, now_ms=max(ledger.now_ms, now_ms))
+    return newcomers(picture.live, ledger, season_s, disks_of(picture))
 
 
 def another_disk(entry: LedgerMember, disk: str | None) -> bool:

@@ -247,6 +247,9 @@ async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
         attempt(holder(), ""),
         attempt(text(f"{LEDGER}/run"), ""),
     )
+    # written to tell the time (`clock`), and while a run goes on (`canary`)
+    for stat in await asyncio.gather(*(session.stat(f"{LEDGER}/{name}") for name in ("clock", "canary"))):
+        clock.saw((b"", stat) if stat else None)
     return Ledger(*values, now_ms=clock.now_ms)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from zkprov.judge.gates import serving_voters
-from zkprov.judge.health import Condition, Health, ledger_of
-from zkprov.judge.newcomers import Newcomer, newcomers, newcomers_rule
+from zkprov.judge.health import Condition, Health
+from zkprov.judge.newcomers import ledger_of, newcomers_in, newcomers_rule
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import Standing, client_of, leads
 from zkprov.judge.verdict import Verdict, first_stop
@@ -35,7 +35,6 @@ CHANGE_GATES = (
     "digests",
     "one quorum",
 )
-NOT_OVERRIDABLE = frozenset({"R1", "R2", "R6"})
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -260,8 +259,7 @@ class _Walk:
     def __init__(self, health: Health, live: Members, ledger: Ledger | None, wish: Wish) -> None:
         self.health, self.wish, self.options = health, wish, wish.options
         self.list = live
-        disks = {health.picture.member_id(f): f.disk.value.disk_id for f in health.picture.members if f.disk.value}
-        self.first_newcomers = newcomers(live, ledger, self.options.season_s, disks)
+        self.first_newcomers = newcomers_in(health.picture, self.options.season_s)
         self.newcomers: dict[int, float] = {n.id: n.left_s for n in self.first_newcomers}
         self.own: set[int] = set()
         self.up = set(serving_voters(health.picture))
@@ -406,4 +404,4 @@ def clients_of(members: Members) -> tuple[str, ...]:
     return tuple(str(c) for s in members.servers if (c := client_of(s)) is not None)
 
 
-__all__ = ["NOT_OVERRIDABLE", "Newcomer", "Wish", "clients_of", "plan_add"]
+__all__ = ["Wish", "clients_of", "plan_add"]

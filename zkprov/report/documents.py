@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from zkprov.judge.health import Condition, Health, ledger_of
+from zkprov.judge.health import Condition, Health
+from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import Standing, client_of, leads
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import Outcome, ServerFacts

@@ -8,9 +8,9 @@ import msgspec
 
 from zkprov.act import reconfig
 from zkprov.judge.gates import serving_voters
-from zkprov.judge.health import Health, ledger_of
+from zkprov.judge.health import Health
 from zkprov.judge.joiner import joiner_follows
-from zkprov.judge.newcomers import another_disk, newcomers, newcomers_rule
+from zkprov.judge.newcomers import another_disk, ledger_of, newcomers_in, newcomers_rule
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Verdict
@@ -118,8 +118,7 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
     if server.role is not Role.PARTICIPANT:
         return
     run.ledger.now_ms()
-    ledger = ledger_of(run.gates.look())
-    new = {n.id for n in newcomers(live, ledger, run.plan.options.season_s)}
+    new = {n.id for n in newcomers_in(picture_of(run.gates.look()), run.plan.options.season_s)}
     violated = newcomers_rule(after, new | {server.id})
     if violated:
         raise GateFailed(
@@ -182,7 +181,7 @@ def season(run: Engine, step: Step) -> str:
         run.ledger.now_ms()
         health = run.gates.passed()
         live = _live(health)
-        new = newcomers(live, ledger_of(health.picture.survey), run.plan.options.season_s)
+        new = newcomers_in(health.picture, run.plan.options.season_s)
         after = live.with_server(run.plan.joiner(promotion.server).server)
         if newcomers_rule(after, {n.id for n in new} | {promotion.server}) is None:
             return f"newcomers now: {', '.join(str(n.id) for n in new) or 'none'}"

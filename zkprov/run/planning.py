@@ -13,7 +13,8 @@ from difflib import get_close_matches
 
 from zkprov import __version__
 from zkprov.act.session import close, connect
-from zkprov.judge.health import Health, judge, ledger_of
+from zkprov.judge.health import Health, judge
+from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from zkprov.act.render import render_host
-from zkprov.judge.health import judge, ledger_of
+from zkprov.judge.health import judge
+from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.rendering import Violation, joiner_list, judge_rendered, shown
 from zkprov.judge.verdict import Purpose
 from zkprov.model.problems import BadInput, NotHealthy

@@ -11,9 +11,9 @@ import msgspec
 
 from zkprov.act import reconfig
 from zkprov.act.session import close, connect
-from zkprov.judge.health import judge, ledger_of
-from zkprov.judge.newcomers import newcomers
-from zkprov.judge.picture import client_of
+from zkprov.judge.health import judge
+from zkprov.judge.newcomers import disks_of, ledger_of, newcomers_in
+from zkprov.judge.picture import client_of, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Stale
@@ -170,13 +170,13 @@ class Conductor:
         live = health.picture.live
         if live is None or leader.stops:
             raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
-        disks = {health.picture.member_id(f): f.disk.value.disk_id for f in health.picture.members if f.disk.value}
-        ledger.ensure(live, disks, plan.options.season_s)
+        ledger.ensure(live, disks_of(health.picture), plan.options.season_s)
         ledger.now_ms()
-        known = ledger_of(self.world.survey())
+        picture = picture_of(self.world.survey())
+        known = ledger_of(picture.survey)
         if known is None:
             return
-        new = {n.id for n in newcomers(live, known, None, disks)}
+        new = {n.id for n in newcomers_in(picture)}
         for server_id, entry in known.members.items():
             if server_id in live.voters and server_id not in new and not entry.seasoned:
                 ledger.member_is(server_id, msgspec.structs.replace(entry, seasoned=True))

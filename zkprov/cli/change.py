@@ -106,7 +106,7 @@ def plan_add_command(
 ) -> None:
     """Plan to add HOST…, one at a time."""
     with _world(ctx, given) as world:
-        made = _made(world, given)
+        made = _made(world, given, output)
         if out is not None:
             from zkprov.run.files import save_plan
 
@@ -132,7 +132,7 @@ def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, event
     """Add HOST…, one at a time, each step gated and proved: plan, question, apply."""
     _one_stdout(output, events)
     with _world(ctx, given) as world:
-        made = _made(world, given)
+        made = _made(world, given, output)
         if output == "text" and events != "-":
             _show(made, "text")
         if dry_run:
@@ -140,7 +140,7 @@ def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, event
                 _show(made, output)
             ctx.exit(0)
         _ask(yes)
-        ctx.exit(_carry_out(ctx, world, made, output, events))
+        ctx.exit(_carry_out(ctx, world, made, output, events, _text(given["made_by"])))
 
 
 @click.command()
@@ -170,7 +170,7 @@ def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str
         if output == "text" and events != "-":
             _show(made, "text")
         _ask(yes)
-        ctx.exit(_carry_out(ctx, world, made, output, events))
+        ctx.exit(_carry_out(ctx, world, made, output, events, _text(given["made_by"])))
 
 
 def _one_stdout(output: str, events: str | None) -> None:
@@ -215,7 +215,7 @@ def _options(world: World, given: dict[str, object]) -> Options:
     return checked(options, world.inventory)
 
 
-def _made(world: World, given: dict[str, object]) -> Plan:
+def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan; a refusal is printed and ends the command with its exit code."""
     from zkprov.plan.steps import Refusal
     from zkprov.run.planning import make_plan
@@ -224,23 +224,26 @@ def _made(world: World, given: dict[str, object]) -> Plan:
     names = tuple(str(h) for h in hosts) if isinstance(hosts, tuple) else ()
     made = make_plan(world, names, _options(world, given), _text(given["made_by"]))
     if isinstance(made, Refusal):
-        _refuse(made)
+        _refuse(made, output)
     assert not isinstance(made, Refusal)  # noqa: S101 — _refuse does not return
     return made
 
 
-def _refuse(refused: Refusal) -> None:
+def _refuse(refused: Refusal, output: str) -> None:
     from zkprov.report.console import refusal
+    from zkprov.report.documents import ChangeDocument, as_json
 
+    if output == "json":
+        click.echo(as_json(ChangeDocument(refusal=refused)))
     refusal(refused)
     raise click.exceptions.Exit(refused.exit_code)
 
 
 def _show(made: Plan, output: str) -> None:
     if output == "json":
-        import msgspec
+        from zkprov.report.documents import ChangeDocument, as_json
 
-        click.echo(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())
+        click.echo(as_json(ChangeDocument(plan=made)))
         return
     from zkprov.report.console import plan as show
 
@@ -259,7 +262,10 @@ def _ask(yes: bool) -> None:
         raise click.exceptions.Exit(0)
 
 
-def _carry_out(ctx: click.Context, world: World, made: Plan, output: str, events: str | None) -> int:
+def _carry_out(ctx: click.Context, world: World, made: Plan, output: str, events: str | None, who: str | None) -> int:
     from zkprov.cli.conduct import conducted
 
-    return conducted(ctx, world, lambda conductor: conductor.apply(made), output, events) or 0
+    return (
+        conducted(ctx, world, lambda conductor: conductor.apply(made), output=output, events=events, who=who, plan=made)
+        or 0
+    )

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from zkprov.run.engine import Result
+    from zkprov.plan.steps import Plan
     from zkprov.run.events import Event
+    from zkprov.run.result import Result
     from zkprov.run.runner import Conductor
     from zkprov.run.world import World
 
@@ -23,9 +24,11 @@ def conducted(
     ctx: click.Context,
     world: World,
     work: Callable[[Conductor], Result | None],
+    *,
     output: str = "text",
     events: str | None = None,
     who: str | None = None,
+    plan: Plan | None = None,
 ) -> int | None:
     """Runs `work` with everything that a run needs, prints its result, and returns the exit code; None where there was nothing to do."""
     from zkprov.report import console
@@ -47,9 +50,9 @@ def conducted(
     if result is None:
         return None
     if output == "json":
-        import msgspec
+        from zkprov.report.documents import ChangeDocument, as_json
 
-        click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
+        click.echo(as_json(ChangeDocument(plan=plan, result=result)))
     elif events != "-":
         console.result(result)
     return result.exit_code

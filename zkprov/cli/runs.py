@@ -40,7 +40,7 @@ def resume(
     from zkprov.run.world import World
 
     with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
-        code = conducted(ctx, world, lambda conductor: conductor.resume(), output, events)
+        code = conducted(ctx, world, lambda conductor: conductor.resume(), output=output, events=events)
     if code is None:
         click.echo(f"{world.inventory.ensemble}: nothing to resume", err=True)
     ctx.exit(code or 0)
@@ -64,7 +64,7 @@ def abort(
     from zkprov.run.world import World
 
     with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
-        code = conducted(ctx, world, lambda conductor: conductor.abort(), output)
+        code = conducted(ctx, world, lambda conductor: conductor.abort(), output=output)
     if code is None:
         click.echo(f"{world.inventory.ensemble}: nothing to abort", err=True)
     ctx.exit(code or 0)

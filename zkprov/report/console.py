@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zkprov.model.problems import Problem
-    from zkprov.run.engine import Result
+    from zkprov.run.result import Result
 
 COLOURS = {
     "safe": "green",

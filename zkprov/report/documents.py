@@ -10,7 +10,8 @@ from zkprov.judge.picture import Standing, client_of, leads
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import Outcome, ServerFacts
 from zkprov.model.server import Server
-from zkprov.plan.steps import seconds
+from zkprov.plan.steps import Plan, Refusal, seconds
+from zkprov.run.result import Result
 
 
 class EnsembleRow(msgspec.Struct, frozen=True):
@@ -86,6 +87,20 @@ class StatusDocument(msgspec.Struct, frozen=True):
     retired: list[RetiredRow]
     next: list[str]
     format: int = 1
+
+
+class ChangeDocument(msgspec.Struct, frozen=True):
+    """`plan`, `add-node`, `apply`, `resume` and `abort`: a plan or a refusal, and the result once something ran."""
+
+    plan: Plan | None = None
+    refusal: Refusal | None = None
+    result: Result | None = None
+    format: int = 1
+
+
+def as_json(document: object) -> str:
+    """One document, indented."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
 def status_document(health: Health) -> StatusDocument:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
@@ -22,25 +20,12 @@ from zkprov.run.events import Events
 from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
+from zkprov.run.result import Result
 from zkprov.run.undo import undo_joiner
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
-
-
-class Result(msgspec.Struct, frozen=True):
-    """How a run ended. `stands`: what is in place now; `undone`: what was taken back; `next`: commands to type."""
-
-    run: str
-    state: State
-    exit_code: int
-    headline: str
-    evidence: tuple[str, ...] = ()
-    undone: str = ""
-    stands: str = ""
-    next: tuple[str, ...] = ()
-    longest_pause_s: float = 0.0
 
 
 class Engine:

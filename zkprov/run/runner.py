@@ -21,10 +21,11 @@ from zkprov.model.server import HostPort
 from zkprov.plan.steps import Plan
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
-from zkprov.run.engine import Engine, Result
+from zkprov.run.engine import Engine
 from zkprov.run.events import Event, Events
 from zkprov.run.journal import OPEN_STATES, Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
+from zkprov.run.result import Result
 from zkprov.run.undo import undo_joiner
 from zkprov.run.world import World, credential_of
 

@@ -18,7 +18,7 @@ class Surprise(Exception):
 
 def tour(settle: str) -> None:
     """Runs the tour; exits with 1 when a command of it ends otherwise than it must."""
-    one, other = f"demo-{os.getpid()}", f"outage-{os.getpid()}"
+    one, other = f"demo{os.getpid()}", f"outage{os.getpid()}"
     began = time.monotonic()
     try:
         _tour(one, other, settle)

@@ -193,22 +193,37 @@ def synced(
                 )
             continue
         assert leader is not None  # noqa: S101 — a head comes from a leader
-        if own >> 32 != head >> 32 and head & 0xFFFFFFFF == 0:
+        behind = _behind(facts, own, head)
+        if behind is None and head & 0xFFFFFFFF == 0:
             unknown.append(Evidence(label, f"is at {own:#x}; the leader's epoch {head >> 32} has no transaction yet"))
-        elif own >> 32 != head >> 32:
+        elif behind is None:
             failed.append(Evidence(label, f"is in epoch {own >> 32}, leader {picture.label(leader)} in {head >> 32}"))
-        elif before_zxid is not None and before_zxid >> 32 == head >> 32 and own < before_zxid:
-            failed.append(
-                Evidence(
-                    label,
-                    f"is at {own:#x}, the leader was past {before_zxid:#x} one sample ago: {before_zxid - own} behind",
-                )
-            )
-        elif head - own > MAX_BEHIND:
-            failed.append(Evidence(label, f"is at {own:#x}, leader at {head:#x}: {head - own} behind"))
+        elif (
+            before_zxid is not None
+            and before_zxid >> 32 == head >> 32
+            and before_zxid & 0xFFFFFFFF
+            and own < before_zxid
+        ):
+            what = f"is at {own:#x}, the leader was past {before_zxid:#x} one sample ago: {behind} behind"
+            failed.append(Evidence(label, what))
+        elif behind > MAX_BEHIND:
+            failed.append(Evidence(label, f"is at {own:#x}, leader at {head:#x}: {behind} behind"))
     return _result(
         "synced", failed, unknown, "every member has what the leader has", sources, required=purpose is Purpose.CHANGE
     )
+
+
+def _behind(facts: ServerFacts, own: int, head: int) -> int | None:
+    """Transactions that a follower is behind; None where it is in another epoch than the leader.
+
+    A follower that broadcasts in the leader's epoch had all that came before it; its zxid shows that only with the first transaction.
+    """
+    if own >> 32 == head >> 32:
+        return max(0, head - own)
+    zab = facts.zabstate.value
+    if zab is not None and zab.phase == "BROADCAST" and zab.epoch == head >> 32 > own >> 32:
+        return head & 0xFFFFFFFF
+    return None
 
 
 def _zxid(facts: ServerFacts | None) -> int | None:

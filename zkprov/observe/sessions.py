@@ -128,7 +128,8 @@ class Session:
         ping = wire.int_int_struct.pack(PING_XID, wire.Ping.type)
         while self.alive:
             await asyncio.sleep(every_s)
-            self._send(ping)
+            with contextlib.suppress(Unanswered):  # it ended while we slept; whoever asks next is told why
+                self._send(ping)
 
     def _send(self, frame: bytes) -> None:
         if self._writer is None or self._why is not None:

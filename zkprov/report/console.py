@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from zkprov.judge.verdict import Verdict
 from zkprov.plan.steps import Plan, Refusal, StepKind
 from zkprov.report.documents import StatusDocument
 
@@ -123,14 +124,16 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
         out.print(
             f"retired: {retired.id} ({_plain(retired.host)}), {retired.fate}{', ' + _plain(retired.where) if retired.where else ''}"
         )
-    shown = [g for g in document.gates if gates or str(g.verdict) != "pass"]
+    untold = [g for g in document.gates if g.verdict is Verdict.UNKNOWN and not g.required]
+    shown = [g for g in document.gates if gates or (g.verdict is not Verdict.PASS and g not in untold)]
     if shown:
         out.print()
         table(out, ["gate", "verdict", "evidence"], [[g.gate, str(g.verdict), g.summary] for g in shown], right=())
     unseen = sorted({u for s in document.servers if s.mode or s.config_version for u in s.unseen})
-    if unseen:
+    missing = [] if gates else [f"{g.gate}: {g.summary}" for g in untold]
+    if unseen or missing:
         out.print()
-        out.print("not seen  " + _plain("; ".join(unseen[:8])))
+        out.print("not told  " + _plain("; ".join((*missing, *unseen[:8]))))
     for number, step in enumerate(document.next):
         out.print(f"{'next  ' if number == 0 else '      '}{_plain(step)}")
 
@@ -163,8 +166,9 @@ def refusal(refused: Refusal) -> None:
     out.print(_plain(str(refused)), style="bold")
     for line in refused.evidence:
         out.print(f"  {_plain(line)}")
+    width = max((len(command) for command, _ in refused.next), default=0)
     for number, (command, what) in enumerate(refused.next):
-        text = f"{command:<36} {what}" if command and what else command or what
+        text = f"{command:<{width}}  {what}" if command and what else command or what
         out.print(f"{'next  ' if number == 0 else '      '}{_plain(text)}")
 
 

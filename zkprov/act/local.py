@@ -149,15 +149,20 @@ class LocalHost:
         ]
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         with (log_dir / "out.log").open("wb") as out:
-            child = subprocess.Popen(
-                arguments,
-                cwd=log_dir,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            try:
+                child = subprocess.Popen(
+                    arguments,
+                    cwd=log_dir,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise NotHealthy(
+                    f"{arguments[0]} cannot be run: {error.strerror}", place=self.name, remedy="correct zkprov_java"
+                ) from None
         _children[:] = [*(c for c in _children if c.poll() is None), child]
         # A process shows its command line only a moment after it was started.
         deadline = time.monotonic() + 5.0

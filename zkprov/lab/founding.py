@@ -19,7 +19,6 @@ JVM_FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
     "-XX:ReservedCodeCacheSize=24m",
-    "-Xshare:auto",
     "-Xss512k",
 )
 

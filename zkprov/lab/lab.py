@@ -108,6 +108,13 @@ class Lab:
         if not 50 <= tick_ms <= 60_000:
             raise BadInput(f"a tick is 50 to 60000 ms long, not {tick_ms}", place="--tick")
         software = provision(release)
+        if jvm_flags is None:
+            jvm_flags = founding.JVM_FLAGS
+            if release == DEFAULT_RELEASE:
+                from zkprov.lab.faststart import fast_start
+
+                # Worth its 8 s for what is started again and again, not for a look at another release.
+                jvm_flags = (*jvm_flags, *fast_start(software, jvm_flags))
         lab = cls(_folder(name, home))
         lab._make_folder()
         with lab._locked():
@@ -130,7 +137,7 @@ class Lab:
                     release=release,
                     java=software.java,
                     classpath=software.classpath,
-                    jvm_flags=tuple(founding.JVM_FLAGS if jvm_flags is None else jvm_flags),
+                    jvm_flags=tuple(jvm_flags),
                     settings={key: value for key, value in merged.items() if value is not None},
                 )
                 for number in range(1, servers + spares + 1)
@@ -223,6 +230,13 @@ class Lab:
         raise BadInput(
             f"the lab has no server {server_id}", place=self.name, remedy=f"its ids are 1 to {len(self.hosts)}"
         )
+
+    def set_jvm_flags(self, server_id: int, flags: Sequence[str]) -> None:
+        """Other JVM flags for one server, from its next start on (`-Dzkprov.log.level=DEBUG`, say)."""
+        changed = msgspec.structs.replace(self.host(server_id), jvm_flags=tuple(flags))
+        state = self._state()
+        hosts = tuple(changed if host.id == server_id else host for host in state.hosts)
+        self._write(msgspec.structs.replace(state, hosts=hosts))
 
     @property
     def connect(self) -> str:

@@ -1,0 +1,368 @@
+"""A host on this machine: files laid whole, servers told apart from all other processes, folders set aside and never deleted.
+
+The "server" is a process with a server's command line: what is tested is how it is found, ended and guarded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from zkprov.act.hosts import Host
+from zkprov.act.local import LocalHost
+from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, send, server_process
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import BadInput, Busy, NotHealthy
+
+# Stands for `java`: takes a server's arguments, and runs until it is told to end.
+FAKE_JAVA = """#!/bin/sh
+exec {python} -c '
+import signal, sys
+stubborn = "-Dstubborn" in sys.argv
+signal.signal(signal.SIGTERM, signal.SIG_IGN if stubborn else lambda *_: sys.exit(0))
+open(sys.argv[-1] + ".ready", "w").close()
+while True: signal.pause()
+' "$@"
+"""
+FILES = {"zoo.cfg": "tickTime=2000\n", "zoo.cfg.dynamic.0": "server.1=x\n", "myid": "1\n", "initialize": b""}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> InventoryHost:
+    java = tmp_path / "java"
+    java.write_text(FAKE_JAVA.format(python=sys.executable))
+    java.chmod(0o755)
+    jar = tmp_path / "zookeeper.jar"
+    jar.touch()
+    folders = {f"{kind}_dir": str(tmp_path / "zk1" / kind) for kind in ("config", "data", "data_log", "log")}
+    return InventoryHost(
+        name="zk1", address="127.0.0.1", id=1, connection="local", java=str(java), classpath=str(jar), **folders
+    )
+
+
+@pytest.fixture
+def local(host: InventoryHost) -> Iterator[LocalHost]:
+    local = LocalHost(host)
+    yield local
+    end([p for p in running_servers() if p.zoo_cfg == f"{host.config_dir}/zoo.cfg"], 0)
+
+
+def started(local: LocalHost) -> ServerProcess:
+    """Configured and running, and past the point where it listens to signals."""
+    if not Path(local.host.config_dir).exists():
+        local.configure(FILES, "r1")
+    local.start()
+    ready = Path(f"{local.host.config_dir}/zoo.cfg.ready")
+    (process,) = local.processes()
+    while not ready.exists():
+        assert server_process(process.pid), Path(f"{local.host.log_dir}/out.log").read_text()
+    return process
+
+
+def test_it_is_a_host(local: LocalHost) -> None:
+    as_host: Host = local
+    assert as_host.name == "zk1"
+
+
+class TestFence:
+    def test_one_run_has_it_and_may_ask_again(self, local: LocalHost) -> None:
+        assert local.fenced_by() is None
+        local.fence("r1")
+        local.fence("r1")
+        assert local.fenced_by() == "r1"
+        with pytest.raises(Busy, match="run r1 has this host"):
+            local.fence("r2")
+        assert local.fenced_by() == "r1"
+
+    def test_only_its_run_gives_it_back(self, local: LocalHost) -> None:
+        local.unfence("r1")
+        local.fence("r1")
+        with pytest.raises(Busy, match="r1"):
+            local.unfence("r2")
+        local.unfence("r1")
+        local.unfence("r1")
+        local.fence("r2")
+        assert local.fenced_by() == "r2"
+
+    def test_it_keeps_other_runs_from_configuring(self, local: LocalHost) -> None:
+        local.fence("r1")
+        with pytest.raises(Busy):
+            local.configure(FILES, "r2")
+        assert not local.exists()
+
+    def test_of_many_at_once_one_gets_it(self, local: LocalHost) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        def take(run: str) -> bool:
+            try:
+                LocalHost(local.host).fence(run)
+            except Busy:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(take, [f"r{i}" for i in range(16)])) == 1
+
+
+class TestConfigure:
+    def test_each_file_lies_where_zookeeper_looks_for_it(self, local: LocalHost) -> None:
+        for _ in range(2):
+            local.configure(FILES, "r1")
+            assert Path(local.host.config_dir, "zoo.cfg").read_text() == FILES["zoo.cfg"]
+            assert Path(local.host.data_dir, "myid").read_text() == "1\n"
+            assert Path(local.host.data_log_dir, "initialize").read_bytes() == b""
+        assert Path(local.host.config_dir, "zoo.cfg").stat().st_mode & 0o777 == 0o600
+        names = {p.name for p in Path(local.host.config_dir).iterdir()}
+        assert names == {"zoo.cfg", "zoo.cfg.dynamic.0"}, "nothing unfinished is left"
+
+    @pytest.mark.parametrize("folder", ["data_dir", "data_log_dir"])
+    def test_a_disk_with_data_is_refused(self, local: LocalHost, folder: str) -> None:
+        version_2 = Path(getattr(local.host, folder), "version-2")
+        version_2.mkdir(parents=True)
+        local.configure(FILES, "r1")
+        (version_2 / "log.1").touch()
+        assert local.has_data()
+        with pytest.raises(NotHealthy, match=r"version-2 is not empty.*R5"):
+            local.configure({"zoo.cfg": "other"}, "r1")
+        assert Path(local.host.config_dir, "zoo.cfg").read_text() == FILES["zoo.cfg"]
+
+    def test_a_running_server_is_refused(self, local: LocalHost) -> None:
+        started(local)
+        with pytest.raises(NotHealthy, match="server is running"):
+            local.configure(FILES, "r1")
+
+    @pytest.mark.parametrize("name", ["../zoo.cfg", "/etc/passwd", "a/b", "", ".", "..", "a\nb", "-x", "x" * 200])
+    def test_names_that_could_leave_the_folder(self, local: LocalHost, name: str) -> None:
+        with pytest.raises(BadInput, match="not a plain file name"):
+            local.configure({name: "x"}, "r1")
+        assert not local.exists()
+
+    def test_a_disk_that_cannot_be_written_is_named(self, local: LocalHost, tmp_path: Path) -> None:
+        (tmp_path / "zk1").write_text("a file in the way")
+        with pytest.raises(NotHealthy, match=rf"zk1: cannot write {tmp_path}/zk1.*Not a directory"):
+            local.configure(FILES, "r1")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+    @pytest.mark.parametrize("option, word", [("ro", "Read-only file system"), ("size=4k", "No space left")])
+    def test_a_read_only_or_full_disk(self, local: LocalHost, tmp_path: Path, option: str, word: str) -> None:
+        (tmp_path / "zk1").mkdir()
+        mounted = ["mount", "-t", "tmpfs", "-o", option, "none", str(tmp_path / "zk1")]
+        if subprocess.run(mounted, capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not allowed here")
+        try:
+            with pytest.raises(NotHealthy, match=word) as caught:
+                local.configure({**FILES, "zoo.cfg": "x" * 100_000}, "r1")
+            assert str(tmp_path) in str(caught.value) and caught.value.remedy
+        finally:
+            subprocess.run(["umount", str(tmp_path / "zk1")], check=True)
+
+
+class TestServer:
+    def test_started_once_found_and_ended(self, local: LocalHost) -> None:
+        assert not local.is_active()
+        process = started(local)
+        local.start()
+        assert local.processes() == [process] and local.is_active()
+        assert os.getsid(process.pid) == process.pid, "it is in a session of its own"
+        local.stop(5)
+        local.stop(5)
+        assert not local.is_active() and server_process(process.pid) is None
+
+    def test_found_without_its_record(self, local: LocalHost) -> None:
+        process = started(local)
+        Path(f"{local.host.config_dir}.zkprov", "server").unlink()
+        assert LocalHost(local.host).processes() == [process]
+        local.start()
+        assert LocalHost(local.host).processes() == [process]
+        LocalHost(local.host).stop(5)
+        assert not local.is_active()
+
+    @pytest.mark.parametrize("record", [b"", b"{", b'{"pid":1}', b"[]"])
+    def test_found_with_a_damaged_record(self, local: LocalHost, record: bytes) -> None:
+        process = started(local)
+        Path(f"{local.host.config_dir}.zkprov", "server").write_bytes(record)
+        assert local.processes() == [process]
+
+    def test_a_recycled_pid_is_neither_taken_for_it_nor_ended(self, local: LocalHost) -> None:
+        local.configure(FILES, "r1")
+        stranger = subprocess.Popen(["sleep", "60"])
+        try:
+            record = ServerProcess(stranger.pid, 1, f"{local.host.config_dir}/zoo.cfg")
+            Path(f"{local.host.config_dir}.zkprov", "server").write_bytes(msgspec.json.encode(record))
+            assert not local.is_active()
+            local.stop(0)
+            assert not send(record, signal.SIGKILL)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            stranger.wait()
+
+    def test_another_hosts_server_is_not_ours(self, local: LocalHost, tmp_path: Path) -> None:
+        started(local)
+        for folder in ("config2", "confi"):
+            other = msgspec.structs.replace(local.host, config_dir=str(tmp_path / "zk1" / folder))
+            assert not LocalHost(other).is_active()
+
+    def test_one_that_does_not_listen_is_ended_by_force(self, local: LocalHost) -> None:
+        deaf = LocalHost(msgspec.structs.replace(local.host, jvm_flags=("-Dstubborn",)))
+        process = started(deaf)
+        deaf.stop(0.2)
+        assert server_process(process.pid) is None
+
+    def test_a_frozen_one_is_active_and_is_ended(self, local: LocalHost) -> None:
+        process = started(local)
+        send(process, signal.SIGSTOP)
+        assert local.is_active()
+        local.stop(5)
+        assert server_process(process.pid) is None
+
+    def test_a_zombie_is_not_running(self) -> None:
+        command = [sys.executable, "-c", "pass", MAIN_CLASS, "/nowhere/zoo.cfg"]
+        child = subprocess.Popen(command)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert server_process(child.pid) is None
+        child.wait()
+
+    def test_it_gets_none_of_the_commands_environment(self, local: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SOME_TOKEN", "hidden")
+        process = started(local)
+        assert b"hidden" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+
+    def test_without_files_or_when_disabled_it_does_not_start(self, local: LocalHost) -> None:
+        with pytest.raises(NotHealthy, match=r"no .*zoo\.cfg"):
+            local.start()
+        local.configure(FILES, "r1")
+        local.disable()
+        local.disable()
+        with pytest.raises(NotHealthy, match="disabled"):
+            local.start()
+        local.enable()
+        local.enable()
+        local.start()
+        assert local.is_active()
+
+    def test_java_that_cannot_be_run_is_said_so(self, local: LocalHost) -> None:
+        Path(local.host.java).write_bytes(b"\x7fELF no program")
+        local.configure(FILES, "r1")
+        with pytest.raises(NotHealthy, match=r"java cannot be run: Exec format error"):
+            local.start()
+        assert not local.is_active()
+
+    def test_one_that_ends_at_once_leaves_its_last_words(self, local: LocalHost) -> None:
+        Path(local.host.java).write_text("#!/bin/sh\necho 'Unrecognized option: -Xnonsense'\nexit 1\n")
+        local.configure(FILES, "r1")
+        # It may end before or after `start` has seen it run.
+        with contextlib.suppress(NotHealthy):
+            local.start()
+        while local.is_active():
+            pass
+        assert "Unrecognized option" in Path(local.host.log_dir, "out.log").read_text()
+
+
+class TestInstall:
+    def test_what_is_there(self, local: LocalHost) -> None:
+        local.install()
+
+    @pytest.mark.parametrize(
+        "change, word",
+        [
+            ({"java": "/nowhere/java"}, "no executable /nowhere/java"),
+            ({"classpath": "/nowhere/zookeeper.jar"}, "not there: /nowhere/zookeeper.jar"),
+            ({"classpath": "/nowhere/*"}, r"not there: /nowhere/\*"),
+            ({"classpath": ""}, "no ZooKeeper jars"),
+        ],
+    )
+    def test_what_is_missing(self, host: InventoryHost, change: dict[str, str], word: str) -> None:
+        with pytest.raises(NotHealthy, match=word) as caught:
+            LocalHost(msgspec.structs.replace(host, **change)).install()
+        assert "zkprov_" in caught.value.remedy
+
+
+class TestSetAside:
+    def test_all_is_moved_and_nothing_deleted(self, local: LocalHost) -> None:
+        local.configure(FILES, "r1")
+        Path(local.host.data_dir, "version-2").mkdir()
+        Path(local.host.data_dir, "version-2", "snapshot.0").write_text("data")
+        moved = local.set_aside("retired-1")
+        assert moved == f"{local.host.data_dir}.retired-1"
+        assert not local.exists()
+        assert Path(moved, "version-2", "snapshot.0").read_text() == "data"
+        assert Path(f"{local.host.config_dir}.retired-1", "zoo.cfg").exists()
+        assert local.set_aside("retired-1") == moved
+
+    def test_after_a_crash_half_way_it_goes_on(self, local: LocalHost) -> None:
+        local.configure(FILES, "r1")
+        Path(local.host.config_dir).rename(f"{local.host.config_dir}.x1")
+        with pytest.raises(NotHealthy, match=r"no .*zoo\.cfg"):
+            local.start()
+        assert local.set_aside("x1") == f"{local.host.data_dir}.x1"
+        assert not local.exists()
+
+    def test_a_running_server_is_refused(self, local: LocalHost) -> None:
+        started(local)
+        with pytest.raises(NotHealthy, match="running"):
+            local.set_aside("x1")
+        assert Path(local.host.config_dir, "zoo.cfg").exists()
+
+    def test_a_label_used_before_is_refused_and_nothing_moved(self, local: LocalHost) -> None:
+        local.configure(FILES, "r1")
+        local.set_aside("x1")
+        local.configure(FILES, "r1")
+        with pytest.raises(NotHealthy, match="both"):
+            local.set_aside("x1")
+        assert Path(local.host.config_dir).exists() and Path(local.host.data_dir).exists()
+
+    @pytest.mark.parametrize("label", ["", "../x", "a/b", "a b", "x" * 80, "a\n"])
+    def test_labels_that_cannot_be(self, local: LocalHost, label: str) -> None:
+        with pytest.raises(BadInput, match="label"):
+            local.set_aside(label)
+
+    def test_one_folder_within_another_is_moved_with_it(self, host: InventoryHost) -> None:
+        local = LocalHost(msgspec.structs.replace(host, data_log_dir=f"{host.data_dir}/log"))
+        local.configure(FILES, "r1")
+        assert local.set_aside("x1") == f"{host.data_dir}.x1"
+        assert Path(f"{host.data_dir}.x1/log/initialize").exists()
+        same = LocalHost(msgspec.structs.replace(host, data_log_dir=host.data_dir))
+        same.configure(FILES, "r1")
+        assert same.set_aside("x2") == f"{host.data_dir}.x2"
+
+
+class TestCommands:
+    @pytest.fixture
+    def commanded(self, host: InventoryHost, tmp_path: Path) -> LocalHost:
+        flag = tmp_path / "is up"
+        return LocalHost(
+            msgspec.structs.replace(
+                host,
+                start_command=f"touch '{flag}'",
+                stop_command=f"rm '{flag}'",
+                is_active_command=f"test -e '{flag}'",
+            )
+        )
+
+    def test_the_operators_commands_are_run_without_a_shell(self, commanded: LocalHost) -> None:
+        assert not commanded.is_active()
+        commanded.stop(1)
+        commanded.start()
+        commanded.start()
+        assert commanded.is_active()
+        commanded.stop(1)
+        assert not commanded.is_active()
+
+    def test_a_shells_signs_are_nothing_special(self, commanded: LocalHost, tmp_path: Path) -> None:
+        hostile = LocalHost(msgspec.structs.replace(commanded.host, start_command=f"true ; touch {tmp_path}/pwned"))
+        hostile.start()
+        assert not (tmp_path / "pwned").exists()
+
+    @pytest.mark.parametrize("command, word", [("false", "exit code 1"), ("/nowhere/x", "cannot be run: No such file")])
+    def test_one_that_fails_is_said_so(self, commanded: LocalHost, command: str, word: str) -> None:
+        with pytest.raises(NotHealthy, match=word):
+            LocalHost(msgspec.structs.replace(commanded.host, start_command=command)).start()

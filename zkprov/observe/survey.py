@@ -25,6 +25,8 @@ from zkprov.observe.sessions import Sessions, sessions_or_own
 
 DiskReader = Callable[[], Fact[Disk]]
 ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
+REFUSED_WITHIN_S = 0.01
+"""A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""
 MAX_NAMED = 255
 """Servers beyond the targets that are asked because an answer names them; ids go to 255 at most in a sound ensemble."""
 
@@ -93,6 +95,7 @@ class _Look:
         self._targets: list[Target] = []
         self._clients: set[HostPort] = set()
         self._named: set[HostPort | str] = set()
+        self._first: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._mistake: BaseException | None = None
 
@@ -103,7 +106,9 @@ class _Look:
             self._add(target)
         try:
             # the servers themselves first, then what says more of them: descriptors may be scarcer than questions
-            for ask in (self._srvr, self._session, self._admin, self._words, self._disk):
+            for number in range(len(self._targets)):
+                self._first[number] = self._start(self._srvr(number))
+            for ask in (self._session, self._admin, self._words, self._disk):
                 for number in range(len(self._targets)):
                     self._start(ask(number))
             while self._tasks and not self._mistake:
@@ -123,10 +128,11 @@ class _Look:
         self._facts.append({})
         return len(self._targets) - 1
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -140,9 +146,22 @@ class _Look:
                 self._dialer, target.client, "srvr", fourletter.parse_srvr
             )
 
+    async def _refused(self, number: int) -> Fact[Any] | None:
+        """The `srvr` fact of a server where nothing listens: what else is asked there is refused as well."""
+        first = self._first[number]
+        await asyncio.wait({first}, timeout=REFUSED_WITHIN_S)
+        srvr: Fact[Any] | None = self._facts[number].get("srvr")
+        return srvr if first.done() and srvr and srvr.outcome is Outcome.REFUSED else None
+
     async def _session(self, number: int) -> None:
         target = self._targets[number]
         if target.client and self._want_sessions:
+            if refused := await self._refused(number):
+                at = target.client
+                for key, source in (("config", znodes.CONFIG), ("identity", "identity"), ("ledger", znodes.LEDGER)):
+                    detail = f"no session: {refused.detail}"
+                    self._facts[number][key] = Fact(f"{source}@{at}", Outcome.REFUSED, at=refused.at, detail=detail)
+                return
             config, identity, ledger = await znodes.look(self._sessions, target.client, self._dialer)
             self._facts[number] |= {"config": config, "identity": identity, "ledger": ledger}
             if config.value:
@@ -151,13 +170,28 @@ class _Look:
     async def _admin(self, number: int) -> None:
         admin = self._targets[number].admin
         if admin:
-            names = list(adminserver.PARSERS)
-            asked = (adminserver.ask(self._dialer, admin, name, adminserver.PARSERS[name]) for name in names)
-            self._facts[number] |= dict(zip(names, await asyncio.gather(*asked), strict=True))
+            first, *rest = adminserver.PARSERS
+            asking = asyncio.ensure_future(self._command(admin, first))
+            await asyncio.wait({asking}, timeout=REFUSED_WITHIN_S)
+            if asking.done() and (refused := asking.result()).outcome is Outcome.REFUSED:
+                self._facts[number][first] = refused
+                for name in rest:
+                    self._facts[number][name] = Fact(
+                        f"{name}@{admin}", Outcome.REFUSED, at=refused.at, detail=refused.detail
+                    )
+                return
+            found = await asyncio.gather(asking, *(self._command(admin, name) for name in rest))
+            self._facts[number] |= dict(zip((first, *rest), found, strict=True))
+
+    async def _command(self, admin: HostPort, name: str) -> Fact[Any]:
+        return await adminserver.ask(self._dialer, admin, name, adminserver.PARSERS[name])
 
     async def _words(self, number: int) -> None:
         at = self._targets[number].client
-        if at:
+        if at and (refused := await self._refused(number)):
+            for word in ("mntr", "conf", "cons"):
+                self._facts[number][word] = Fact(f"{word}@{at}", Outcome.REFUSED, at=refused.at, detail=refused.detail)
+        elif at:
             mntr, conf, cons = await asyncio.gather(
                 fourletter.ask(self._dialer, at, "mntr", fourletter.parse_mntr),
                 fourletter.ask(self._dialer, at, "conf", partial(fourletter.parse_conf, place=f"conf of {at}")),
@@ -215,7 +249,8 @@ class _Look:
             if address and address in asked:
                 return
         number = self._add(target)
-        for ask in (self._srvr, self._session, self._words):
+        self._first[number] = self._start(self._srvr(number))
+        for ask in (self._session, self._words):
             self._start(ask(number))
 
     async def _with_ids(self) -> tuple[ServerFacts, ...]:

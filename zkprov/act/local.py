@@ -138,7 +138,7 @@ class LocalHost:
         own = Path(self.host.config_dir) / "logback.xml"
         arguments = [
             shutil.which(self.host.java) or self.host.java,
-            *self.host.jvm_flags,
+            *self._flags(),
             f"-Dlogback.configurationFile={own if own.is_file() else shipped('logging') / 'logback.xml'}",
             f"-Dzkprov.log.dir={log_dir}",
             "-Dzookeeper.jmx.log4j.disable=true",
@@ -176,6 +176,14 @@ class LocalHost:
                 )
             time.sleep(0.001)
         _write(self._control / "server", msgspec.json.encode(process))
+
+    def _flags(self) -> tuple[str, ...]:
+        """The file `jvm_flags` beside zoo.cfg, one flag a line, where a template wrote it; else the inventory's."""
+        try:
+            lines = (Path(self.host.config_dir) / "jvm_flags").read_text().splitlines()
+        except FileNotFoundError:
+            return self.host.jvm_flags
+        return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
     def stop(self, timeout_s: float) -> None:
         if self.host.stop_command:

@@ -57,6 +57,7 @@ def server_of(host: InventoryHost) -> Server:
     return Server(host.id, (host.server_address,), client=ClientAddress(host.client_port, host.client_host))
 
 
+# Written here and not by the templates: a lab also makes ensembles that the rules forbid, to see them refused.
 def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> dict[str, str]:
     """The files of one founder: one dynamic list for all of them, and the marker that lets an empty server vote."""
     dynamic = "zoo.cfg.dynamic.0"
@@ -120,6 +121,7 @@ def inventory_document(name: str, hosts: Sequence[InventoryHost], auth_file: str
             "zkprov_quorum_port": host.quorum_port,
             "zkprov_election_port": host.election_port,
             "zkprov_admin_port": host.admin_port or 0,
+            "zkprov_admin_address": host.admin_address or "",
             "zkprov_config_dir": host.config_dir,
             "zkprov_data_dir": host.data_dir,
             "zkprov_data_log_dir": host.data_log_dir,

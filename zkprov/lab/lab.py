@@ -169,6 +169,7 @@ class Lab:
             quorum_port=port + 1,
             election_port=port + 2,
             admin_port=port + 3 if admin else None,
+            admin_address="127.0.0.1" if admin else None,
             config_dir=str(folder / "conf"),
             data_dir=str(folder / "data"),
             data_log_dir=str(folder / "datalog"),

@@ -40,6 +40,8 @@ def listing(path: str) -> Listing:
     source = Path(path).absolute()
     if not path or not source.exists():
         raise BadInput("no such inventory", place=path or "-i", remedy="name an Ansible inventory with -i")
+    if "," in str(source):
+        raise BadInput("Ansible takes a path with a comma for a list of hosts", place=path, remedy="rename it")
     try:
         key = _key(source)
     except OSError as error:

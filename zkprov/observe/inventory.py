@@ -21,7 +21,11 @@ def read_inventory(path: str, ensemble: str | None = None) -> Inventory:
 
     Raises `BadInput` naming the inventory, the host and the variable, for all that is wrong in it.
     """
-    found = listing(path)
+    return inventory_of(listing(path), path, ensemble)
+
+
+def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
+    """As `read_inventory`, of what Ansible said."""
     group = _group(found, path, ensemble)
     names = found.groups[group]
     hosts = tuple(host_of(name, found.variables.get(name, {}), path) for name in names)
@@ -62,8 +66,6 @@ def read_auth(path: str) -> tuple[str, str]:
 
 def _group(found: Listing, path: str, ensemble: str | None) -> str:
     filled = {group: hosts for group, hosts in found.groups.items() if hosts}
-    if not found.groups and not filled:
-        raise BadInput("no hosts in the inventory", place=path, remedy="list the ensemble's hosts in a group")
     named = [group for group in filled if group not in ("all", "ungrouped")]
     if ensemble is None:
         candidates = named or [group for group in filled if group == "ungrouped"]
@@ -129,7 +131,7 @@ def _no_clashes(path: str, hosts: tuple[InventoryHost, ...]) -> None:
                     remedy="give each its own address or port",
                 )
         machine = "this machine" if host.connection == "local" else host.address.lower()
-        for folder in {host.config_dir, host.data_dir, host.data_log_dir}:
+        for folder in dict.fromkeys((host.config_dir, host.data_dir, host.data_log_dir)):
             if (other := folders.setdefault((machine, folder), host.name)) != host.name:
                 raise BadInput(
                     f"{folder} on {machine} is {other}'s folder too",

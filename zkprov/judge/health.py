@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from zkprov.judge import gates
+from zkprov.judge import data, gates
 from zkprov.judge.leaders import Leader, leaders_of, one_leader
 from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
@@ -62,15 +62,15 @@ def judge(
         lambda: gates.members_answer(picture, purpose, excused),
         lambda: gates.same_config(picture, purpose, excused),
         lambda: gates.voting_as_planned(picture, purpose, excused),
-        lambda: gates.synced(picture, purpose, earlier, excused),
-        lambda: gates.same_history(picture, purpose, excused),
-        lambda: gates.digests_equal(picture, purpose),
+        lambda: data.synced(picture, purpose, earlier, excused),
+        lambda: data.same_history(picture, purpose, excused),
+        lambda: data.digests_equal(picture, purpose),
         lambda: gates.spare_kept(picture, purpose),
         lambda: gates.release_allowed(picture, purpose),
         lambda: one_quorum(picture, purpose),
     ]
     if purpose is Purpose.CHANGE:
-        asked.append(lambda: gates.dynamic(picture, purpose))
+        asked += [lambda: gates.dynamic(picture, purpose), lambda: gates.ledger_read(picture, purpose)]
     results = tuple(ask() for ask in asked)
     up = gates.serving_voters(picture)
     return Health(

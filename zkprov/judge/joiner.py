@@ -11,7 +11,8 @@ def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
     """Step 5 of adding a server. Sources in order: zabstate and leader (AdminServer), srvr Mode, /zookeeper/config, identity."""
     sources = ("AdminServer zabstate and leader", "srvr Mode", "/zookeeper/config", "identity znode")
     facts = picture.survey.by_name(name)
-    leader = next((f for f in picture.members if leads(f)), None)
+    leaders = [f for f in picture.members if leads(f)]
+    leader = leaders[0] if leaders else None
 
     def fail(what: str, verdict: Verdict = Verdict.FAIL) -> GateResult:
         return GateResult("joiner", verdict, f"{server_id} ({name}): {what}", (Evidence(name, what),), sources)
@@ -20,6 +21,8 @@ def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
         return fail("was not asked", Verdict.UNKNOWN)
     if leader is None:
         return fail("there is no leader to follow", Verdict.UNKNOWN)
+    if len(leaders) > 1:
+        return fail("more than one member says that it leads", Verdict.UNKNOWN)
     if not facts.serving:
         return fail(f"does not serve ({facts.srvr})")
     if leads(facts):
@@ -44,8 +47,11 @@ def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
         return fail(
             f"holds the list {facts.config.value} of version {facts.config.value.version_hex}, the ensemble {picture.live}"
         )
-    if facts.identity.value != leader.identity.value or facts.identity.value is None:
-        return fail("its history is not the leader's, or cannot be read")
+    if facts.identity.value is None or leader.identity.value is None:
+        unread = leader if facts.identity.value is not None else facts
+        return fail(f"its history cannot be compared ({picture.label(unread)}: {unread.identity})", Verdict.UNKNOWN)
+    if facts.identity.value != leader.identity.value:
+        return fail("its history is not the leader's")
     if picture.standing[name] not in (Standing.JOINER, Standing.MEMBER):
         return fail(picture.why[name] or "does not follow us")
     return GateResult("joiner", Verdict.PASS, f"follows leader {picture.member_id(leader)}, not voting", (), sources)

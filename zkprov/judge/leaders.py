@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import msgspec
 
-from zkprov.judge.picture import Picture, Standing, leads
+from zkprov.judge.picture import Picture, Standing, epoch_of, leads, own_list, tells_mode
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
-from zkprov.model.facts import Mode, ServerFacts, Survey
+from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
 
 DEFAULT_LIMIT_S = 12.0
 """(syncLimit 5 + 1) × tickTime 2 s: ZooKeeper's own defaults, where the ensemble does not tell its settings."""
+BESIDE = frozenset({Standing.STRANGER, Standing.DOWN})
+SOURCES = ("srvr Mode", "AdminServer leader and zabstate", "mntr", "/zookeeper/config", "identity znode")
+AGAIN = "look again: zkprov status"
 
 
 class Leader(msgspec.Struct, frozen=True):
@@ -30,6 +33,7 @@ class Leader(msgspec.Struct, frozen=True):
     serves_writes: bool
     members: Members | None
     stranger: bool = False
+    history: str = "not read"
 
     @property
     def established(self) -> bool:
@@ -44,68 +48,129 @@ class Leader(msgspec.Struct, frozen=True):
 
 
 def leaders_of(picture: Picture, earlier: Survey | None = None) -> tuple[Leader, ...]:
-    """Every self-declared leader that answered, member or not, by id."""
-    found = [_leader(f, picture, earlier) for f in picture.survey.servers if leads(f)]
+    """Every self-declared leader that answered, member or not, by id; one that was asked under two names once."""
+    declared: list[ServerFacts] = []
+    for facts in picture.survey.servers:
+        if leads(facts) and not any(_same(facts, other) for other in declared):
+            declared.append(facts)
+    led: dict[str, set[int]] = {f.name: {_id(f, picture)} - {-1} for f in declared}
+    for facts in picture.survey.servers:
+        leader = _led_by(facts, declared, picture)
+        if leader is not None and _id(facts, picture) >= 0:
+            led[leader.name].add(_id(facts, picture))
+    found = [_leader(f, frozenset(led[f.name]), picture, earlier) for f in declared]
     return tuple(sorted(found, key=lambda x: (x.stranger, x.id is None, x.id or 0, x.name)))
 
 
-def _leader(facts: ServerFacts, picture: Picture, earlier: Survey | None) -> Leader:
-    own = facts.config.value or (facts.conf.value.members if facts.conf.value else None)
-    if own is None and facts.voting_view.value is None and picture.standing[facts.name] is Standing.MEMBER:
-        own = picture.live
-    followers = frozenset(
-        f.id for f in picture.survey.servers if f is not facts and f.id is not None and _follows(f, facts, own, picture)
-    ) | ({facts.id} if facts.id is not None else set())
-    alone = facts.srvr.value is not None and facts.srvr.value.mode is Mode.STANDALONE
-    return Leader(
-        name=facts.name,
-        id=facts.id,
-        epoch=_epoch(facts),
-        followers=followers,
-        has_quorum=True if alone else _has_quorum(facts, own, followers, picture),
-        serves_writes=alone or _wrote(facts, earlier),
-        members=own,
-        stranger=picture.standing[facts.name] in (Standing.STRANGER, Standing.DOWN),
+def _id(facts: ServerFacts, picture: Picture) -> int:
+    """The id that the server gives, else the one that the list gives to its address; −1 where neither does."""
+    return facts.id if facts.id is not None else picture.member_id(facts)
+
+
+def _same(facts: ServerFacts, other: ServerFacts) -> bool:
+    """One server that was asked under two names; two with the same id, epoch, list and history cannot both lead."""
+    same_list = facts.config.value is not None and facts.config.value.same_config(other.config.value)
+    known = facts.id is not None and facts.identity.value is not None and same_list
+    return (
+        known
+        and facts.id == other.id
+        and facts.identity.value == other.identity.value
+        and epoch_of(facts) == epoch_of(other)
     )
 
 
-def _epoch(facts: ServerFacts) -> int | None:
-    if facts.zabstate.value:
-        return facts.zabstate.value.epoch
-    return facts.srvr.value.epoch if facts.srvr.value else None
+def _leader(facts: ServerFacts, followers: frozenset[int], picture: Picture, earlier: Survey | None) -> Leader:
+    own = _list_of(facts, picture)
+    ident = _id(facts, picture)
+    alone = facts.srvr.value is not None and facts.srvr.value.mode is Mode.STANDALONE
+    rivals = frozenset(
+        f.name
+        for f in picture.survey.servers
+        if leads(f) and not _same(f, facts) and picture.standing[f.name] not in BESIDE and f is not facts
+    )
+    return Leader(
+        name=facts.name,
+        id=None if ident < 0 else ident,
+        epoch=epoch_of(facts),
+        followers=followers,
+        has_quorum=True if alone else _has_quorum(facts, own, followers, picture, alone=not rivals),
+        serves_writes=alone or _wrote(facts, rivals, earlier),
+        members=own,
+        stranger=picture.standing[facts.name] in BESIDE,
+        history=_history(facts),
+    )
 
 
-def _follows(facts: ServerFacts, leader: ServerFacts, leader_list: Members | None, picture: Picture) -> bool:
-    """By its own word (AdminServer `leader`), else by sharing the leader's list, history and epoch."""
+def _list_of(facts: ServerFacts, picture: Picture) -> Members | None:
+    own = facts.config.value or (facts.conf.value.members if facts.conf.value else None)
+    if own is None and picture.live is not None and picture.standing[facts.name] is Standing.MEMBER:
+        view = facts.voting_view.value
+        return picture.live if view is None or frozenset(view) == picture.live.voters else None
+    return own
+
+
+def _history(facts: ServerFacts) -> str:
+    if facts.identity.value is not None:
+        value = facts.identity.value
+        return f"{value.path} of czxid {value.czxid:#x}, ctime {value.ctime_ms}"
+    return "no permanent znode" if facts.identity.outcome is Outcome.ABSENT else "not read"
+
+
+def _led_by(facts: ServerFacts, declared: list[ServerFacts], picture: Picture) -> ServerFacts | None:
+    """Whom of `declared` a server follows: by its own word (AdminServer `leader`), else by sharing list, history and epoch.
+
+    Without its word it counts for one leader only if it fits no other, and by the old epoch too while the new one has no transaction.
+    """
     if leads(facts) or not facts.serving:
-        return False
-    if facts.leader.value is not None and facts.leader.value.leader_id >= 0 and leader.id is not None:
-        if facts.leader.value.leader_id != leader.id:
-            return False
-        rivals = [f for f in picture.survey.servers if leads(f) and f.id == leader.id]
-        if len(rivals) == 1:
-            return True
-    if facts.identity.value and leader.identity.value and facts.identity.value != leader.identity.value:
-        return False
-    if facts.config.value is not None and leader_list is not None and not facts.config.value.same_list(leader_list):
-        return False
-    follower_epoch, leader_epoch = _epoch(facts), _epoch(leader)
-    return follower_epoch is not None and follower_epoch == leader_epoch
+        return None
+    told = facts.leader.value
+    if told is not None:
+        fits = [x for x in declared if x.id == told.leader_id and _may_follow(facts, x, picture)]
+    else:
+        fits = [x for x in declared if _may_follow(facts, x, picture) and _fits_epoch(facts, x, len(declared) == 1)]
+        own = own_list(facts)
+        if own is not None:
+            fits = [x for x in fits if (led := _list_of(x, picture)) is None or own.same_list(led)]
+    return fits[0] if len(fits) == 1 else None
 
 
-def _has_quorum(facts: ServerFacts, own: Members | None, followers: frozenset[int], picture: Picture) -> bool | None:
+def _fits_epoch(facts: ServerFacts, leader: ServerFacts, only: bool) -> bool:
+    mine, led = epoch_of(facts), epoch_of(leader)
+    if mine is None or led is None:
+        return False
+    # a follower shows the new epoch only with the first transaction in it
+    young = only and leader.srvr.value is not None and leader.srvr.value.zxid & 0xFFFFFFFF == 0
+    return mine == led or (young and mine < led)
+
+
+def _may_follow(facts: ServerFacts, leader: ServerFacts, picture: Picture) -> bool:
+    """Whether nothing speaks against it: another history at the same path, or another server of the leader's id in its list."""
+    one, other = facts.identity.value, leader.identity.value
+    if one is not None and other is not None and one.path == other.path and one != other:
+        return False
+    mine, led = own_list(facts), _list_of(leader, picture)
+    if mine is None or led is None or leader.id is None:
+        return True
+    known, real = mine.get(leader.id), led.get(leader.id)
+    return known is None or real is None or bool(set(known.addresses) & set(real.addresses))
+
+
+def _has_quorum(
+    facts: ServerFacts, own: Members | None, followers: frozenset[int], picture: Picture, *, alone: bool
+) -> bool | None:
     """Whether those that follow are a quorum of the leader's own list; None where neither they nor the leader can tell.
 
-    The servers' own words come first: a leader that was frozen and woken still counts, in `mntr`, followers that left it.
+    The servers' own words come first. The leader's own count (`mntr`) is heard only while nobody else says to lead: one that
+    was frozen and woken still counts followers that left it.
     """
     if own is None:
         return None
     if own.quorums.contains_quorum(followers):
         return True
-    elsewhere = {f.id for f in picture.survey.servers if f is not facts and f.up and f.id is not None} - followers
+    elsewhere = {_id(f, picture) for f in picture.survey.servers if f is not facts and f.up} - followers
     if not own.quorums.contains_quorum(own.voters - elsewhere):
         return False
-    if facts.mntr.value and not own.hierarchical:
+    if alone and facts.mntr.value and not own.hierarchical:
         synced = _number(facts.mntr.value, "zk_synced_followers")
         others = _number(facts.mntr.value, "zk_synced_non_voting_followers") or 0
         if synced is not None:
@@ -120,82 +185,96 @@ def _number(mntr: dict[str, str], key: str) -> int | None:
         return None
 
 
-def _wrote(facts: ServerFacts, earlier: Survey | None) -> bool:
-    """Its zxid grew within its epoch since an earlier survey in which it led too: a quorum acknowledged a write of its."""
+def _wrote(facts: ServerFacts, rivals: frozenset[str], earlier: Survey | None) -> bool:
+    """Its zxid grew within its epoch since an earlier survey, in which a rival said to lead as well: a quorum acknowledged it.
+
+    What it committed before there was a rival says nothing: a leader that is frozen between two surveys has done so.
+    """
     before = earlier.by_name(facts.name) if earlier else None
-    if before is None or not before.srvr.value or not facts.srvr.value or not leads(before):
+    if earlier is None or before is None or not before.srvr.value or not facts.srvr.value or not leads(before):
+        return False
+    if not any(leads(f) for f in earlier.servers if f.name in rivals):
         return False
     return before.srvr.value.epoch == facts.srvr.value.epoch and facts.srvr.value.zxid > before.srvr.value.zxid
 
 
 def deposed_limit_s(survey: Survey) -> float:
-    """How long a deposed leader may go on believing: (syncLimit + 1) × tickTime, the largest that any server tells."""
-    limits = [DEFAULT_LIMIT_S] if not any(f.conf.value for f in survey.servers) else []
-    for facts in survey.servers:
-        if facts.conf.value:
-            try:
-                tick_ms = int(facts.conf.value.settings.get("tickTime", "2000"))
-                limits.append((int(facts.conf.value.settings.get("syncLimit", "5")) + 1) * tick_ms / 1000)
-            except ValueError:
-                limits.append(DEFAULT_LIMIT_S)
-    return min(max(limits, default=DEFAULT_LIMIT_S), 120.0)
+    """How long a deposed leader may go on believing: (syncLimit + 1) × tickTime, the longest of those that say to lead; 120 s at most."""
+    return min(max((_limit_s(f) for f in survey.servers if leads(f)), default=DEFAULT_LIMIT_S), 120.0)
+
+
+def _limit_s(facts: ServerFacts) -> float:
+    settings = facts.conf.value.settings if facts.conf.value else facts.disk.value.settings if facts.disk.value else {}
+    try:
+        limit = (int(settings.get("syncLimit", "5")) + 1) * int(settings.get("tickTime", "2000")) / 1000
+    except ValueError:
+        return DEFAULT_LIMIT_S
+    return limit if limit > 0 else DEFAULT_LIMIT_S
 
 
 def one_leader(
     picture: Picture, purpose: Purpose = Purpose.LOOK, *, doubted_s: float = 0.0, earlier: Survey | None = None
 ) -> GateResult:
     """The gate. `doubted_s`: for how long now more than one leader has been declared, by this observer's surveys."""
-    sources = ("srvr Mode", "AdminServer leader and zabstate", "mntr", "/zookeeper/config", "identity znode")
-    everyone = leaders_of(picture, earlier)
-    ours = [x for x in everyone if not x.stranger]
+    ours = [x for x in leaders_of(picture, earlier) if not x.stranger]
     evidence = tuple(Evidence(x.name, f"leader, {_describe(x)}") for x in ours)
-    if not ours and (quiet := _untold_leader(picture)):
-        verdict = Verdict.PASS if purpose is Purpose.LOOK else Verdict.UNKNOWN
-        return GateResult(
-            "one leader", verdict, quiet, (), sources, remedy="open srvr in 4lw.commands.whitelist, or the AdminServer"
-        )
+
+    def result(verdict: Verdict, summary: str, remedy: str = "", *, unsafe: bool = False) -> GateResult:
+        return GateResult("one leader", verdict, summary, evidence, SOURCES, unsafe=unsafe, remedy=remedy)
+
     if not ours:
-        return GateResult(
-            "one leader",
-            Verdict.FAIL if picture.of(Standing.MEMBER) else Verdict.UNKNOWN,
-            "no leader",
-            tuple(Evidence(f.name, str(f.srvr)) for f in picture.members),
-            sources,
-            remedy="look at the servers that do not answer; nothing can be changed without a leader",
-        )
+        return _no_leader(picture, purpose)
     if len(ours) == 1:
         leader = ours[0]
-        if leader.has_quorum is False and picture.of(Standing.MEMBER):
-            return GateResult(
-                "one leader", Verdict.UNKNOWN, f"{leader} has no quorum of its list behind it", evidence, sources
-            )
-        return GateResult("one leader", Verdict.PASS, f"one leader: {leader}", evidence, sources)
+        evidence += tuple(astray := _astray(picture, leader))
+        if leader.has_quorum is False:
+            return result(Verdict.UNKNOWN, f"{leader} has no quorum of its list behind it", AGAIN)
+        if leader.has_quorum is None:
+            return result(Verdict.UNKNOWN, f"{leader}: whether a quorum follows cannot be told", AGAIN)
+        if astray:
+            return result(Verdict.UNKNOWN, f"one leader: {leader}, and " + "; ".join(str(e) for e in astray[:3]), AGAIN)
+        return result(Verdict.PASS, f"one leader: {leader}")
     summary = ("two leaders: " if len(ours) == 2 else f"{len(ours)} leaders: ") + " and ".join(str(x) for x in ours)
     histories = _histories(picture, ours)
     limit = deposed_limit_s(picture.survey)
+    change_nothing = 'docs: incidents, "A second leader"; change nothing until one side is stopped'
     if all(x.established for x in ours) or len(histories) > 1:
-        why = "two histories" if len(histories) > 1 else "each has a quorum of its own list"
-        return GateResult(
-            "one leader",
-            Verdict.FAIL,
-            summary,
-            (*evidence, Evidence("", why)),
-            sources,
-            unsafe=True,
-            remedy='docs: incidents, "A second leader"; change nothing until one side is stopped',
-        )
+        why = "two histories" if len(histories) > 1 else "each has a quorum of its own list, or serves writes"
+        evidence += (Evidence("", why),)
+        return result(Verdict.FAIL, summary, change_nothing, unsafe=True)
     if doubted_s >= limit:
-        return GateResult(
-            "one leader", Verdict.FAIL, f"{summary}, for {doubted_s:.1f} s", evidence, sources, unsafe=True
-        )
-    return GateResult(
-        "one leader",
-        Verdict.UNKNOWN,
-        f"{summary}; one may be deposed and not know it yet: {doubted_s:.1f} s of {limit:.0f} s",
-        evidence,
-        sources,
-        remedy="look again: zkprov status",
+        return result(Verdict.FAIL, f"{summary}, for {doubted_s:.1f} s", change_nothing, unsafe=True)
+    doubt = f"one may be deposed and not know it yet: {doubted_s:.1f} s of {limit:.0f} s"
+    return result(Verdict.UNKNOWN, f"{summary}; {doubt}", AGAIN)
+
+
+def _no_leader(picture: Picture, purpose: Purpose) -> GateResult:
+    """Nobody says to lead: a failure where members answer, unknown where none can be asked; a quorum may serve all the same."""
+
+    def result(verdict: Verdict, summary: str, remedy: str, evidence: tuple[Evidence, ...] = ()) -> GateResult:
+        return GateResult("one leader", verdict, summary, evidence, SOURCES, remedy=remedy)
+
+    if picture.live is None:
+        return result(Verdict.UNKNOWN, "no list of members could be read", "zkprov status")
+    if quiet := _untold_leader(picture):
+        verdict = Verdict.PASS if purpose is Purpose.LOOK else Verdict.UNKNOWN
+        return result(verdict, quiet, "open srvr in 4lw.commands.whitelist, or the AdminServer")
+    remedy = "look at the servers that do not answer; nothing can be changed without a leader"
+    evidence = tuple(
+        Evidence(f.name, str(f.srvr) if f.srvr.value is None else f"is {f.srvr.value.mode}") for f in picture.members
     )
+    if any(f.up for f in picture.members):
+        return result(Verdict.FAIL, "no leader", remedy, evidence)
+    return result(Verdict.UNKNOWN, "no member answers", remedy, evidence)
+
+
+def _astray(picture: Picture, leader: Leader) -> list[Evidence]:
+    """The members that serve, and say that they follow somebody else than the one leader that could be asked."""
+    return [
+        Evidence(picture.label(f), f"follows {f.leader.value.leader_id}, which was not seen to lead")
+        for f in picture.members
+        if f.serving and not leads(f) and f.leader.value and f.leader.value.leader_id not in (-1, leader.id)
+    ]
 
 
 def _untold_leader(picture: Picture) -> str:
@@ -204,6 +283,8 @@ def _untold_leader(picture: Picture) -> str:
     A server serves only while it follows an established leader, and two disjoint quorums of one list do not exist: so there
     is one leader, and nobody says which. Empty where that cannot be concluded.
     """
+    if all(tells_mode(f) for f in picture.members if f.serving):
+        return ""
     serving = [f for f in picture.members if f.config.value is not None and f.identity.value is not None]
     if picture.live is None or any(not picture.live.same_config(f.config.value) for f in serving):
         return ""
@@ -215,11 +296,8 @@ def _untold_leader(picture: Picture) -> str:
 
 def _histories(picture: Picture, ours: list[Leader]) -> set[tuple[str, int, int]]:
     """The different histories that the leaders hold, compared at one and the same path."""
-    values = [f.identity.value for x in ours if (f := picture.survey.by_name(x.name)) and f.identity.value]
-    paths = {v.path for v in values}
-    if len(paths) == 1 and len(values) == len(ours):
-        return {(v.path, v.czxid, v.ctime_ms) for v in values}
-    return set()
+    values = {f.identity.value for x in ours if (f := picture.survey.by_name(x.name)) and f.identity.value}
+    return {(v.path, v.czxid, v.ctime_ms) for v in values if any(w.path == v.path and w != v for w in values)}
 
 
 def _describe(leader: Leader) -> str:
@@ -229,4 +307,4 @@ def _describe(leader: Leader) -> str:
         False: "no quorum of its list follows",
         None: "its followers are not known",
     }
-    return f"followers {braces(leader.followers)}: {quorum[leader.has_quorum]}{own}"
+    return f"followers {braces(leader.followers)}: {quorum[leader.has_quorum]}{own}; history: {leader.history}"

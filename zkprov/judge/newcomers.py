@@ -10,7 +10,7 @@ from collections.abc import Set
 
 import msgspec
 
-from zkprov.judge.picture import Picture
+from zkprov.judge.picture import Picture, picture_of
 from zkprov.model.facts import Ledger, LedgerMember, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
@@ -54,8 +54,13 @@ def newcomers(
 
 
 def ledger_of(survey: Survey) -> Ledger | None:
-    """The ledger as the server with the most of it holds it: retired and members only ever grow, and `now_ms` with them."""
-    seen = [f.ledger.value for f in survey.servers if f.ledger.value and f.ledger.value.uuid]
+    """The ledger as the member with the latest of it holds it. Another ensemble's, at an address that we know, is none of ours."""
+    return ledger_in(picture_of(survey))
+
+
+def ledger_in(picture: Picture) -> Ledger | None:
+    """As `ledger_of`, for a survey whose servers have their standing."""
+    seen = [f.ledger.value for f in picture.members if f.ledger.value and f.ledger.value.uuid]
     return max(seen, key=lambda x: (x.now_ms, len(x.members)), default=None)
 
 
@@ -66,7 +71,7 @@ def disks_of(picture: Picture) -> dict[int, str]:
 
 def newcomers_in(picture: Picture, season_s: float | None = None, now_ms: int = 0) -> tuple[Newcomer, ...]:
     """The newcomers among the live list's voters. `now_ms`: a later time than the ledger tells, for looking only."""
-    ledger = ledger_of(picture.survey)
+    ledger = ledger_in(picture)
     if picture.live is None or ledger is None:
         return ()
     ledger = msgspec.structs.replace(ledger, now_ms=max(ledger.now_ms, now_ms))

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from zkprov.model.facts import Identity, Mode, ServerFacts, Survey
+from zkprov.model.facts import Mode, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 
@@ -25,12 +25,16 @@ class Standing(StrEnum):
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """A survey with every server's standing. `live` None: no list could be read anywhere."""
+    """A survey with every server's standing. `live` None: no list could be read anywhere.
+
+    `unclear`: joiners by name that may as well belong to another ensemble: they do not say whom they follow.
+    """
 
     survey: Survey
     live: Members | None
     standing: dict[str, Standing]
     why: dict[str, str]
+    unclear: frozenset[str] = frozenset()
 
     def of(self, *standings: Standing) -> tuple[ServerFacts, ...]:
         return tuple(s for s in self.survey.servers if self.standing[s.name] in standings)
@@ -61,20 +65,40 @@ def client_of(server: Server) -> HostPort | None:
     return HostPort(server.address.host if host is None or host in WILDCARDS else host, server.client.port)
 
 
+def own_list(facts: ServerFacts) -> Members | None:
+    """The list that a server acts under as far as it tells: in its memory, else by `conf`, else on its disk."""
+    if facts.config.value is not None:
+        return facts.config.value
+    if facts.conf.value is not None and facts.conf.value.members is not None:
+        return facts.conf.value.members
+    return facts.disk.value.acting.members if facts.disk.value and facts.disk.value.acting else None
+
+
 def member_at(live: Members, facts: ServerFacts) -> Server | None:
-    """The member that this server is: by its endpoint, or by its id where the list gives no endpoint or another name for it."""
+    """The member that this server is: by its endpoint; else by its id, where its own list gives that id our addresses.
+
+    The id alone is believed only where neither our list gives an endpoint nor the server a list: ids are small, and every
+    ensemble has a 1.
+    """
     by_endpoint = next((m for m in live.servers if facts.client is not None and client_of(m) == facts.client), None)
     if by_endpoint:
         return by_endpoint
     named = live.get(facts.id) if facts.id is not None else None
     if named is None:
         return None
-    same_list = facts.config.value is not None and facts.config.value.same_list(live)
-    on_disk = facts.disk.value is not None and facts.disk.value.acting is not None
-    same_disk = (
-        on_disk and facts.disk.value is not None and facts.disk.value.my_id == named.id and "member" in facts.known_as
-    )
-    return named if client_of(named) is None or same_list or same_disk else None
+    own = own_list(facts)
+    if own is None:
+        return named if client_of(named) is None else None
+    return named if _same_server(own.get(named.id), named) else None
+
+
+def _same_server(one: Server | None, other: Server | None) -> bool:
+    return one is not None and other is not None and bool(set(one.addresses) & set(other.addresses))
+
+
+def tells_mode(facts: ServerFacts) -> bool:
+    """Whether a server says if it leads."""
+    return bool(facts.srvr.value or facts.leader.value or "zk_server_state" in (facts.mntr.value or {}))
 
 
 def leads(facts: ServerFacts) -> bool:
@@ -89,8 +113,9 @@ def leads(facts: ServerFacts) -> bool:
 def live_list(survey: Survey) -> Members | None:
     """The list that the ensemble acts under now: in the memory of a server that serves; without any, the newest on a disk.
 
-    Where servers disagree, the history that zkprov wrote into comes first, then the one that more servers of the list itself
-    hold, then the higher version, then the longer-lived history. (That they disagree is the gates' affair.)
+    Where servers disagree, the history that zkprov wrote into comes first, then a list whose leader answers, then one that a
+    quorum of itself holds, then the longer-lived history, the higher version, the more holders. (That they disagree is the
+    gates' affair.)
     """
     holders: dict[Members, list[ServerFacts]] = defaultdict(list)
     for facts in survey.servers:
@@ -104,7 +129,7 @@ def live_list(survey: Survey) -> Members | None:
         inside = [f for f in held_by if f.id in members.ids]
         quorum = members.quorums.contains_quorum(frozenset(f.id for f in inside if f.id is not None))
         oldest = min((i.ctime_ms for i in identities), default=2**62)
-        return ours, any(leads(f) for f in inside), quorum, members.version, len(inside), -oldest
+        return ours, any(leads(f) for f in inside), quorum, -oldest, members.version, len(inside)
 
     if holders:
         return max(holders.items(), key=rank)[0]
@@ -124,51 +149,98 @@ def live_list(survey: Survey) -> Members | None:
 def picture_of(survey: Survey, live: Members | None = None) -> Picture:
     """Gives every surveyed server its standing. `live` overrides what the survey says (a run knows its list)."""
     members = live if live is not None else live_list(survey)
-    standing: dict[str, Standing] = {}
-    why: dict[str, str] = {}
-    ours = {f.identity.value for f in survey.servers if members and member_at(members, f) and f.identity.value}
-    for facts in survey.servers:
-        standing[facts.name], why[facts.name] = _stand(facts, survey, members, ours)
-    return Picture(survey, members, standing, why)
+    if members is None:
+        return Picture(
+            survey,
+            None,
+            {f.name: Standing.STRANGER if f.up else Standing.DOWN for f in survey.servers},
+            {f.name: "no list of ours is known" if f.up else "nothing serves there" for f in survey.servers},
+        )
+    around = _Around(survey, members)
+    stands = {f.name: around.stand(f) for f in survey.servers}
+    return Picture(
+        survey,
+        members,
+        {name: standing for name, (standing, _) in stands.items()},
+        {name: why for name, (_, why) in stands.items()},
+        frozenset(f.name for f in survey.servers if stands[f.name][0] is Standing.JOINER and not around.follows(f)),
+    )
 
 
-def _stand(facts: ServerFacts, survey: Survey, live: Members | None, ours: set[Identity]) -> tuple[Standing, str]:
-    if live is None:
-        return (Standing.STRANGER, "no list of ours is known") if facts.up else (Standing.DOWN, "nothing serves there")
-    member = member_at(live, facts)
-    own = facts.config.value or (facts.conf.value.members if facts.conf.value else None)
-    if member is not None and (facts.id is None or facts.id == member.id):
-        if leads(facts) and own is not None and facts.id not in own.ids:
-            return Standing.ROGUE, "leads under a list without itself"
-        return Standing.MEMBER, ""
-    if member is not None and facts.up:
-        return Standing.ROGUE, f"says id {facts.id} at the address of member {member.id}"
-    if not facts.up:
-        return Standing.DOWN, "nothing serves there"
-    if not facts.serving:
-        return Standing.DOWN, "runs, and serves nobody"
-    if follows_ours(facts, survey, live):
-        return Standing.JOINER, "follows our leader without being in the list"
-    if facts.identity.value is not None and facts.identity.value in ours and facts.srvr.value is not None:
-        return Standing.ROGUE, "serves outside the config and carries our identity"
-    names = _names_us(own, live) or _names_us(_list_on_disk(facts), live)
-    if names:
-        return Standing.ROGUE, f"acts under its own list, which names {names} of ours"
-    return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
+class _Around:
+    """A survey with its live list, while standings are given; never leaves this module."""
 
+    def __init__(self, survey: Survey, live: Members) -> None:
+        self.survey, self.live = survey, live
+        at = [(f, member_at(live, f)) for f in survey.servers]
+        self.identities = {f.identity.value for f, m in at if m and f.identity.value}
+        self.leaders = [f for f, m in at if m and leads(f)]
+        self.by_endpoint = {m.id: f for f, m in at if m and f.client is not None and client_of(m) == f.client}
 
-def follows_ours(facts: ServerFacts, survey: Survey, live: Members) -> bool:
-    """A follower or observer whose leader is one of our members, by its own word, or by sharing memory list and history."""
-    if leads(facts) or not facts.serving:
-        return False
-    if facts.leader.value and facts.leader.value.leader_id >= 0:
-        if facts.leader.value.leader_id not in live.voters:
+    def stand(self, facts: ServerFacts) -> tuple[Standing, str]:
+        member, own = member_at(self.live, facts), own_list(facts)
+        if member is not None and facts.id in (None, member.id):
+            if leads(facts) and own is not None and own.servers and member.id not in own.ids:
+                return Standing.ROGUE, "leads under a list without itself"
+            if self._is_copy(facts, self.by_endpoint.get(member.id)):
+                return Standing.ROGUE, f"says that it is {member.id}, which serves elsewhere"
+            return Standing.MEMBER, ""
+        if not facts.up:
+            return Standing.DOWN, "nothing serves there"
+        if not facts.serving:
+            return Standing.DOWN, "runs, and serves nobody"
+        if member is not None:
+            return Standing.ROGUE, f"says id {facts.id} at the address of member {member.id}"
+        follows = self.follows(facts)
+        if follows:
+            return Standing.JOINER, "follows our leader without being in the list"
+        if follows is None:
+            return Standing.JOINER, f"holds the list {own} and does not say whom it follows"
+        if facts.identity.value is not None and facts.identity.value in self.identities:
+            return Standing.ROGUE, "serves outside the config and carries our identity"
+        names = _names_us(own, self.live) or _names_us(_list_on_disk(facts), self.live)
+        if names:
+            return Standing.ROGUE, f"acts under its own list, which names {names} of ours"
+        return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
+
+    def _is_copy(self, facts: ServerFacts, member: ServerFacts | None) -> bool:
+        """Another server of a member's id, and not that member by a second name: it leads where that one does not, or the like."""
+        if member is None or member is facts or not (facts.serving and member.serving):
             return False
-        leader = live.get(facts.leader.value.leader_id)
-        ours = next((f for f in survey.servers if leader and member_at(live, f) == leader), None)
-        if ours is None or not leads(ours):
+        one, other = facts.identity.value, member.identity.value
+        modes = facts.srvr.value is not None and member.srvr.value is not None
+        return (modes and leads(facts) != leads(member)) or (one is not None and other is not None and one != other)
+
+    def follows(self, facts: ServerFacts) -> bool | None:
+        """Whether it follows our leader: by its own word, else by sharing list and history; None where that cannot be told."""
+        if leads(facts) or not facts.serving:
             return False
-    return facts.config.value is not None and facts.config.value.same_list(live)
+        identity = facts.identity.value
+        if identity is not None and any(i.path == identity.path and i != identity for i in self.identities):
+            return False
+        own = facts.config.value
+        same_list = own is not None and own.same_list(self.live)
+        ours = same_list or (identity is not None and identity in self.identities)
+        if facts.leader.value is not None and facts.leader.value.leader_id >= 0:
+            leader = self.live.get(facts.leader.value.leader_id)
+            if leader is None or not leader.votes or not ours:
+                return False
+            # an answer of a moment before or after the leader's own
+            return True if any(member_at(self.live, f) == leader for f in self.leaders) else None
+        if same_list:
+            return True
+        # a list of a moment ago, or another ensemble's that began as a copy of ours: as long as its epoch is our leader's, either
+        epochs = {epoch_of(f) for f in self.leaders}
+        led_here = own is not None and any(
+            (m := member_at(self.live, f)) and _same_server(own.get(m.id), m) for f in self.leaders
+        )
+        return None if ours and led_here and epoch_of(facts) in epochs else False
+
+
+def epoch_of(facts: ServerFacts) -> int | None:
+    if facts.zabstate.value:
+        return facts.zabstate.value.epoch
+    return facts.srvr.value.epoch if facts.srvr.value else None
 
 
 def _list_on_disk(facts: ServerFacts) -> Members | None:

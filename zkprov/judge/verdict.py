@@ -49,6 +49,26 @@ class GateResult(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.FAIL or (self.verdict is Verdict.UNKNOWN and self.required)
 
 
+def weighed(
+    gate: str,
+    failed: Sequence[Evidence],
+    unknown: Sequence[Evidence],
+    passed: str,
+    sources: tuple[str, ...],
+    *,
+    required: bool = True,
+    unsafe: bool = False,
+    remedy: str = "",
+) -> GateResult:
+    """A gate's answer from its evidence: a failure before an unknown, an unknown before a pass, which `passed` words."""
+    evidence = tuple(failed or unknown)
+    verdict = Verdict.FAIL if failed else Verdict.UNKNOWN if unknown else Verdict.PASS
+    summary = "; ".join(str(e) for e in evidence[:3]) + (f"; and {len(evidence) - 3} more" if len(evidence) > 3 else "")
+    if not evidence:
+        remedy = ""
+    return GateResult(gate, verdict, summary or passed, evidence, sources, required, unsafe and bool(failed), remedy)
+
+
 def first_stop(results: Sequence[GateResult]) -> GateResult | None:
     """The gate to name to a person: a danger before a weakness, a failure before an unknown."""
     stopping = [r for r in results if r.stops]

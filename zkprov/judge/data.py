@@ -1,0 +1,178 @@
+"""The gates that ask whether all servers hold the same data: synced, one history, equal digests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Set
+
+from zkprov.judge.gates import NO_LIST, listed, unseen
+from zkprov.judge.picture import Picture, Standing, leads
+from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
+from zkprov.model.facts import Identity, Outcome, ServerFacts, Survey
+
+MAX_BEHIND = 1000
+"""Transactions that a synced follower may be behind, or before, within one survey, whose answers are not of one instant."""
+LASTING = ("/zkprov/ensemble", "/cluster/id")
+"""Identity znodes that nobody deletes, in the order in which a server's identity is read from them."""
+
+
+def synced(
+    picture: Picture, purpose: Purpose, earlier: Survey | None = None, excused: Set[int] = frozenset()
+) -> GateResult:
+    """Every member has what the leader has: by its zxid, against the leader's of the sample before where there is one.
+
+    Where no zxid can be read, by a write through another member that was read on this one (`probe`).
+    """
+    leaders = [f for f in picture.members if leads(f)]
+    leader = leaders[0] if len(leaders) == 1 else None
+    head = _zxid(leader)
+    before = _zxid(earlier.by_name(leader.name)) if earlier and leader else None
+    failed: list[Evidence] = []
+    unknown: list[Evidence] = [] if picture.live else [NO_LIST]
+    if len(leaders) > 1:
+        unknown.append(Evidence("", "more than one member says that it leads"))
+    for server, facts in listed(picture, excused) if len(leaders) < 2 else ():
+        own = _zxid(facts)
+        if facts is None:
+            unknown.append(unseen(picture, server, facts))
+        elif leader is not None and own is not None and head is not None:
+            if facts is leader:
+                continue
+            label = picture.label(facts)
+            behind = _behind(facts, own, head)
+            if behind is None and head & 0xFFFFFFFF == 0:
+                what = f"is at {own:#x}; the leader's epoch {head >> 32} has no transaction yet"
+                unknown.append(Evidence(label, what))
+            elif behind is None:
+                what = f"is in epoch {own >> 32}, leader {picture.label(leader)} in {head >> 32}"
+                failed.append(Evidence(label, what))
+            elif before is not None and before >> 32 == head >> 32 and before & 0xFFFFFFFF and own < before:
+                what = f"is at {own:#x}, the leader was past {before:#x} one sample ago: {behind} behind"
+                failed.append(Evidence(label, what))
+            elif abs(behind) > MAX_BEHIND:
+                where = f"{behind} behind" if behind > 0 else f"{-behind} before it"
+                failed.append(Evidence(label, f"is at {own:#x}, leader at {head:#x}: {where}"))
+        elif facts.probe.outcome is Outcome.ABSENT:
+            failed.append(Evidence(picture.label(facts), f"has not shown a write made elsewhere ({facts.probe})"))
+        elif facts.probe.value is None and facts is not leader:
+            told = facts.srvr if own is None else facts.probe
+            what = "its zxid cannot be read" if own is None else "no leader's zxid to compare its own with"
+            unknown.append(Evidence(picture.label(facts), f"{what} ({told})"))
+    return weighed(
+        "synced",
+        failed,
+        unknown,
+        "every member has what the leader has",
+        ("srvr zxid", "zabstate zxid", "probe: a write through another member, read here"),
+        required=purpose is Purpose.CHANGE,
+        remedy="look at the disk and the network of the servers named",
+    )
+
+
+def _behind(facts: ServerFacts, own: int, head: int) -> int | None:
+    """Transactions that a follower is behind; None where it is in another epoch than the leader.
+
+    A follower that broadcasts in the leader's epoch had all that came before it; its zxid shows that only with the first transaction.
+    """
+    if own >> 32 == head >> 32:
+        return head - own
+    zab = facts.zabstate.value
+    if zab is not None and zab.phase == "BROADCAST" and zab.epoch == head >> 32 > own >> 32:
+        return head & 0xFFFFFFFF
+    return None
+
+
+def _zxid(facts: ServerFacts | None) -> int | None:
+    if facts is None:
+        return None
+    if facts.srvr.value:
+        return facts.srvr.value.zxid
+    return facts.zabstate.value.zxid if facts.zabstate.value else None
+
+
+def same_history(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
+    """Every server holds the same permanent znode, created at the same zxid and time. Equal proves nothing alone.
+
+    Different creations of one path are two histories. A server that lacks a znode which nobody deletes has another history if it
+    was past the creation when it was asked; else it may only be a moment behind.
+    """
+    asked = [(s.id, picture.member(s.id)) for s, _ in listed(picture, excused)]
+    servers = [f for _, f in asked if f is not None] + list(picture.of(Standing.JOINER))
+    unknown = [unseen(picture, s, f) for s, f in listed(picture, excused) if f is None]
+    unknown += [] if picture.live else [NO_LIST]
+    unknown += [
+        Evidence(picture.label(f), str(f.identity))
+        for f in servers
+        if f.identity.value is None and f.identity.outcome is not Outcome.ABSENT
+    ]
+    holders: dict[Identity, list[str]] = defaultdict(list)
+    for facts in servers:
+        if facts.identity.value is not None:
+            holders[facts.identity.value].append(picture.label(facts))
+    failed = [
+        Evidence(", ".join(who), f"{v.path} of czxid {v.czxid:#x}, ctime {v.ctime_ms}")
+        for v, who in sorted(holders.items(), key=lambda item: -len(item[1]))
+        if any(w.path == v.path and w != v for w in holders)
+    ]
+    first = min(
+        holders, key=lambda v: (LASTING.index(v.path) if v.path in LASTING else len(LASTING), v.path), default=None
+    )
+    if first is not None and not failed:
+        for facts in servers:
+            shown = facts.identity.value
+            if (shown is None and facts.identity.outcome is Outcome.ABSENT) or (shown and shown.path != first.path):
+                surely = first.path in LASTING and _past(facts, first.czxid)
+                (failed if surely else unknown).append(
+                    Evidence(
+                        picture.label(facts),
+                        f"has no {first.path}" + (", and was past its creation" if surely else " yet"),
+                    )
+                )
+    return weighed(
+        "same history",
+        failed,
+        unknown,
+        "one history on every server" if holders else "no server holds a permanent znode yet",
+        ("identity znode (czxid, ctime)",),
+        required=purpose is Purpose.CHANGE,
+        unsafe=True,
+        remedy='docs: incidents, "A second leader"' if failed else "look again: zkprov status",
+    )
+
+
+def _past(facts: ServerFacts, czxid: int) -> bool:
+    """Whether the server's zxid was past `czxid` before it was asked for the znode."""
+    srvr = facts.srvr
+    return srvr.value is not None and srvr.value.zxid >= czxid and srvr.at <= facts.identity.at
+
+
+def digests_equal(picture: Picture, purpose: Purpose) -> GateResult:
+    """Equal digests at a common zxid, no mismatch counted. Taken where available: a missing one is reported (3.5 has none)."""
+    failed: list[Evidence] = []
+    serving = [f for f in (*picture.members, *picture.of(Standing.JOINER)) if f.serving]
+    for facts in serving:
+        count = (facts.mntr.value or {}).get("zk_digest_mismatches_count", "0").strip()
+        if count not in ("0", "0.0", ""):
+            failed.append(Evidence(picture.label(facts), f"zk_digest_mismatches_count is {count[:40]}"))
+    told = [(f, f.hash.value.by_zxid) for f in serving if f.hash.value and f.hash.value.by_zxid]
+    compared = 0
+    for i, (one, left) in enumerate(told):
+        for other, right in told[i + 1 :]:
+            common = sorted(left.keys() & right.keys())
+            compared += bool(common)
+            bad = next((z for z in common if left[z] != right[z]), None)
+            if bad is not None:
+                what = f"differs from {picture.label(other)} at {bad:#x}: {left[bad]:#x}, {right[bad]:#x}"
+                failed.append(Evidence(picture.label(one), what))
+    alone = picture.live is not None and len(picture.live.servers) == 1 and len(serving) == 1
+    unknown = [] if compared or alone else [Evidence("", "no two members tell a digest at the same zxid")]
+    return weighed(
+        "digests",
+        failed,
+        unknown,
+        f"equal wherever two were told at one zxid ({compared} pair{'' if compared == 1 else 's'})",
+        ("AdminServer hash", "mntr zk_digest_mismatches_count"),
+        required=False,
+        unsafe=True,
+        remedy='the data of these servers differs: docs, incidents, "After a split"' if failed else "",
+    )

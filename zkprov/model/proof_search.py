@@ -10,34 +10,15 @@ search allows more than the rule does, so what it finds impossible is impossible
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from zkprov.model.quorum import Majority, QuorumSystem
+from zkprov.model.sharing import Budget, GaveUp, OutOfBudget, QuorumTest, Shares, bits, fits, share_out
+
+__all__ = ["Actor", "Budget", "Choice", "OutOfBudget", "QuorumTest", "Search", "bits"]
 
 
-class OutOfBudget(Exception):
-    """The search spent its steps or its time. The verdict is then unknown."""
-
-
-class Budget:
-    """Steps, and a deadline by an injected clock in seconds; looked at every 32 steps, some milliseconds apart."""
-
-    def __init__(self, steps: int, clock: Callable[[], float] | None = None, seconds: float | None = None) -> None:
-        self.left = steps
-        self.spent = 0
-        self._clock = clock
-        self._deadline = clock() + seconds if clock is not None and seconds is not None else None
-
-    def spend(self) -> None:
-        self.spent += 1
-        self.left -= 1
-        if self.left < 0:
-            raise OutOfBudget("steps")
-        if self._deadline is None or self._clock is None or self.spent % 32 != 1:
-            return
-        if self._clock() > self._deadline:
-            raise OutOfBudget("time")
+FEW = 16  # pairs of leaders' followings that are looked at one by one
 
 
 class Choice(NamedTuple):
@@ -62,65 +43,11 @@ class Actor(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-class QuorumTest:
-    """A quorum system over bits of ids. `size` is what `voters` are of a majority; a hierarchical list has parts instead."""
-
-    def __init__(self, system: QuorumSystem, bit_of: dict[int, int]) -> None:
-        self.voters = sum(bit_of.get(i, 0) for i in system.voters)
-        self.majority = isinstance(system, Majority)
-        self.quorum = len(system.voters) // 2 + 1
-        self._groups: list[tuple[int, tuple[tuple[int, int], ...]]] = []
-        self._kind: dict[int, tuple[int, int]] = {}
-        if isinstance(system, Majority):
-            return
-        weight = dict(system.weights)
-        for number, (_, members) in enumerate(system.groups):
-            total = sum(weight.get(i, 1) for i in members)
-            if total <= 0:
-                continue
-            by_weight: dict[int, int] = {}
-            for i in members:
-                if bit := bit_of.get(i, 0):
-                    by_weight[weight.get(i, 1)] = by_weight.get(weight.get(i, 1), 0) | bit
-                    self._kind[bit] = (number + 1, weight.get(i, 1))
-            self._groups.append((total, tuple((w, m) for w, m in by_weight.items() if w)))
-
-    def held_by(self, ids: int) -> bool:
-        if self.majority:
-            return (ids & self.voters).bit_count() >= self.quorum
-        won = 0
-        for total, parts in self._groups:
-            won += 2 * sum(w * (ids & mask).bit_count() for w, mask in parts) > total
-        return 2 * won > len(self._groups)
-
-    def kind(self, bit: int) -> tuple[int, int]:
-        """Ids of equal kind are interchangeable for this list; (0, 0) counts for nothing."""
-        if self.majority:
-            return (1, 1) if self.voters & bit else (0, 0)
-        found = self._kind.get(bit, (0, 0))
-        return found if found[1] else (0, 0)
-
-
 class _Node(NamedTuple):
     """What is decided: per side, the lists that are out and in (bits of lists)."""
 
     out: tuple[int, int]
     into: tuple[int, int]
-
-
-class _Shares(NamedTuple):
-    """Ids that a side has for itself, without taking any from the other; and those that only one of them can have."""
-
-    free: tuple[int, int]
-    contested: int
-
-
-def bits(mask: int) -> Iterator[int]:
-    """The bits of `mask`, each as a mask, lowest first."""
-    while mask:
-        low = mask & -mask
-        yield low
-        mask ^= low
 
 
 class Search:
@@ -138,10 +65,21 @@ class Search:
             positions[a.id_bit] = positions.get(a.id_bit, 0) | 1 << i
         self._twins = [p for p in positions.values() if p.bit_count() > 1]
         self._plain = all(a.id_bit == 1 << i for i, a in enumerate(self.actors))
-        self._pairs: dict[tuple[int, int, _Shares], bool] = {}
+        self._pairs: dict[tuple[int, int, Shares], bool] = {}
+        self._patience = 0
+        self._gave_up = False
 
     def find(self) -> tuple[int, int] | None:
         """Two disjoint sets of actors (bits of their positions) that can each elect, or None where there are none."""
+        # One hard sharing out must not hold up all the easy ones: at first each gets a few steps, and only if nothing was found, more.
+        for patience in (60, 1000, 2**62):
+            self._patience, self._gave_up = patience, False
+            sides = self._find()
+            if sides or not self._gave_up:
+                return sides
+        raise AssertionError("without a limit nothing is given up")
+
+    def _find(self) -> tuple[int, int] | None:
         # An own stack: no input can exhaust Python's.
         stack = [_Node((0, 0), (0, 0))]
         while stack:
@@ -150,10 +88,15 @@ class Search:
             if found is None:
                 continue
             node, fit = found
-            side, chosen = self._next(node, fit)
+            wide = [self._electorates(self._every_list & ~node.out[n], node.into[n], fit[n]) for n in (0, 1)]
+            if not all(wide) or (any(node.into) and not self._could_share(node, *wide)):
+                continue
+            fit = (_union(wide[0]), _union(wide[1]))
+            sure = (self._fit(~node.into[0])[0], self._fit(~node.into[1])[0])
+            if all(node.into) and (sides := self._settle(node, *sure)):
+                return sides
+            side, chosen = self._next(node, fit, sure)
             if not chosen:
-                if split := self._settle(node, fit):
-                    return split
                 continue
             symmetric = not any(node.into) and node.out[0] == node.out[1]
             # The two sides have no names yet: "out of the first, in the second" is the mirror of the other branch.
@@ -222,90 +165,116 @@ class Search:
                 return out, fit
             out |= lost
 
-    def _shares(self, mine: int, theirs: int) -> _Shares:
+    def _shares(self, mine: int, theirs: int) -> Shares:
         first, second, common = self._ids(mine & ~theirs), self._ids(theirs & ~mine), mine & theirs
         ids = self._ids(common)
         # Of two servers with one id, each side can have one.
         twice = _union(self._ids(t) for t in self._twins if (t & common).bit_count() > 1)
         a, b = first | twice | ids & second, second | twice | ids & first
-        return _Shares((a, b), ids & ~a & ~b)
+        return Shares((a, b), ids & ~a & ~b)
 
-    def _can_share(self, mine: int, theirs: int, shares: _Shares) -> bool:
+    def _can_share(self, mine: int, theirs: int, shares: Shares) -> bool:
         """Whether the two sides can hold a quorum of one list each. FACTS' formula, with what is not contested taken off."""
         x, y = self.lists[mine.bit_length() - 1], self.lists[theirs.bit_length() - 1]
         if x.majority and y.majority:
-            return _fits(x, y, shares.free[0], shares.free[1], shares.contested)
+            return fits(x, y, shares.free[0], shares.free[1], shares.contested)
         key = (mine, theirs, shares)
         if key not in self._pairs:
-            self._pairs[key] = self._share_out(mine, theirs, shares) is not None
+            self._pairs[key] = not self._cannot_share(mine, theirs, shares)
         return self._pairs[key]
+
+    def _cannot_share(self, mine: int, theirs: int, shares: Shares) -> bool:
+        """Whether the lists of the two sides surely exclude each other."""
+        try:
+            return self._share_out(mine, theirs, shares) is None
+        except GaveUp:
+            return False
 
     # -- what to decide next
 
-    def _next(self, node: _Node, fit: tuple[int, int]) -> tuple[int, int]:
-        """The side and list whose being out would cost most actors; (0, 0) when nothing is open."""
+    def _next(self, node: _Node, fit: tuple[int, int], sure: tuple[int, int]) -> tuple[int, int]:
+        """The side and list that would let most actors in which now depend on open lists; (0, 0) when nothing is open."""
         best = (-1, 0, 0)
         for side in (0, 1):
             open_lists = self._every_list & ~node.out[side] & ~node.into[side]
             if not open_lists:
                 continue
-            allowed = self._every_list & ~node.out[side]
-            costs = dict.fromkeys(bits(open_lists), 0)
-            for b in bits(fit[side]):
+            gains = dict.fromkeys(bits(open_lists), 0)
+            for b in bits(fit[side] & ~sure[side]):
                 i = b.bit_length() - 1
-                single = self._single[i] & allowed
-                if single & (single - 1):
-                    continue
-                ways = [n for n in self._several[i] if not n & node.out[side]]
-                common = single if single else self._every_list
-                for needs in ways:
-                    common &= needs
-                for one in bits(common & open_lists):
-                    costs[one] += 1
-            one, cost = max(costs.items(), key=lambda item: item[1])
-            if cost > best[0]:
-                best = (cost, side, one)
+                ways = self._single[i] & open_lists
+                for needs in self._several[i]:
+                    if not needs & node.out[side]:
+                        ways |= needs & open_lists
+                for one in bits(ways):
+                    gains[one] += 1
+            one, gain = max(gains.items(), key=lambda item: item[1])
+            if gain > best[0]:
+                best = (gain, side, one)
         return best[1], best[2]
 
-    # -- when each list is decided
+    # -- when enough is decided
 
-    def _settle(self, node: _Node, fit: tuple[int, int]) -> tuple[int, int] | None:
-        """The rule itself for these lists: leaders, who knows whom, and the sharing out of the servers."""
-        if not node.into[0] or not node.into[1] or self._share(node, *fit) is None:
+    def _could_share(self, node: _Node, first: Iterable[int], second: Iterable[int]) -> bool:
+        """Whether nothing is known that forbids it: for all followers of any leader together, or, if they are few, for each two leaders."""
+        first, second = _largest(first), _largest(second)
+        if len(first) * len(second) > FEW:
+            first, second = [_union(first)], [_union(second)]
+        return any(not self._cannot_share(*node.into, self._shares(a, b)) for a in first for b in second)
+
+    def _settle(self, node: _Node, mine: int, theirs: int) -> tuple[int, int] | None:
+        """The rule itself for the lists that are in: leaders, who knows whom, and the sharing out of the servers."""
+        if self._share(node, mine, theirs) is None:
             return None
-        first, second = self._electorates(node.into[0], fit[0]), self._electorates(node.into[1], fit[1])
-        for a, leaders_a in first.items():
-            for b, leaders_b in second.items():
-                if self._share(node, a, b) is None:
-                    continue
-                for la in bits(leaders_a):
-                    for lb in bits(leaders_b & ~la):
-                        self.budget.spend()
-                        if sides := self._share(node, a & ~lb, b & ~la):
-                            return sides
+        first = self._electorates(node.into[0], node.into[0], mine)
+        second = self._electorates(node.into[1], node.into[1], theirs)
+        if not self._could_share(node, first, second):
+            return None
+        pairs = sorted(((a, b) for a in first for b in second), key=lambda p: -p[0].bit_count() - p[1].bit_count())
+        if len(pairs) > self._patience:
+            pairs, self._gave_up = pairs[: self._patience], True
+        for a, b in pairs:
+            sides = self._share(node, a, b)
+            if sides is None:
+                continue
+            if sides[0] & first[a] and sides[1] & second[b]:
+                return sides
+            for la in bits(first[a]):
+                for lb in bits(second[b] & ~la):
+                    self.budget.spend()
+                    if sides := self._share(node, a & ~lb, b & ~la):
+                        return sides
         return None
 
-    def _electorates(self, relied: int, fit: int) -> dict[int, int]:
-        """Sets of actors that could follow one leader, with the leaders for which the set is the same."""
+    def _electorates(self, usable: int, into: int, fit: int) -> dict[int, int]:
+        """Sets of actors that could follow one leader acting under `usable` lists, with the leaders for which the set is the same.
+
+        Only sets that hold a quorum of each list that is in.
+        """
+        ways = {b: [c for c in self.actors[b.bit_length() - 1].choices if not c.needs & ~usable] for b in bits(fit)}
+        knows = {b: _union(c.knows for c in choices) for b, choices in ways.items()}
         found: dict[int, int] = {}
-        for b in bits(fit):
-            leader = self.actors[b.bit_length() - 1]
-            for choice in leader.choices:
-                if not choice.leads & leader.id_bit or choice.needs & ~relied:
-                    continue
-                group = b
-                for other in bits(fit & ~b):
-                    actor = self.actors[other.bit_length() - 1]
-                    if actor.id_bit & choice.knows and any(
-                        c.knows & leader.id_bit and not c.needs & ~relied for c in actor.choices
-                    ):
-                        group |= other
+        needed = [self.lists[b.bit_length() - 1] for b in bits(into)]
+        for b, choices in ways.items():
+            me = self.actors[b.bit_length() - 1].id_bit
+            admirers = sum(other for other, known in knows.items() if known & me)
+            for voters in {c.knows for c in choices if c.leads & me}:
+                group = b | admirers & self._actors_of(voters)
                 found[group] = found.get(group, 0) | b
-        return found
+        return {g: leaders for g, leaders in found.items() if all(x.held_by(self._ids(g)) for x in needed)}
+
+    def _actors_of(self, ids: int) -> int:
+        if self._plain:
+            return ids
+        return sum(1 << i for i, actor in enumerate(self.actors) if actor.id_bit & ids)
 
     def _share(self, node: _Node, mine: int, theirs: int) -> tuple[int, int] | None:
         """Two disjoint sets of actors out of these, each with a quorum of every list that its side relies on."""
-        ids = self._share_out(node.into[0], node.into[1], self._shares(mine, theirs))
+        try:
+            ids = self._share_out(node.into[0], node.into[1], self._shares(mine, theirs))
+        except GaveUp:
+            self._gave_up = True
+            return None
         if ids is None:
             return None
         a, b = mine & ~theirs, theirs & ~mine
@@ -320,43 +289,19 @@ class Search:
                 b |= one
         return a, b
 
-    def _share_out(self, mine: int, theirs: int, shares: _Shares) -> tuple[int, int] | None:
-        """Share the contested ids so that the sides hold quorums of all their lists; ids of each side, or None."""
+    def _share_out(self, mine: int, theirs: int, shares: Shares) -> tuple[int, int] | None:
         first = [self.lists[b.bit_length() - 1] for b in bits(mine)]
         second = [self.lists[b.bit_length() - 1] for b in bits(theirs)]
-        kinds: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for bit in bits(shares.contested):
-            kinds.setdefault(tuple(x.kind(bit) for x in (*first, *second)), []).append(bit)
-        # The largest kinds first: the small ones then have little left to vary.
-        groups = sorted(kinds.values(), key=len, reverse=True)
-        rest = [0] * (len(groups) + 1)
-        for i in range(len(groups) - 1, -1, -1):
-            rest[i] = rest[i + 1] | sum(groups[i])
-        stack = [(0, shares.free[0], shares.free[1])]
-        while stack:
-            self.budget.spend()
-            at, a, b = stack.pop()
-            left = rest[at]
-            if not all(x.held_by(a | left) for x in first) or not all(y.held_by(b | left) for y in second):
-                continue
-            if not left:
-                return a, b
-            if any(not _fits(x, y, a, b, left) for x in first if x.majority for y in second if y.majority):
-                continue
-            group = groups[at]
-            half = len(group) // 2
-            # Pushed so that even shares are tried first.
-            shares_of = sorted(range(len(group) + 1), key=lambda n: abs(n - half), reverse=True)
-            stack.extend((at + 1, a | sum(group[:k]), b | sum(group[k:])) for k in shares_of)
-        return None
+        return share_out(first, second, shares, self.budget, self._patience)
 
 
-def _fits(x: QuorumTest, y: QuorumTest, a: int, b: int, left: int) -> bool:
-    """FACTS: two majorities can be disjoint exactly when what each lacks beyond its own fits into what both could use."""
-    need_a = x.quorum - (a & x.voters).bit_count()
-    need_b = y.quorum - (b & y.voters).bit_count()
-    only_a, only_b = (left & x.voters & ~y.voters).bit_count(), (left & y.voters & ~x.voters).bit_count()
-    return max(0, need_a - only_a) + max(0, need_b - only_b) <= (left & x.voters & y.voters).bit_count()
+def _largest(sets: Iterable[int]) -> list[int]:
+    """Without those that lie within another one."""
+    kept: list[int] = []
+    for one in sorted(sets, key=lambda s: -s.bit_count()):
+        if not any(not one & ~other for other in kept):
+            kept.append(one)
+    return kept
 
 
 def _union(masks: Iterable[int]) -> int:

@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo test test-all lint docs bench lock clean
 setup: $(STAMP)
 
 $(STAMP): requirements.lock requirements-uv.lock pyproject.toml .ci/setup
@@ -13,17 +13,27 @@ $(STAMP): requirements.lock requirements-uv.lock pyproject.toml .ci/setup
 demo: $(STAMP)
 	@$(VENV)/bin/zkprov lab demo
 
+# A seeded sample of each matrix, 20 minutes at most on two cores; ZKPROV_SEED repeats one.
 test: $(STAMP)
 	@.ci/test
 
+# The whole of each matrix.
 test-all: $(STAMP)
 	@.ci/test --whole
 
 lint: $(STAMP)
 	@.ci/lint
 
+docs: $(STAMP)
+	@$(VENV)/bin/mkdocs build --strict
+
 bench: $(STAMP)
 	@$(PY) -m bench
+
+# After a change of dependencies: what is locked stays as it is, unless it must change.
+lock: $(STAMP)
+	@$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --extra lab --group dev pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from zkprov.lab import faststart, provision
+from zkprov.act.processes import running_servers
+from zkprov.lab import default_lab, faststart, provision
 from zkprov.lab.home import cache_home
 from zkprov.lab.lab import Lab
 from zkprov.lab.provision import DEFAULT_RELEASE
@@ -83,18 +86,37 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("lab_home")
 def test_the_fast_start_is_prepared_once_and_again_when_it_is_damaged(
-    copied_cache: Path, capsys: pytest.CaptureFixture[str]
+    copied_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = tmp_path / "preparing"
     software = provision.provision()
     flags = ("-Xmx80m", "-XX:+UseSerialGC")
-    made = faststart.fast_start(software, flags)
+    made = faststart.fast_start(software, flags, folder)
     cache = Path(made[0].removeprefix("-XX:AOTCache="))
     assert cache.stat().st_size > 1_000_000 and copied_cache in cache.parents
-    assert faststart.fast_start(software, flags) == made
+    assert faststart.fast_start(software, flags, folder) == made
     assert capsys.readouterr().err.count("preparing") == 1
 
     os.truncate(cache, 1000)
-    assert faststart.fast_start(software, flags) == made
+    assert faststart.fast_start(software, flags, folder) == made
     assert cache.stat().st_size > 1_000_000
     assert capsys.readouterr().err.count("preparing") == 1
-    assert Lab.list() == []
+    assert not folder.exists()
+
+
+def test_a_preparation_that_is_killed_is_ended_by_down(copied_cache: Path, lab_home: Path) -> None:
+    code = "from zkprov.cli.lab import lab; lab()"
+    command = subprocess.Popen([sys.executable, "-c", code, "up", "--servers", "1"], stderr=subprocess.DEVNULL)
+    try:
+        while not (running := [p for p in running_servers() if p.zoo_cfg.startswith(f"{lab_home}/lab/preparing/")]):
+            assert command.poll() is None
+        command.kill()
+        command.wait()
+        assert len(running) >= 1 and default_lab() is None
+    finally:
+        command.kill()
+        command.wait()
+        for lab in Lab.list():
+            lab.down()
+    assert not any(p.zoo_cfg.startswith(f"{lab_home}/") for p in running_servers())
+    assert list(lab_home.iterdir()) == []

@@ -17,7 +17,7 @@ def default_lab() -> Lab | None:
     from zkprov.lab.lab import Lab
     from zkprov.model.problems import BadInput
 
-    up = [lab for lab in Lab.list() if lab.processes()]
+    up = [lab for lab in Lab.list() if lab.inventory_path.is_file() and lab.processes()]
     if len(up) > 1:
         raise BadInput(
             f"several labs are up: {', '.join(lab.name for lab in up)}",

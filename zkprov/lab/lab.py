@@ -20,6 +20,7 @@ from zkprov.act.processes import ServerProcess, end, running_servers
 from zkprov.lab import founding, ports
 from zkprov.lab.home import state_home
 from zkprov.lab.provision import DEFAULT_RELEASE, provision
+from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, NotHealthy
 
@@ -28,48 +29,6 @@ DEFAULT_SERVERS = 3
 DEFAULT_TICK_MS = 2000
 DEFAULT_WHITELIST = "srvr,mntr,conf,cons,ruok"
 _RUN = "lab"  # the name under which a lab's own acts hold a host's fence, for a moment
-
-
-class _State(msgspec.Struct, frozen=True):
-    """`lab.json`. `founded`: all founders were seen voting once; before that nothing in it is worth keeping."""
-
-    name: str
-    release: str
-    founders: int
-    hosts: tuple[InventoryHost, ...]
-    static: bool = False
-    founded: bool = False
-    format: int = 1
-
-
-class ServerStatus(msgspec.Struct, frozen=True):
-    """One server of `lab status`. `up`: its process runs (also when it is frozen, or has no quorum)."""
-
-    id: int
-    name: str
-    pid: int | None
-    up: bool
-    address: str
-    client_port: int
-    quorum_port: int
-    election_port: int
-    admin_port: int | None
-    config_dir: str
-    data_dir: str
-    data_log_dir: str
-    log_dir: str
-
-
-class LabStatus(msgspec.Struct, frozen=True):
-    """`lab status --output json`. `connect` names the servers that have files, up or not."""
-
-    name: str
-    release: str
-    folder: str
-    inventory: str
-    connect: str
-    servers: tuple[ServerStatus, ...]
-    format: int = 1
 
 
 class Lab:
@@ -108,13 +67,6 @@ class Lab:
         if not 50 <= tick_ms <= 60_000:
             raise BadInput(f"a tick is 50 to 60000 ms long, not {tick_ms}", place="--tick")
         software = provision(release)
-        if jvm_flags is None:
-            jvm_flags = founding.JVM_FLAGS
-            if release == DEFAULT_RELEASE:
-                from zkprov.lab.faststart import fast_start
-
-                # Worth its 8 s for what is started again and again, not for a look at another release.
-                jvm_flags = (*jvm_flags, *fast_start(software, jvm_flags))
         lab = cls(_folder(name, home))
         lab._make_folder()
         with lab._locked():
@@ -124,8 +76,16 @@ class Lab:
                 )
             lab._end_all()
             lab._empty()
+            if jvm_flags is None:
+                jvm_flags = founding.JVM_FLAGS
+                if release == DEFAULT_RELEASE:
+                    from zkprov.lab.faststart import fast_start
+
+                    # Worth its 8 s for what is started again and again, not for a look at another release.
+                    # Within the lab's folder: whatever is killed meanwhile, `down` ends and removes it.
+                    jvm_flags = (*jvm_flags, *fast_start(software, jvm_flags, lab.folder / "preparing"))
             password = secrets.token_urlsafe(24)
-            _write_private(lab.auth_file, f"digest:super:{password}\n")
+            write_private(lab.auth_file, f"digest:super:{password}\n")
             base = ports.claim(lab.folder)
             common = founding.default_settings(release, tick_ms, founding.super_digest("super", password), whitelist)
             merged = {**common, **(settings or {})}
@@ -142,8 +102,8 @@ class Lab:
                 )
                 for number in range(1, servers + spares + 1)
             )
-            _write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file)))
-            lab._write(_State(name, release, servers, hosts, static))
+            write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file)))
+            lab._write(State(name, release, servers, hosts, static))
         return lab
 
     def _host(
@@ -266,7 +226,7 @@ class Lab:
             self._write(msgspec.structs.replace(state, founded=True))
         return True
 
-    def _found(self, state: _State) -> None:
+    def _found(self, state: State) -> None:
         """Lay the founders' files, each of them anew: no client has been told of what an interrupted founding left."""
         self._end_all()
         founders = state.hosts[: state.founders]
@@ -327,14 +287,14 @@ class Lab:
         for entry in self.folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
-    def _read(self) -> _State | None:
+    def _read(self) -> State | None:
         """None where there is no lab, or one whose making was interrupted before it had anything."""
         try:
-            return msgspec.json.decode((self.folder / "lab.json").read_bytes(), type=_State)
+            return msgspec.json.decode((self.folder / "lab.json").read_bytes(), type=State)
         except (OSError, msgspec.MsgspecError):
             return None
 
-    def _state(self) -> _State:
+    def _state(self) -> State:
         state = self._read()
         if state is None:
             raise BadInput(
@@ -344,8 +304,8 @@ class Lab:
             )
         return state
 
-    def _write(self, state: _State) -> None:
-        _write_private(self.folder / "lab.json", msgspec.json.format(msgspec.json.encode(state)).decode())
+    def _write(self, state: State) -> None:
+        write_private(self.folder / "lab.json", msgspec.json.format(msgspec.json.encode(state)).decode())
 
     def _make_folder(self) -> None:
         try:
@@ -417,12 +377,3 @@ def _folder(name: str, home: Path | None) -> Path:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in ("all", "ungrouped"):
         raise BadInput(f"not a name for a lab: {name!r}", place="--name", remedy="use lower-case letters, digits and _")
     return (Path(os.path.realpath(home)) if home else state_home() / "labs") / name
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and readable by its owner only: the super user's password and digest are in these files."""
-    unfinished = path.with_name(f".{path.name}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)

@@ -77,8 +77,10 @@ def found(name: str, value: Any, at: float = 0.0) -> Fact[Any]:
 
 
 def facts(name: str, client: HostPort | None, **values: Any) -> ServerFacts:
-    plain = {k: values.pop(k) for k in ("known_as", "expected_id", "admin") if k in values}
-    return ServerFacts(name, client, **plain, **{k: found(k, v) for k, v in values.items()})
+    made: dict[str, Any] = {
+        k: v if k in ("known_as", "expected_id", "admin") else found(k, v) for k, v in values.items()
+    }
+    return ServerFacts(name, client, **made)
 
 
 def disk_of(server_id: int, acting: Members, following: Members | None = None, **more: Any) -> Disk:
@@ -227,7 +229,7 @@ class Made(msgspec.Struct, frozen=True):
         """The ledger, as every member holds it. `young`: for how many seconds each newcomer has voted."""
         known = {i: LedgerMember(NOW_MS - 10**9, f"disk-{i}", VERSION, True) for i in seasoned}
         known |= {i: LedgerMember(NOW_MS - int(age * 1000), f"disk-{i}", VERSION) for i, age in (young or {}).items()}
-        value = Ledger(**({"uuid": "6f1d", "members": known, "retired": retired, "now_ms": NOW_MS} | more))
+        value = msgspec.structs.replace(Ledger("6f1d", known, retired, now_ms=NOW_MS), **more)
         return self._with(
             tuple(
                 msgspec.structs.replace(s, ledger=found("ledger", value)) if s.config.value == self.live else s

@@ -289,13 +289,8 @@ class TestStrangers:
         assert {made.picture.standing[f"old{i}"] for i in (1, 2, 3)} == {Standing.STRANGER}
         assert gate(made).verdict is PASS
         health = made.health(CHANGE)
-        assert [g.gate for g in health.gates if g.stops] in ([], ["one quorum"])
+        assert str(health.condition) == "safe"
         assert "strangers, with nothing of ours: old1" in health.gate("no rogue").summary
-
-    @pytest.mark.xfail(strict=True, reason="the proof counts strangers' lists, ids of which are other servers")
-    def test_another_ensemble_is_no_danger(self) -> None:
-        made = healthy(3).ledger((1, 2, 3)).also(*self.stranger(1, 2, 3, leader=3).servers)
-        assert str(made.health(CHANGE).condition) == "safe"
 
     def test_its_followers_never_count_for_ours(self) -> None:
         """Its 1 and 2 say that they follow 3, and so would ours, which are down."""

@@ -60,9 +60,9 @@ def no_standalone(picture: Picture, purpose: Purpose) -> GateResult:
         concerned = tuple(f for f in picture.survey.servers if f.up)
     alone = [Evidence(picture.label(f), "serves alone (Mode: standalone)") for f in concerned if _alone(f)]
     unknown = [
-        Evidence(picture.label(f), f"may serve alone: it holds no list, {f.srvr}")
+        Evidence(picture.label(f), f"may serve alone: it tells neither its mode nor a list ({f.srvr})")
         for f in concerned
-        if f.serving and not tells_mode(f) and f.config.outcome is Outcome.ABSENT
+        if f.up and not (tells_mode(f) or f.config.value or f.zabstate.value or f.srvr.outcome is Outcome.NOT_SERVING)
     ]
     return weighed(
         "no standalone",

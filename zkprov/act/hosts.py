@@ -14,6 +14,7 @@ from zkprov.model.problems import BadInput, NotHealthy
 # whatever the docs say (FACTS, "How a second ensemble forms").
 MYID = "myid"
 INITIALIZE = "initialize"
+DISK_MARK = ".zkprov-disk"
 
 
 class Host(Protocol):
@@ -65,6 +66,9 @@ class Host(Protocol):
 
     def exists(self) -> bool:
         """Whether one of the folders is there."""
+
+    def mark_disk(self) -> str:
+        """The random mark in data_dir that tells this disk from a wiped or another one; written now where there is none."""
 
     def has_data(self) -> bool:
         """Whether data_dir or data_log_dir holds a `version-2` with anything in it (R5)."""

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from zkprov.act.hosts import checked_label, folders_of, place_of, refuse_data
+from zkprov.act.hosts import DISK_MARK, checked_label, folders_of, place_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Busy, NotHealthy
@@ -81,7 +82,7 @@ class LocalHost:
             raise Busy(
                 f"run {holder} has this host",
                 place=self.name,
-                remedy=f"finish it first: zkprov resume {holder}, or zkprov abort {holder}",
+                remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self._control}/run",
             )
 
     def install(self) -> None:
@@ -115,6 +116,7 @@ class LocalHost:
                 Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             for place, content in places.items():
                 _write(Path(place), content.encode() if isinstance(content, str) else content)
+        self.mark_disk()
 
     def start(self) -> None:
         if (self._control / "disabled").exists():
@@ -249,6 +251,13 @@ class LocalHost:
 
     def exists(self) -> bool:
         return any(Path(f).exists() for f in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir))
+
+    def mark_disk(self) -> str:
+        mark = Path(self.host.data_dir) / DISK_MARK
+        with self._disk():
+            if not mark.exists():
+                _write(mark, f"{secrets.token_hex(8)}\n".encode())
+            return mark.read_text().strip()
 
     def has_data(self) -> bool:
         return any(_holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zkprov.model.problems import NotHealthy
+from zkprov.model.problems import Interrupted, NotHealthy
 from zkprov.model.server import HostPort
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
 
+CLOSE_S = 1.0
+"""How long the end of a session may take; the server ends it without us too, at its timeout."""
+
+
 def connect(
-    servers: Sequence[HostPort], auth: tuple[str, str] | None, timeout_s: float = 10.0, patience_s: float = 8.0
+    servers: Sequence[HostPort],
+    auth: tuple[str, str] | None,
+    timeout_s: float = 10.0,
+    patience_s: float = 8.0,
+    stop: threading.Event | None = None,
 ) -> KazooClient:
-    """A started client. Raises `NotHealthy` when no member opens a session within `patience_s`."""
+    """A started client. Raises `NotHealthy` when no member opens a session within `patience_s`, `Interrupted` once `stop` is set."""
     from kazoo.client import KazooClient
-    from kazoo.exceptions import KazooException
-    from kazoo.handlers.threading import KazooTimeoutError
 
     quiet = logging.getLogger("zkprov.kazoo")
     quiet.setLevel(logging.CRITICAL)
@@ -32,22 +41,28 @@ def connect(
         command_retry={"max_tries": 3, "delay": 0.05},
         logger=quiet,
     )
-    try:
-        client.start(timeout=patience_s)
-    except (KazooTimeoutError, KazooException) as wrong:
-        close(client)
-        where = ", ".join(str(s) for s in servers[:9])
-        raise NotHealthy(
-            f"no session could be opened: {type(wrong).__name__}", place=where, remedy="zkprov status"
-        ) from None
+    began = time.monotonic()
+    opened = client.start_async()
+    while not opened.wait(0.05):
+        if stop is not None and stop.is_set():
+            close(client)
+            raise Interrupted("stopped by a signal before anything was begun")
+        if time.monotonic() - began > patience_s:
+            close(client)
+            where = ", ".join(str(s) for s in servers[:9])
+            raise NotHealthy("no session could be opened", place=where, remedy="zkprov status")
     return client
 
 
-def close(client: KazooClient) -> None:
-    """Ends a client, whatever state it is in; never raises."""
-    import contextlib
+def close(client: KazooClient, patience_s: float = CLOSE_S) -> None:
+    """Ends a client, whatever state it is in, within `patience_s`; never raises. What takes longer ends with the process."""
 
-    with contextlib.suppress(Exception):
-        client.stop()
-    with contextlib.suppress(Exception):
-        client.close()
+    def end() -> None:
+        with contextlib.suppress(Exception):
+            client.stop()
+        with contextlib.suppress(Exception):
+            client.close()
+
+    ending = threading.Thread(target=end, daemon=True, name="zkprov-close")
+    ending.start()
+    ending.join(patience_s)

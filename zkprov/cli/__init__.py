@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -63,6 +64,7 @@ def zkprov(ctx: click.Context, inventory: str | None, ensemble: str | None, jour
 
 def main() -> None:
     """The entry point: every foreseen problem becomes one clear error with its exit code; no traceback reaches a user."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = zkprov.main(standalone_mode=False, prog_name="zkprov")
     except click.exceptions.Exit as end:

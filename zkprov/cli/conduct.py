@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -41,10 +42,15 @@ def conducted(
     given = ctx.find_root().obj or {}
     journal = Journal(Path(given["journal"]) if given.get("journal") else default_path())
     progress = Progress()
-    with signals() as stop, _event_lines(events) as lines, contextlib.closing(journal):
+    stopping = Stopping()
+    with _event_lines(events) as lines, contextlib.closing(journal):
         readers: list[Callable[[Event], None]] = [progress, *([lines] if lines else [])]
+        conductor = Conductor(
+            world, journal, who=who_am_i(who), clock=SystemClock(), stop=stopping.asked, readers=readers
+        )
+        stopping.last_act = conductor.give_up
         try:
-            result = work(Conductor(world, journal, who=who_am_i(who), clock=SystemClock(), stop=stop, readers=readers))
+            result = work(conductor)
         finally:
             progress.close()
     if result is None:
@@ -58,22 +64,35 @@ def conducted(
     return result.exit_code
 
 
-@contextlib.contextmanager
-def signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event, a second one changes nothing."""
-    stop = threading.Event()
+GIVE_UP_S = 4.2
+"""From the first signal on. What was intended is recorded before each act, so the process may end anywhere."""
 
-    def caught(number: int, _frame: object) -> None:
-        if not stop.is_set():
-            stop.set()
-            sys.stderr.write("\nstopping; what is begun is being recorded\n")
 
-    before = {number: signal.signal(number, caught) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class Stopping:
+    """SIGINT and SIGTERM set `asked`, a second one changes nothing; for good, since the end of a command is not to be cut short either.
+
+    A command that has not ended `GIVE_UP_S` seconds later (a server that hangs, say) is ended with exit code 7.
+    """
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.last_act: Callable[[], None] = lambda: None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._caught)
+
+    def _caught(self, _number: int, _frame: object) -> None:
+        if not self.asked.is_set():
+            self.asked.set()
+            os.write(2, b"\nstopping; what is begun is being recorded\n")
+            timer = threading.Timer(GIVE_UP_S, self._give_up)
+            timer.daemon = True
+            timer.start()
+
+    def _give_up(self) -> None:
+        self.last_act()
+        with contextlib.suppress(OSError):
+            os.write(2, b"stopped where it was; next: zkprov resume\n")
+        os._exit(7)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LedgerMember
 from zkprov.model.members import Members
-from zkprov.model.problems import Stale
+from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.steps import Step, StepKind, seconds
 from zkprov.run.gating import POLL_S, GateFailed
@@ -32,6 +32,11 @@ def start(run: Engine, step: Step) -> str:
     if live.get(step.server):
         return "is in the list already"
     host = run.world.host(step.host)
+    if not run.attempt and host.fenced_by() is None and (host.is_active() or host.has_data()):
+        what = f"{step.host}: a server runs or data lies there now, and neither did when this was planned (R5)"
+        raise GateFailed(GateResult("joiner", Verdict.FAIL, what, remedy="zkprov status"))
+    run.checkpoint()
+    run.intend(step)
     host.fence(run.plan.id)
     if host.exists() and run.attempt:
         host.stop(10)
@@ -40,6 +45,7 @@ def start(run: Engine, step: Step) -> str:
     _prove(run, health, live, live, joiner.server)
     release = next((f.srvr.value.release for f in health.picture.members if f.srvr.value), "")
     files = run.world.render(step.host, joiner.server, live, release)
+    run.intend(step)
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
     host.configure(dict(files), run.plan.id)
@@ -98,13 +104,20 @@ def change(run: Engine, step: Step, role: Role) -> str:
         _rules(run, health, live, live.with_server(want), want)
         run.checkpoint()
         run.intend(step)
-        run.events.emit("act", what=f"reconfig joining {want.line} from config {live.version_hex}")
+        what = f"reconfig joining {want.line} from config {live.version_hex}"
+        run.events.emit("act", what=what, from_config=live.version_hex)
         outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
         run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
+        if run.stop.is_set():
+            raise Interrupted("stopped by a signal", remedy="zkprov resume")
+        if outcome.answer is reconfig.Answer.UNKNOWN:
+            # ZooKeeper keeps the order of one session: after a write through it, the lost request is done, or never will be
+            run.intend(step)
         if outcome.answer is reconfig.Answer.REFUSED:
             raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
     health = run.gates.passed(expect=step.after)
     live = _live(health)
+    run.intend(step)
     if promote:
         _remember(run, health, live, step.server)
     _confirm(run, health, live)

@@ -6,6 +6,7 @@ before the act, and its outcome is read from every server, never assumed (R9). W
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from zkprov.plan.steps import Plan, Step, StepKind
 from zkprov.run import acts
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
-from zkprov.run.events import Events
+from zkprov.run.events import Events, Value
 from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
@@ -59,20 +60,26 @@ class Engine:
         try:
             for step in self.plan.steps[first - 1 :]:
                 self._take(step)
-        except GateFailed as failed:
-            assert step is not None  # noqa: S101 — raised within a step only
-            return self._ends(step, failed.gate.summary, failed.gate)
         except Interrupted as stopped:
-            return self._stopped(step, stopped)
-        except (Busy, Stale) as problem:
-            return self._stopped(step, Interrupted(problem.problem, place=problem.place, remedy=problem.remedy))
+            return self.stopped(step, stopped)
+        except Stale as problem:
+            return self.stopped(step, Interrupted(problem.problem, place=problem.place, remedy=problem.remedy))
+        except (GateFailed, Problem) as wrong:
+            if self.stop.is_set():
+                return self.stopped(step, Interrupted("stopped by a signal", remedy="zkprov resume"))
+            assert step is not None  # noqa: S101 — raised within a step only
+            if isinstance(wrong, GateFailed):
+                return self._ends(step, wrong.gate.summary, wrong.gate)
+            return self._ends(step, str(wrong), None, wrong.remedy, wrong.exit_code if isinstance(wrong, Busy) else 4)
+        except Exception:
+            self._try_state(State.STOPPED, step.number if step else 1)
+            raise
+        try:
+            self.fence(len(self.plan.steps))
+            self.unfence()
+            self.end(State.DONE, len(self.plan.steps))
         except Problem as problem:
-            if step is None:
-                raise
-            return self._ends(step, str(problem), None, remedy=problem.remedy)
-        for joiner in self.plan.joiners:
-            self.world.host(joiner.host).unfence(self.plan.id)
-        self.end(State.DONE, len(self.plan.steps))
+            return self.stopped(step, Interrupted(problem.problem, place=problem.place, remedy="zkprov resume"))
         pause = self.canary.total if self.canary else 0.0
         final = self.plan.final
         return Result(
@@ -120,7 +127,18 @@ class Engine:
     def intend(self, step: Step) -> None:
         """On disk and in the ensemble before the act; the write in the ensemble is the fence."""
         self.journal.advance(self.plan.id, step.number)
-        self.ledger.advance(self.document(State.RUNNING, step.number))
+        self.fence(step.number)
+
+    def fence(self, head: int) -> None:
+        """Raises `Interrupted` when this run was taken over. A quorum write, so what this session asked for before it is decided."""
+        self.ledger.advance(self.document(State.RUNNING, head))
+
+    def unfence(self) -> None:
+        """Gives every host of the run back."""
+        for joiner in self.plan.joiners:
+            host = self.world.host(joiner.host)
+            if host.fenced_by() == self.plan.id:
+                host.unfence(self.plan.id)
 
     def document(self, state: State, head: int) -> RunDocument:
         return RunDocument(self.plan.id, state, head, self.attempt, self.who, self.plan)
@@ -132,15 +150,20 @@ class Engine:
 
     # -- the ends
 
-    def _ends(self, step: Step, why: str, gate: GateResult | None, remedy: str = "") -> Result:
+    def _ends(self, step: Step, why: str, gate: GateResult | None, remedy: str = "", code: int = 4) -> Result:
         """A step failed: what is surely undoable is undone, the rest stands and is said (R11)."""
-        self.events.emit("step.failed", step=step.name, why=why, gate=gate.gate if gate else "")
+        self._say("step.failed", step=step.name, why=why, gate=gate.gate if gate else "")
         named = f"gate `{gate.gate}` failed" if gate else "failed"
         headline = f"Stopped at step {step.number} ({step.title}): {named}."
         evidence = tuple(str(e) for e in gate.evidence) if gate and gate.evidence else (why,)
         advice = (gate.remedy if gate else "") or remedy
         try:
             undone = undo_joiner(self, step)
+            if undone is not None:
+                self.unfence()
+                self.end(State.UNDONE, step.number)
+        except Interrupted as stopped:
+            return self.stopped(step, stopped)
         except (Problem, GateFailed) as problem:
             self._try_state(State.STOPPED, step.number)
             again = ("zkprov resume", "zkprov abort")
@@ -167,12 +190,11 @@ class Engine:
                 stands=stands,
                 next=(advice or "zkprov status", "zkprov resume"),
             )
-        self._try_state(State.UNDONE, step.number)
         stands = f"the list is {step.before.without(step.server)}"
         return Result(
             self.plan.id,
             State.UNDONE,
-            4,
+            code,
             headline,
             evidence,
             undone,
@@ -180,8 +202,9 @@ class Engine:
             (advice or "zkprov status", f"zkprov add-node {step.host}"),
         )
 
-    def _stopped(self, step: Step | None, why: Interrupted) -> Result:
-        self.events.emit("run.stopped", why=str(why))
+    def stopped(self, step: Step | None, why: Interrupted) -> Result:
+        """The run ends here with what it has begun standing; `resume` takes it up."""
+        self._say("run.stopped", why=str(why))
         self._try_state(State.STOPPED, step.number if step else 1)
         where = f"before or in step {step.number} ({step.title})" if step else "before the first step"
         return Result(
@@ -192,10 +215,16 @@ class Engine:
             next=(why.remedy or "zkprov resume",),
         )
 
+    def _say(self, kind: str, **evidence: Value) -> None:
+        """An event of the end, told as far as that is possible: what cannot be recorded is what ends the run."""
+        with contextlib.suppress(Problem):
+            self.events.emit(kind, **evidence)
+
     def _try_state(self, state: State, head: int) -> None:
         """The end of a run is recorded as far as that is possible; a resume reads the truth from the servers anyway."""
         try:
-            self.end(state, head)
+            self.ledger.advance(self.document(state, head))
         except Problem as problem:
+            self._say("ledger.missed", why=str(problem))
+        with contextlib.suppress(Problem):
             self.journal.finish(self.plan.id, state, self.clock.now())
-            self.events.emit("ledger.missed", why=str(problem))

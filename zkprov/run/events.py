@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from zkprov.model.problems import Interrupted
+
 Value = str | int | float | bool | None | list[str] | dict[str, str]
 
 
@@ -21,7 +23,10 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Events:
-    """Sends each event to every reader, in order. A reader that fails stops the run: what is not recorded is not done."""
+    """Sends each event to every reader, in order. A reader that fails stops the run: what is not recorded is not done.
+
+    `emit` raises `Interrupted` for a reader that cannot write (a full disk, a closed pipe).
+    """
 
     def __init__(self, run: str, now: Callable[[], float], readers: list[Callable[[Event], None]]) -> None:
         self.run, self._now, self._readers = run, now, readers
@@ -30,7 +35,15 @@ class Events:
     def emit(self, kind: str, **evidence: Value) -> None:
         event = Event(rfc3339(self._now()), self.run, self.step, kind, evidence)
         for reader in self._readers:
-            reader(event)
+            try:
+                reader(event)
+            except (OSError, ValueError) as wrong:
+                why = getattr(wrong, "strerror", None) or wrong
+                raise Interrupted(
+                    f"what happens cannot be written any more: {why}",
+                    place="--events, or the screen",
+                    remedy="zkprov resume",
+                ) from None
 
 
 def rfc3339(seconds: float) -> str:

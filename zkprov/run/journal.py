@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from zkprov.model.problems import BadInput, Problem
+from zkprov.model.problems import BadInput, Interrupted, Problem
 from zkprov.plan.steps import Plan
 from zkprov.run.events import Event
 
@@ -41,6 +41,10 @@ class State(StrEnum):
 OPEN_STATES = (State.RUNNING, State.STOPPED)
 
 
+class NotRecorded(Interrupted):
+    """What happens can no longer be recorded, so nothing further is done."""
+
+
 class Run(msgspec.Struct, frozen=True):
     """A run's record. `head` is the number of the step that is next or in hand; `attempt` grows with each resume."""
 
@@ -67,7 +71,7 @@ def default_path() -> Path:
 
 
 class Journal:
-    """Raises `Problem` with the path and the remedy for whatever the disk or the file refuses."""
+    """Raises `BadInput` with the path and the remedy for whatever the disk or the file refuses; once a run is on, `NotRecorded`."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
@@ -78,8 +82,9 @@ class Journal:
                 self._db = sqlite3.connect(":memory:")
                 self._db.executescript(SCHEMA)
                 return
-            self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            found = self._db.execute("PRAGMA user_version").fetchone()[0]
+            # what others write takes milliseconds, and a signal is not heard while SQLite waits
+            self._db = sqlite3.connect(path, timeout=2, isolation_level=None, check_same_thread=False)
+            found = self._format()
             if found > FORMAT:
                 raise BadInput(
                     f"journal of format {found}; this zkprov reads up to {FORMAT}",
@@ -89,26 +94,50 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             if found == 0:
-                self._db.executescript(SCHEMA)
-                self._db.execute(f"PRAGMA user_version={FORMAT}")
+                self._lay_out()
             self._db.execute("SELECT id, plan, state, head, attempt FROM run LIMIT 1").fetchone()
+            damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if damage != "ok":
+                raise sqlite3.DatabaseError(f"damaged: {' '.join(damage.split())}")
             path.chmod(0o600)
 
+    def _format(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _lay_out(self) -> None:
+        """The tables of an empty file, all at once: two runs may find it empty at the same time."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            if self._format() == 0:
+                if self._db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone():
+                    raise BadInput(
+                        "this is a database of something else", place=str(self.path), remedy="name another --journal"
+                    )
+                for statement in SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={FORMAT}")
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, problem: type[Problem] = BadInput) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as wrong:
+        except sqlite3.Error as wrong:
             text = str(wrong)
-            if "disk" in text or "full" in text:
+            if "malformed" not in text and ("disk" in text or "full" in text):
                 remedy = "make room on its disk; nothing is done that cannot be recorded"
             elif "locked" in text:
                 remedy = "another zkprov is writing; try again"
+            elif "readonly" in text or "unable to open" in text:
+                remedy = "set --journal or ZKPROV_JOURNAL to a file that can be written"
             else:
                 remedy = "move the file aside; `zkprov resume` then goes by the ledger in the ensemble"
-            raise BadInput(f"the journal cannot be used: {text}", place=str(self.path), remedy=remedy) from None
+            raise problem(f"the journal cannot be used: {text}", place=str(self.path), remedy=remedy) from None
         except OSError as wrong:
-            raise BadInput(
+            raise problem(
                 f"the journal cannot be used: {wrong.strerror}",
                 place=str(self.path),
                 remedy="set --journal or ZKPROV_JOURNAL",
@@ -127,18 +156,18 @@ class Journal:
 
     def advance(self, run: str, head: int) -> None:
         """The intention: step `head` is now in hand. On disk when this returns."""
-        with self._told():
+        with self._told(NotRecorded):
             self._db.execute("UPDATE run SET head=?, state=? WHERE id=?", (head, State.RUNNING, run))
 
     def finish(self, run: str, state: State, now: float) -> None:
-        with self._told():
+        with self._told(NotRecorded):
             self._db.execute("UPDATE run SET state=?, ended=? WHERE id=?", (state, now, run))
 
     def record(self, event: Event) -> None:
-        with self._told():
+        with self._told(NotRecorded):
             self._db.execute("INSERT INTO event (run, event) VALUES (?,?)", (event.run, msgspec.json.encode(event)))
 
-    def runs(self, ensemble: str | None = None) -> tuple[Run, ...]:
+    def runs(self, ensemble: str | None = None, states: Sequence[State] = tuple(State)) -> tuple[Run, ...]:
         """The runs, newest first. A record whose plan is of another release or damaged is named, not skipped."""
         with self._told():
             rows = self._db.execute(
@@ -146,24 +175,31 @@ class Journal:
                 " WHERE ?1 IS NULL OR ensemble=?1 ORDER BY began DESC",
                 (ensemble,),
             ).fetchall()
-        return tuple(self._run(row) for row in rows)
+        return tuple(self._run(row) for row in rows if row[8] in states or row[8] not in tuple(State))
 
     def _run(self, row: tuple[Any, ...]) -> Run:
         try:
             plan = msgspec.json.decode(row[4], type=Plan)
             known = dict(zip(Run.__struct_fields__, row, strict=True))
             return Run(**{**known, "plan": plan, "state": State(row[8])})
-        except (msgspec.MsgspecError, ValueError) as wrong:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
             remedy = "use the zkprov that wrote it"
-            raise Problem(f"run {row[0]} cannot be read: {wrong}", place=str(self.path), remedy=remedy) from None
+            raise BadInput(f"run {row[0]} cannot be read: {wrong}", place=str(self.path), remedy=remedy) from None
 
-    def unfinished(self, ensemble: str) -> Run | None:
-        return next((r for r in self.runs(ensemble) if r.state in OPEN_STATES), None)
+    def unfinished(self, ensemble: str) -> tuple[Run, ...]:
+        """Those that `resume` has something to do for, as far as this machine knows; newest first."""
+        return self.runs(ensemble, OPEN_STATES)
 
     def events(self, run: str) -> tuple[Event, ...]:
         with self._told():
             rows = self._db.execute("SELECT event FROM event WHERE run=? ORDER BY seq", (run,)).fetchall()
-        return tuple(msgspec.json.decode(row[0], type=Event) for row in rows)
+        try:
+            return tuple(msgspec.json.decode(row[0], type=Event) for row in rows)
+        except (msgspec.MsgspecError, ValueError) as wrong:
+            remedy = "use the zkprov that wrote it"
+            raise BadInput(
+                f"an event of run {run} cannot be read: {wrong}", place=str(self.path), remedy=remedy
+            ) from None
 
     def close(self) -> None:
         self._db.close()

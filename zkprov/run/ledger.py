@@ -7,10 +7,11 @@ seen before every act: a run that was taken over fails there.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,11 +31,18 @@ if TYPE_CHECKING:
 FORMAT = 1
 ROOT = "/zkprov"
 MAX_RUN_BYTES = 512_000
-PATIENCE_S = 8.0
+RUN = f"{ROOT}/run"
+PATIENCE_S = 15.0
+"""For an answer, lost connections and an election included: more than it takes a follower to notice that its leader is dead."""
+STOPPING_S = 1.5
+"""For all that is still to be recorded once a signal came."""
 
 
 class RunDocument(msgspec.Struct, frozen=True):
-    """`/zkprov/run`: the whole plan and where it stands, so that another machine can take it over. No secrets."""
+    """`/zkprov/run`: the whole plan and where it stands, so that another machine can take it over. No secrets.
+
+    `holder` names the process that wrote it: after a lost connection it tells one's own write from another's.
+    """
 
     run: str
     state: State
@@ -44,29 +52,33 @@ class RunDocument(msgspec.Struct, frozen=True):
     plan: Plan
     format: int = FORMAT
     zkprov: str = __version__
+    holder: str = ""
 
 
 class EnsembleLedger:
-    """Writes the ledger through one kazoo client. Raises `NotHealthy` when the ensemble does not take a write in time."""
+    """Writes the ledger through one kazoo client. Raises `NotHealthy` when the ensemble does not answer in time.
 
-    def __init__(self, client: KazooClient, auth: tuple[str, str] | None) -> None:
+    A lost connection is waited out, and the request made again: each of them may be made twice.
+    """
+
+    def __init__(self, client: KazooClient, auth: tuple[str, str] | None, stop: threading.Event | None = None) -> None:
         from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
         self._client = client
         self.acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if auth else OPEN_ACL_UNSAFE
         self._run_version = -1
+        self._holder = secrets.token_hex(8)
         self._lock: Lock | None = None
+        self._stop = stop or threading.Event()
+        self._stopping_since: float | None = None
 
     def ensure(self, live: Members, disks: Mapping[int, str], season_s: float) -> str:
         """The ensemble's UUID, written now if none was. The voters of that moment count as seasoned (R2); one transaction."""
-        found = self._get(f"{ROOT}/ensemble")
-        if found is None:
-            made = str(uuid.uuid4())
-            transaction = self._client.transaction()
-            for path in (ROOT, f"{ROOT}/members", f"{ROOT}/retired"):
-                if self._get(path) is None:
-                    transaction.create(path, b"", self.acl)
-            transaction.create(f"{ROOT}/ensemble", EnsembleDocument(uuid=made, zkprov=__version__).encode(), self.acl)
+        path = f"{ROOT}/ensemble"
+        if self._get(path) is None:
+            entries = [(ROOT, b""), (f"{ROOT}/members", b""), (f"{ROOT}/retired", b"")]
+            entries = [(p, data) for p, data in entries if self._get(p) is None]
+            entries.append((path, EnsembleDocument(uuid=str(uuid.uuid4()), zkprov=__version__).encode()))
             for server_id in sorted(live.voters):
                 entry = MemberDocument(
                     disk=disks.get(server_id, ""),
@@ -75,14 +87,13 @@ class EnsembleLedger:
                     season_s=season_s,
                     zkprov=__version__,
                 )
-                transaction.create(f"{ROOT}/members/{server_id}", entry.encode(), self.acl)
-            with self._told("the ledger's first entry"):
-                for result in transaction.commit():
-                    if isinstance(result, Exception):
-                        raise result
-            return made
+                entries.append((f"{ROOT}/members/{server_id}", entry.encode()))
+            self._commit("the ledger's first entry", create=entries)
+        found = self._get(path)
+        if found is None:
+            raise NotHealthy("the ledger's first entry is not there", place=path, remedy="zkprov status")
         with self._told("the ledger"):
-            return decode(found[0], EnsembleDocument, f"{ROOT}/ensemble").uuid
+            return decode(found[0], EnsembleDocument, path).uuid
 
     def now_ms(self) -> int:
         """The ensemble's own clock: the mtime of a fresh write."""
@@ -93,8 +104,8 @@ class EnsembleLedger:
     def member_came(self, server_id: int, member: LedgerMember) -> None:
         """A new voter, or one on a new disk: its time begins now, by the znode's creation."""
         path = f"{ROOT}/members/{server_id}"
-        self._delete(path)
-        self._put(path, msgspec.structs.replace(MemberDocument.of(member), zkprov=__version__).encode())
+        data = msgspec.structs.replace(MemberDocument.of(member), zkprov=__version__).encode()
+        self._commit(path, create=[(path, data)], delete=path if self._get(path) is not None else "")
 
     def member_is(self, server_id: int, member: LedgerMember) -> None:
         """What is known of a voter now; since when it votes stays."""
@@ -128,7 +139,7 @@ class EnsembleLedger:
 
     def read_run(self) -> RunDocument | None:
         """The run that the ledger holds, whatever its state. Raises `Problem` for one that this zkprov cannot read."""
-        found = self._get(f"{ROOT}/run")
+        found = self._get(RUN)
         if found is None or not found[0]:
             return None
         self._run_version = int(found[1].version)
@@ -137,32 +148,48 @@ class EnsembleLedger:
             if int(head.get("format", 0)) > FORMAT:
                 raise Problem(
                     f"written by zkprov {head.get('zkprov')}, format {head.get('format')}; this one reads up to {FORMAT}",
-                    place=f"{ROOT}/run",
+                    place=RUN,
                     remedy=f"resume it with zkprov {head.get('zkprov')}",
                 )
             return msgspec.json.decode(found[0], type=RunDocument)
         except (msgspec.MsgspecError, ValueError) as wrong:
             remedy = "look at it with a ZooKeeper client; nothing is changed while it stands"
-            raise Problem(f"cannot be read: {wrong}", place=f"{ROOT}/run", remedy=remedy) from None
+            raise Problem(f"cannot be read: {wrong}", place=RUN, remedy=remedy) from None
 
     def claim(self, document: RunDocument) -> None:
-        """Takes `/zkprov/run` for this run. Raises `Busy` when another took it since it was read."""
-        from kazoo.exceptions import BadVersionError, NodeExistsError
+        """Takes `/zkprov/run` for this run. Raises `Busy` when another took it since it was read or last written here."""
+        from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
         data = self._encoded(document)
+        began = time.monotonic()
         with self._told("the run's entry"):
-            try:
-                if self._run_version < 0:
-                    self._client.create_async(f"{ROOT}/run", data, self.acl).get(timeout=PATIENCE_S)
-                    self._run_version = 0
-                else:
-                    self._run_version = int(
-                        self._client.set_async(f"{ROOT}/run", data, self._run_version).get(timeout=PATIENCE_S).version
-                    )
-            except (BadVersionError, NodeExistsError):
-                raise Busy(
-                    "another run took the ensemble just now", place=f"{ROOT}/run", remedy="zkprov history"
-                ) from None
+            while True:
+                try:
+                    if self._run_version < 0:
+                        self._answer(lambda: self._client.create_async(RUN, data, self.acl), once=True)
+                        self._run_version = 0
+                    else:
+                        written = self._answer(lambda: self._client.set_async(RUN, data, self._run_version), once=True)
+                        self._run_version = int(written.version)
+                    return
+                except _lost():
+                    if self._late(began):
+                        raise
+                except (BadVersionError, NodeExistsError, NoNodeError):
+                    pass
+                if self._ours(data):
+                    return
+
+    def _ours(self, data: bytes) -> bool:
+        """After an answer that was lost or denied: whether `data` stands. Raises `Busy` where another wrote meanwhile."""
+        found = self._get(RUN)
+        version = -1 if found is None else int(found[1].version)
+        if found is not None and _holder_of(found[0]) == self._holder:
+            self._run_version = version
+            return found[0] == data
+        if version != self._run_version:
+            raise Busy("another run took the ensemble just now", place=RUN, remedy="zkprov history")
+        return False
 
     def advance(self, document: RunDocument) -> None:
         """The fence, before every act. Raises `Interrupted` when this run was taken over by another machine."""
@@ -171,12 +198,12 @@ class EnsembleLedger:
         except Busy:
             raise Interrupted(
                 "this run was taken over by another zkprov; nothing further is done here",
-                place=f"{ROOT}/run",
+                place=RUN,
                 remedy="zkprov history",
             ) from None
 
     def _encoded(self, document: RunDocument) -> bytes:
-        data = msgspec.json.encode(document)
+        data = msgspec.json.encode(msgspec.structs.replace(document, holder=self._holder))
         if len(data) > MAX_RUN_BYTES:
             raise Problem(
                 f"the plan takes {len(data)} bytes of the {MAX_RUN_BYTES} that the ledger holds",
@@ -200,7 +227,7 @@ class EnsembleLedger:
                     raise Interrupted("stopped by a signal before anything was begun")
                 if time.monotonic() > deadline:
                     break
-            holder = next((h for h in lock.contenders() or [] if h != who), "another run")
+            holder = next(iter(lock.contenders() or []), "another run")
         raise Busy(
             f"held by {holder}",
             place=f"{ROOT}/lock",
@@ -218,7 +245,7 @@ class EnsembleLedger:
 
         with self._told(path):
             try:
-                data, stat = self._client.get_async(path).get(timeout=PATIENCE_S)
+                data, stat = self._answer(lambda: self._client.get_async(path))
             except NoNodeError:
                 return None
             return data or b"", stat
@@ -228,16 +255,61 @@ class EnsembleLedger:
 
         with self._told(path):
             try:
-                self._client.set_async(path, data).get(timeout=PATIENCE_S)
+                self._answer(lambda: self._client.set_async(path, data))
             except NoNodeError:
                 with contextlib.suppress(NodeExistsError):
-                    self._client.create(path, data, self.acl, makepath=True)
+                    self._answer(lambda: self._client.create_async(path, data, self.acl, makepath=True))
 
     def _delete(self, path: str) -> None:
         from kazoo.exceptions import NoNodeError
 
         with self._told(path), contextlib.suppress(NoNodeError):
-            self._client.delete_async(path).get(timeout=PATIENCE_S)
+            self._answer(lambda: self._client.delete_async(path))
+
+    def _commit(self, what: str, *, create: list[tuple[str, bytes]], delete: str = "") -> None:
+        """All or nothing. Where one of `create` is there already, nothing is done: it was done before, or by another."""
+        from kazoo.exceptions import NodeExistsError, NoNodeError, RolledBackError, RuntimeInconsistency
+
+        def commit() -> Any:
+            transaction = self._client.transaction()
+            if delete:
+                transaction.delete(delete)
+            for path, data in create:
+                transaction.create(path, data, self.acl)
+            return transaction.commit_async()
+
+        with self._told(what):
+            failed = [r for r in self._answer(commit) if isinstance(r, Exception)]
+            told = [r for r in failed if not isinstance(r, RolledBackError | RuntimeInconsistency)]
+            if any(isinstance(r, NodeExistsError | NoNodeError) for r in told):
+                return
+            if failed:
+                raise (told or failed)[0]
+
+    def _answer(self, ask: Callable[[], Any], *, once: bool = False) -> Any:
+        """What ZooKeeper answers. Unless `once`, a lost connection is waited out and the question put again, for `PATIENCE_S` at most."""
+        from kazoo.exceptions import OperationTimeoutError
+
+        began = time.monotonic()
+        while True:
+            try:
+                reply = ask()
+                while not reply.ready():
+                    if self._late(began):
+                        raise OperationTimeoutError("no answer in time")
+                    reply.wait(0.02)
+                return reply.get(block=False)
+            except _lost():
+                if once or self._late(began):
+                    raise
+                time.sleep(0.05)
+
+    def _late(self, began: float) -> bool:
+        now = time.monotonic()
+        if self._stop.is_set():
+            self._stopping_since = self._stopping_since or now
+            return now - self._stopping_since > STOPPING_S
+        return now - began > PATIENCE_S
 
     @contextlib.contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -258,3 +330,24 @@ class EnsembleLedger:
             raise NotHealthy(
                 f"the ensemble did not take a write: {name} {wrong}".rstrip(), place=what, remedy=remedy
             ) from None
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """The outcome is unknown: the request may have been carried out."""
+    from kazoo import exceptions
+
+    return (
+        exceptions.ConnectionLoss,
+        exceptions.ConnectionClosedError,
+        exceptions.SessionExpiredError,
+        exceptions.OperationTimeoutError,
+    )
+
+
+def _holder_of(data: bytes) -> str:
+    """The process that wrote a run's entry; empty where that cannot be read."""
+    try:
+        holder = msgspec.json.decode(data, type=dict).get("holder", "")
+    except (msgspec.MsgspecError, ValueError):
+        return ""
+    return holder if isinstance(holder, str) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,17 +12,18 @@ import msgspec
 from zkprov.act import reconfig
 from zkprov.act.session import close, connect
 from zkprov.judge.health import judge
-from zkprov.judge.newcomers import disks_of, ledger_of, newcomers_in
-from zkprov.judge.picture import client_of, picture_of
+from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
+from zkprov.judge.picture import Picture, client_of, picture_of
 from zkprov.judge.verdict import Purpose
-from zkprov.model.facts import Survey
-from zkprov.model.problems import Busy, Interrupted, NotHealthy, Stale
+from zkprov.model.facts import LedgerMember, Survey
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import HostPort
 from zkprov.plan.steps import Plan
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.engine import Engine
 from zkprov.run.events import Event, Events
+from zkprov.run.gating import GateFailed
 from zkprov.run.journal import OPEN_STATES, Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
@@ -51,12 +52,27 @@ class Conductor:
     ) -> None:
         self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
         self._readers = [journal.record, *readers]
+        self._run = ""
+
+    def give_up(self) -> None:
+        """For whoever must end this process at once after a signal: records that the run stopped here. Raises nothing."""
+        with contextlib.suppress(Exception):
+            if self._run:
+                self.journal.finish(self._run, State.STOPPED, self.clock.now())
 
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
         survey = self.world.survey()
         self._still_true(plan, survey)
-        with self._acting(survey) as (client, ledger):
+        for joiner in plan.joiners:
+            holder = self.world.host(joiner.host).fenced_by()
+            if holder not in (None, plan.id):
+                raise Busy(
+                    f"run {holder} has this host",
+                    place=joiner.host,
+                    remedy=f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}",
+                )
+        with self._acting(survey) as (client, ledger, endpoints):
             refused = reconfig.rights(client, plan.joiners[0].server) if plan.joiners else ""
             if refused:
                 raise NotHealthy(
@@ -70,16 +86,22 @@ class Conductor:
                 self._still_true(plan, self.world.survey())
                 _not_paused(ledger)
                 standing = ledger.read_run()
-                if standing is not None and standing.state in OPEN_STATES and standing.run != plan.id:
+                if standing is not None and standing.state in OPEN_STATES:
                     raise Busy(
                         f"run {standing.run} by {standing.who} is unfinished (step {standing.head})",
                         place="/zkprov/run",
                         remedy="zkprov resume, or zkprov abort",
                     )
-                self.journal.begin(plan, self.world.inventory.path, self.who, self.clock.now())
-                self._ensure_ledger(ledger, plan)
-                ledger.claim(RunDocument(plan.id, State.RUNNING, 1, 0, self.who, plan))
-                return self._engine(plan, client, ledger, attempt=0).result(first=1)
+                # a plan that was undone may be applied again, and then lays disks aside under other names
+                attempt = standing.attempt + 1 if standing is not None and standing.run == plan.id else 0
+                self._begin(plan, 1, attempt)
+                try:
+                    self._ensure_ledger(ledger, plan)
+                    ledger.claim(RunDocument(plan.id, State.RUNNING, 1, attempt, self.who, plan))
+                except Problem:
+                    self.journal.finish(plan.id, State.ABORTED, self.clock.now())
+                    raise
+                return self._engine(plan, client, ledger, attempt).result(first=1, endpoints=endpoints)
 
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
@@ -87,69 +109,86 @@ class Conductor:
         Raises `Stale` when the inventory or the templates are not those that the plan was made from.
         """
         survey = self.world.survey()
-        mine = self.journal.unfinished(self.world.inventory.ensemble)
-        with self._acting(survey) as (client, ledger):
-            standing = ledger.read_run()
-            if standing is None or standing.state not in OPEN_STATES:
-                if mine is not None:  # it ended elsewhere, or never reached the ensemble
-                    ended = standing.state if standing is not None and standing.run == mine.id else State.ABORTED
-                    self.journal.finish(mine.id, ended, self.clock.now())
+        with self._acting(survey) as (client, ledger, endpoints):
+            standing = self._standing(ledger)
+            if standing is None:
                 return None
             with self._locked(ledger, standing.run, wait_s=SESSION_S * 2):
                 _not_paused(ledger)
-                standing = ledger.read_run() or standing
-                plan = standing.plan
-                self._same_sources(plan)
-                attempt = standing.attempt + 1
-                self.journal.begin(
-                    plan, self.world.inventory.path, self.who, self.clock.now(), head=standing.head, attempt=attempt
-                )
+                standing = self._standing(ledger)
+                if standing is None:
+                    return None
+                plan, attempt = self._taken(standing)
                 self._ensure_ledger(ledger, plan)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 run = self._engine(plan, client, ledger, attempt)
                 run.engine.events.emit("run.resumed", head=standing.head, attempt=attempt, first_by=standing.who)
-                return run.result(first=standing.head)
+                return run.result(first=standing.head, endpoints=endpoints)
 
     def abort(self) -> Result | None:
         """Ends the unfinished run: a joiner that votes for nothing is taken back, the rest stands; None where there is none."""
         survey = self.world.survey()
-        with self._acting(survey) as (client, ledger):
-            standing = ledger.read_run()
-            if standing is None or standing.state not in OPEN_STATES:
-                mine = self.journal.unfinished(self.world.inventory.ensemble)
-                if mine is not None:
-                    self.journal.finish(mine.id, State.ABORTED, self.clock.now())
+        with self._acting(survey) as (client, ledger, _):
+            standing = self._standing(ledger)
+            if standing is None:
                 return None
             with self._locked(ledger, standing.run, wait_s=SESSION_S * 2):
-                standing = ledger.read_run() or standing
-                plan, attempt = standing.plan, standing.attempt + 1
-                self._same_sources(plan)
-                self.journal.begin(
-                    plan, self.world.inventory.path, self.who, self.clock.now(), head=standing.head, attempt=attempt
-                )
+                standing = self._standing(ledger)
+                if standing is None:
+                    return None
+                plan, attempt = self._taken(standing)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 engine = self._engine(plan, client, ledger, attempt).engine
-                engine.events.emit("run.aborting", head=standing.head, by=self.who)
                 step = plan.steps[standing.head - 1]
-                undone = undo_joiner(engine, step)
-                live = engine.gates.health().picture.live
-                engine.end(State.ABORTED, standing.head)
+                try:
+                    engine.events.emit("run.aborting", head=standing.head, by=self.who)
+                    undone = undo_joiner(engine, step)
+                    if undone is None:
+                        # a voter that came in unrecorded is a newcomer from now on (R2)
+                        self._ensure_ledger(ledger, plan)
+                    live = engine.gates.health().picture.live
+                    engine.unfence()
+                    engine.end(State.ABORTED, standing.head)
+                except (Problem, GateFailed) as wrong:
+                    remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
+                    return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
                 stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} is in it and stays")
                 return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
+
+    def _standing(self, ledger: EnsembleLedger) -> RunDocument | None:
+        """The unfinished run that the ledger holds. What only the journal takes for unfinished ended elsewhere, or never got there."""
+        found = ledger.read_run()
+        standing = found if found is not None and found.state in OPEN_STATES else None
+        for mine in self.journal.unfinished(self.world.inventory.ensemble):
+            if standing is None or mine.id != standing.run:
+                ended = found.state if found is not None and found.run == mine.id else State.ABORTED
+                self.journal.finish(mine.id, ended, self.clock.now())
+        return standing
+
+    def _taken(self, standing: RunDocument) -> tuple[Plan, int]:
+        """The plan of a run that is taken up, and the number of this attempt; recorded here before anything is done."""
+        self._same_sources(standing.plan)
+        attempt = standing.attempt + 1
+        self._begin(standing.plan, standing.head, attempt)
+        return standing.plan, attempt
+
+    def _begin(self, plan: Plan, head: int, attempt: int) -> None:
+        self.journal.begin(plan, self.world.inventory.path, self.who, self.clock.now(), head=head, attempt=attempt)
+        self._run = plan.id
 
     # -- around a run
 
     @contextlib.contextmanager
-    def _acting(self, survey: Survey) -> Iterator[tuple[KazooClient, EnsembleLedger]]:
+    def _acting(self, survey: Survey) -> Iterator[tuple[KazooClient, EnsembleLedger, tuple[HostPort, ...]]]:
         endpoints = endpoints_of(survey)
         if not endpoints:
             raise NotHealthy(
                 "no member of the ensemble could be read", place=self.world.inventory.path, remedy="zkprov status"
             )
         auth = credential_of(self.world.inventory)
-        client = connect(endpoints, auth, SESSION_S)
+        client = connect(endpoints, auth, SESSION_S, stop=self.stop)
         try:
-            yield client, EnsembleLedger(client, auth)
+            yield client, EnsembleLedger(client, auth, self.stop), endpoints
         finally:
             close(client)
 
@@ -171,16 +210,34 @@ class Conductor:
         live = health.picture.live
         if live is None or leader.stops:
             raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
-        ledger.ensure(live, disks_of(health.picture), plan.options.season_s)
+        season = plan.options.season_s
+        ledger.ensure(live, self._marked(health.picture), season)
         ledger.now_ms()
         picture = picture_of(self.world.survey())
         known = ledger_of(picture.survey)
         if known is None:
             return
+        disks = disks_of(picture)
         new = {n.id for n in newcomers_in(picture)}
-        for server_id, entry in known.members.items():
-            if server_id in live.voters and server_id not in new and not entry.seasoned:
-                ledger.member_is(server_id, msgspec.structs.replace(entry, seasoned=True))
+        for server_id in sorted(live.voters):
+            entry, disk = known.members.get(server_id), disks.get(server_id)
+            if entry is None or another_disk(entry, disk):
+                ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
+                continue
+            now = msgspec.structs.replace(
+                entry, disk=entry.disk or disk or "", seasoned=entry.seasoned or server_id not in new
+            )
+            if now != entry:
+                ledger.member_is(server_id, now)
+
+    def _marked(self, picture: Picture) -> dict[int, str]:
+        """The mark on each member's disk, laid now where one has none and can be reached: with it a wipe is seen (R2)."""
+        marks = disks_of(picture)
+        for facts in picture.members:
+            if facts.disk.value is not None and not facts.disk.value.disk_id:
+                with contextlib.suppress(Problem):
+                    marks[picture.member_id(facts)] = self.world.host(facts.name).mark_disk()
+        return marks
 
     def _still_true(self, plan: Plan, survey: Survey) -> None:
         """Raises `Stale` where the ensemble, or what the plan was made from, is another now."""
@@ -231,34 +288,47 @@ class _Run:
             stop=conductor.stop, who=conductor.who, attempt=attempt,
         )  # fmt: skip
 
-    def result(self, first: int) -> Result:
+    def result(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         engine, plan = self.engine, self.engine.plan
-        endpoints = endpoints_of(engine.gates.look())
-        auth = credential_of(self._conductor.world.inventory)
-        singer = connect(endpoints, auth, SESSION_S)
-        canary = Canary(singer, engine.ledger.acl)
-        engine.canary = canary
-        canary.start()
-        try:
-            engine.events.emit(
-                "run.begun",
-                plan=plan.id,
-                kind_of=plan.kind,
-                who=engine.who,
-                ensemble=plan.ensemble,
-                base=plan.base.version_hex,
-                steps=len(plan.steps),
-            )
+        with self._singing(endpoints):
+            try:
+                engine.events.emit(
+                    "run.begun",
+                    plan=plan.id,
+                    kind_of=plan.kind,
+                    who=engine.who,
+                    ensemble=plan.ensemble,
+                    base=plan.base.version_hex,
+                    steps=len(plan.steps),
+                )
+            except Interrupted as stopped:
+                return engine.stopped(None, stopped)
             result = engine.carry_out(first)
             engine.events.step = 0
-            engine.events.emit(
-                "run.ended",
-                state=str(result.state),
-                exit_code=result.exit_code,
-                headline=result.headline,
-                longest_pause_s=result.longest_pause_s,
-            )
+            # what became of the run is recorded already; a reader that fails now changes nothing of it
+            with contextlib.suppress(Problem):
+                engine.events.emit(
+                    "run.ended",
+                    state=str(result.state),
+                    exit_code=result.exit_code,
+                    headline=result.headline,
+                    longest_pause_s=result.longest_pause_s,
+                )
             return result
+
+    @contextlib.contextmanager
+    def _singing(self, endpoints: Sequence[HostPort]) -> Iterator[None]:
+        """With a canary, where a session of its own can be opened: it is told, not needed."""
+        auth = credential_of(self._conductor.world.inventory)
+        try:
+            singer = connect(endpoints, auth, SESSION_S, stop=self._conductor.stop)
+        except Problem:
+            yield
+            return
+        canary = self.engine.canary = Canary(singer, self.engine.ledger.acl)
+        canary.start()
+        try:
+            yield
         finally:
             canary.stop()
             close(singer)

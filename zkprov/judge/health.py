@@ -39,7 +39,9 @@ class Health(msgspec.Struct, frozen=True):
         """What stands behind the verdict on the first line of `status`."""
         worst = next((g for g in self.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
         worst = worst or next((g for g in self.gates if g.stops), None)
-        return "" if worst is None else f"{worst.gate}: {worst.summary}"
+        if worst is None or worst.gate in ("one leader", "no rogue"):
+            return worst.summary if worst else ""
+        return f"{worst.gate}: {worst.summary}"
 
     def gate(self, name: str) -> GateResult:
         return next(g for g in self.gates if g.gate == name)

@@ -28,6 +28,7 @@ DEFAULT_NAME = "lab"
 DEFAULT_SERVERS = 3
 DEFAULT_TICK_MS = 2000
 DEFAULT_WHITELIST = "srvr,mntr,conf,cons,ruok"
+FIRST_ZNODE = "/lab"
 _RUN = "lab"  # the name under which a lab's own acts hold a host's fence, for a moment
 
 
@@ -223,8 +224,23 @@ class Lab:
             if state.founded and not down:
                 return False
             await_one_leader(hosts, timeout_s)
+            if not state.founded:
+                self._first_client(hosts)
             self._write(msgspec.structs.replace(state, founded=True))
         return True
+
+    def _first_client(self, hosts: Sequence[InventoryHost]) -> None:
+        """An ensemble in use holds something: one permanent znode, by which its history can be told from another's."""
+        from kazoo.exceptions import NodeExistsError
+
+        from zkprov.act.session import close, connect
+
+        client = connect([host.client for host in hosts], None)
+        try:
+            with contextlib.suppress(NodeExistsError):
+                client.create(FIRST_ZNODE, self.name.encode())
+        finally:
+            close(client)
 
     def _found(self, state: State) -> None:
         """Lay the founders' files, each of them anew: no client has been told of what an interrupted founding left."""

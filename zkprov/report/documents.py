@@ -124,7 +124,7 @@ def status_document(health: Health) -> StatusDocument:
         rogues=[picture.label(f) for f in picture.of(Standing.ROGUE)],
         strangers=[picture.label(f) for f in picture.of(Standing.STRANGER)],
         spare=health.spare,
-        asked=len(survey.servers),
+        asked=sum(f.client is not None for f in survey.servers),
         answered=answered,
         took_s=survey.took,
         uuid=ledger.uuid if ledger else None,

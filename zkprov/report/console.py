@@ -78,6 +78,12 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
     out.print(
         f"  {', '.join(facts)}; {head.answered} of {head.asked} known servers answer, looked for {head.took_s:.2f} s"
     )
+    if len(head.histories) > 1:
+        out.print(f"  {len(head.histories)} histories")
+        for told, holders in head.histories.items():
+            out.print(_plain(f"    {told} — on {', '.join(holders)}"))
+    if head.clients_beside:
+        out.print(f"  {head.clients_beside} client sessions are on servers beside the ensemble")
     if head.paused is not None:
         out.print(f"  paused: {_plain(head.paused)}")
     out.print()

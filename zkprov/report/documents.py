@@ -11,11 +11,15 @@ from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import Outcome, ServerFacts
 from zkprov.model.server import Server
 from zkprov.plan.steps import Plan, Refusal, seconds
+from zkprov.run.events import rfc3339
 from zkprov.run.result import Result
 
 
 class EnsembleRow(msgspec.Struct, frozen=True):
-    """The verdict and what it rests on. `spare`: voters that may fail, −1 without quorum. `config_version` in hex."""
+    """The verdict and what it rests on. `spare`: voters that may fail, −1 without quorum. `config_version` in hex.
+
+    `histories`: what the permanent znode is → the servers that hold it. `clients_beside`: client sessions on rogues.
+    """
 
     name: str
     verdict: Condition
@@ -29,6 +33,8 @@ class EnsembleRow(msgspec.Struct, frozen=True):
     newcomers: dict[str, float]
     rogues: list[str]
     strangers: list[str]
+    histories: dict[str, list[str]]
+    clients_beside: int
     spare: int
     asked: int
     answered: int
@@ -123,6 +129,8 @@ def status_document(health: Health) -> StatusDocument:
         newcomers={str(n.id): round(n.left_s, 1) for n in health.newcomers},
         rogues=[picture.label(f) for f in picture.of(Standing.ROGUE)],
         strangers=[picture.label(f) for f in picture.of(Standing.STRANGER)],
+        histories=_histories(health),
+        clients_beside=sum(len(f.cons.value) for f in picture.of(Standing.ROGUE) if f.cons.value),
         spare=health.spare,
         asked=sum(f.client is not None for f in survey.servers),
         answered=answered,
@@ -140,6 +148,20 @@ def status_document(health: Health) -> StatusDocument:
         retired=[RetiredRow(r.id, r.host, r.since_ms, r.where, r.fate) for r in (ledger.retired if ledger else ())],
         next=_next(health),
     )
+
+
+def _histories(health: Health) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for facts in health.picture.of(Standing.MEMBER, Standing.JOINER, Standing.ROGUE):
+        value = facts.identity.value
+        if value is not None:
+            told = f"{value.tag}: {value.path} of {rfc3339(value.ctime_ms / 1000)}"
+        elif facts.identity.outcome is Outcome.ABSENT and facts.serving:
+            told = "none: no permanent znode"
+        else:
+            continue
+        found.setdefault(told, []).append(health.picture.label(facts))
+    return found
 
 
 def _unasked(server: Server) -> ServerRow:

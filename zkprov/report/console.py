@@ -75,9 +75,7 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
         facts.append(f"config {head.config_version}")
     facts.append(f"{len(head.voters)} voters" + (f", {len(head.observers)} observers" if head.observers else ""))
     facts.append(f"{head.spare} may fail" if head.spare >= 0 else "quorum lost")
-    out.print(
-        f"  {', '.join(facts)}; {head.answered} of {head.asked} known servers answer, looked for {head.took_s:.2f} s"
-    )
+    out.print(f"  {', '.join(facts)}; {head.answered} of {head.asked} known servers answer ({head.took_s:.2f} s)")
     if len(head.histories) > 1:
         out.print(f"  {len(head.histories)} histories")
         for told, holders in head.histories.items():

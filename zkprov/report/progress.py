@@ -18,7 +18,7 @@ class Progress:
         self._quiet = quiet
         self._out = console(err=True)
         self._live = sys.stderr.isatty() and not quiet
-        self._status = self._out.status("") if self._live else None
+        self._status = self._out.status("", spinner="line") if self._live else None
         self._title = ""
 
     def __call__(self, event: Event) -> None:

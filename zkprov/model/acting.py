@@ -38,7 +38,7 @@ class ProofServer(msgspec.Struct, frozen=True):
 
     `may_vote` False: empty, with `db.autocreate=false` and no `initialize` (the rule's d). `reconfig_enabled`: takes over newer lists.
     `seen` False: its files were not seen, so besides `lists` (its memory) it may act under any list seen anywhere with a version
-    of at least `confirmed`. `gone`: attested destroyed. `fetch`: the files to look at if it was not seen.
+    of at least `confirmed`, or any that is `supposed`. `gone`: attested destroyed. `fetch`: the files to look at if it was not seen.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ProofServer(msgspec.Struct, frozen=True):
     seen: bool = True
     gone: bool = False
     confirmed: int = 0
+    supposed: tuple[SeenList, ...] = ()
     fetch: str = ""
 
     def to_fetch(self) -> str:
@@ -72,13 +73,19 @@ class Option(msgspec.Struct, frozen=True):
 
 def options_of(servers: Sequence[ProofServer]) -> list[tuple[Option, ...]]:
     """For each server all that it may act under, its own first. Servers that are gone have none, and send none."""
+    committed = _distinct(SeenList(x.members, x.source) for s in servers if not s.gone for x in (*s.lists, *s.supposed))
+    everything = anywhere(servers)
+    return [() if s.gone else tuple(_options(s, committed, everything)) for s in servers]
+
+
+def anywhere(servers: Sequence[ProofServer]) -> list[SeenList]:
+    """Every list seen: with its `.next`, without it, and the `.next` as if it was committed since."""
     lists = [seen for s in servers if not s.gone for seen in s.lists]
-    committed = _distinct(SeenList(seen.members, seen.source) for seen in lists)
-    anywhere = _distinct([*lists, *committed, *(SeenList(s.next, s.next_source) for s in lists if s.next)])
-    return [() if s.gone else tuple(_options(s, committed, anywhere)) for s in servers]
+    alone = [SeenList(x.members, x.source) for x in lists] + [SeenList(x.next, x.next_source) for x in lists if x.next]
+    return _distinct([*lists, *alone])
 
 
-def _options(server: ProofServer, committed: list[SeenList], anywhere: list[SeenList]) -> Iterable[Option]:
+def _options(server: ProofServer, committed: list[SeenList], everything: list[SeenList]) -> Iterable[Option]:
     for own in server.lists:
         yield Option(own, How.OWN)
     if server.reconfig_enabled:
@@ -87,9 +94,9 @@ def _options(server: ProofServer, committed: list[SeenList], anywhere: list[Seen
                 if sent.members.version > own.members.version:
                     yield Option(SeenList.of(sent.members, sent.source, own.next, own.next_source), How.ADOPTED)
     if not server.seen:
-        recent = [seen for seen in anywhere if seen.members.version >= server.confirmed]
+        recent = [seen for seen in everything if seen.members.version >= server.confirmed]
         # A list that new was confirmed there and is seen nowhere now: then nothing at all is known of it.
-        for seen in recent or anywhere:
+        for seen in (*(recent or everything), *server.supposed):
             yield Option(seen, How.ASSUMED)
 
 

@@ -66,6 +66,9 @@ def prove(
     """
     budget = Budget(steps, clock, budget_s)
     case = Case(servers)
+    if not case.lists and case.servers:
+        unread = tuple(s.to_fetch() for s in case.servers if not s.seen)
+        return Proof(Verdict.UNKNOWN, None, "no list of any server could be read", unread, len(case.servers))
     witness: Witness | None = None
     verdict, reason = Verdict.SAFE, ""
     try:

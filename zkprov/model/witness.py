@@ -10,6 +10,7 @@ import msgspec
 from zkprov.model.acting import How, Option, ProofServer, options_of
 from zkprov.model.members import Members
 from zkprov.model.proof_search import Actor, Choice, QuorumTest, bits
+from zkprov.model.quorum import braces
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -24,6 +25,15 @@ class Standing(msgspec.Struct, frozen=True):
     next: str = ""
     next_version: str = ""
     next_source: str = ""
+
+    def told(self) -> str:
+        """Where it stands that this server acts under its list."""
+        where = f"{self.source} with {self.next_source}" if self.next else self.source
+        if self.how is How.ADOPTED:
+            return f"{self.server} takes over {where}"
+        if self.how is How.ASSUMED:
+            return f"{self.server} (not seen) perhaps as {where}"
+        return where
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -48,6 +58,19 @@ class Witness(msgspec.Struct, frozen=True):
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.first, self.second
+
+    def lines(self) -> list[str]:
+        """One line a side: `{1,2}    elect 2 under {1,2,3}         zk1/zoo.cfg:9, zk2/zoo.cfg:9`."""
+        who = [braces(side.ids) for side in self.sides]
+        what = [f"elect {side.leader} under {side.under}" for side in self.sides]
+        first, second = max(map(len, who)), max(map(len, what))
+        return [
+            f"{w:<{first}}  {e:<{second}}  {', '.join(s.told() for s in side.servers)}"
+            for w, e, side in zip(who, what, self.sides, strict=True)
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     @property
     def assumed(self) -> tuple[str, ...]:

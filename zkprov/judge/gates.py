@@ -10,10 +10,10 @@ from collections.abc import Set
 from typing import Any
 
 from zkprov.judge.picture import Picture, Standing, tells_mode
-from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict, weighed
+from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.facts import Disk, Fact, Ledger, Mode, Outcome, ServerFacts
 from zkprov.model.members import Members
-from zkprov.model.quorum import spare
+from zkprov.model.quorum import braces, spare
 from zkprov.model.release import Release
 from zkprov.model.server import Server
 
@@ -115,6 +115,7 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
         ("/zookeeper/config", "dynamicConfigFile on disk", ".next on disk", "myid on disk"),
         required=purpose is Purpose.CHANGE,
         remedy="let the ensemble come to rest and look again",
+        to_know="to change an ensemble, the list and the disk of every member must be readable from here",
     )
 
 
@@ -166,24 +167,27 @@ def voting_as_planned(picture: Picture, purpose: Purpose, excused: Set[int] = fr
         ("AdminServer zabstate", "srvr Mode with /zookeeper/config"),
         required=purpose is Purpose.CHANGE,
         remedy="look at the log of the servers named",
+        to_know="open the AdminServer, or srvr in 4lw.commands.whitelist",
     )
 
 
 def spare_kept(picture: Picture, purpose: Purpose) -> GateResult:
-    """As many voters may fail as the list allows: fewer is degraded, none at all with a quorum lost is a failure."""
-    sources = ("members that serve", "the list's quorum rule")
-    if picture.live is None:
-        return GateResult("spare", Verdict.UNKNOWN, "no list of members could be read", (), sources)
-    system = picture.live.quorums
-    up = serving_voters(picture)
-    now, full = spare(system, up), spare(system, picture.live.voters)
-    if now < 0:
-        return GateResult(
-            "spare", Verdict.FAIL, f"quorum lost: {len(up)} voters serve; {system.describe()}", (), sources
-        )
-    if now < full:
-        return GateResult("spare", Verdict.FAIL, f"{now} may fail, with all up it would be {full}", (), sources)
-    return GateResult("spare", Verdict.PASS, f"{now} may fail", (), sources)
+    """As many voters may fail as the list allows: fewer is weaker, and less than a quorum is no ensemble that works."""
+    live, up = picture.live, serving_voters(picture)
+    failed: list[Evidence] = []
+    now = spare(live.quorums, up) if live else -1
+    if live and now < 0:
+        failed.append(Evidence("", f"quorum lost: {braces(up)} serve; {live.quorums.describe()}"))
+    elif live and now < (full := spare(live.quorums, live.voters)):
+        failed.append(Evidence("", f"{now} may fail, with all up it would be {full}"))
+    return weighed(
+        "spare",
+        failed,
+        [] if live else [NO_LIST],
+        f"{now} may fail",
+        ("members that serve", "the list's quorum rule"),
+        remedy="look at the servers that do not answer",
+    )
 
 
 def serving_voters(picture: Picture) -> frozenset[int]:
@@ -237,9 +241,8 @@ def no_rogue(picture: Picture, purpose: Purpose) -> GateResult:
         + (f"; strangers, with nothing of ours: {strangers}" if strangers else ""),
         ("all servers ever known",),
         unsafe=True,
-        remedy='docs: incidents, "A second leader"; keep clients away from the rogue, and stop it'
-        if rogues
-        else "zkprov status",
+        remedy='docs: incidents, "A second leader"; keep clients away from the rogue, and stop it',
+        to_know="look again: zkprov status",
     )
 
 
@@ -247,11 +250,13 @@ def dynamic(picture: Picture, purpose: Purpose) -> GateResult:
     """The list is a dynamic, majority one: static and hierarchical ensembles are surveyed and proved, not changed (R12)."""
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
+    remedy = "set reconfigEnabled=true on every member and restart them, the leader last"
     if picture.live and picture.live.version == 0:
         failed.append(Evidence("", "R12: the list is static (version 0); zkprov grows no static ensemble"))
     if picture.live and picture.live.hierarchical:
         what = "the list has groups: ZooKeeper refuses incremental changes of it, and zkprov does not change it yet"
         failed.append(Evidence("", what))
+        remedy = "zkprov status and zkprov prove work; to grow it, change its lists by hand"
     for server, facts in listed(picture):
         if facts is None or facts.disk.value is None:
             unknown.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
@@ -263,7 +268,8 @@ def dynamic(picture: Picture, purpose: Purpose) -> GateResult:
         unknown,
         f"config {picture.live.version_hex if picture.live else '?'} is dynamic",
         ("/zookeeper/config version", "reconfigEnabled on disk"),
-        remedy="set reconfigEnabled=true on every member and restart them, the leader last",
+        remedy=remedy,
+        to_know="to change an ensemble, the disk of every member must be readable from here",
     )
 
 
@@ -287,5 +293,5 @@ def ledger_read(picture: Picture, purpose: Purpose) -> GateResult:
         unknown,
         "read" if held else "none yet: every voter counts as seasoned",
         ("/zkprov",),
-        remedy="zkprov status; a newer zkprov may have written it",
+        to_know="look again; a newer zkprov may have written it, and is needed then",
     )

@@ -74,22 +74,27 @@ def judge(
     if purpose is Purpose.CHANGE:
         asked += [lambda: gates.dynamic(picture, purpose), lambda: gates.ledger_read(picture, purpose)]
     results = tuple(ask() for ask in asked)
-    up = gates.serving_voters(picture)
+    left = spare(picture.live.quorums, gates.serving_voters(picture)) if picture.live else -1
     return Health(
-        condition=_condition(results),
+        condition=_condition(results, left),
         picture=picture,
         leaders=leaders_of(picture, earlier),
         # to look, this machine's clock will do; a change goes by the ensemble's own
         newcomers=newcomers_in(picture, now_ms=int(survey.began * 1000) if purpose is Purpose.LOOK else 0),
-        spare=spare(picture.live.quorums, up) if picture.live else -1,
+        spare=left,
         gates=results,
     )
 
 
-def _condition(results: Sequence[GateResult]) -> Condition:
+def _condition(results: Sequence[GateResult], left: int) -> Condition:
+    """Danger before all; unknown where no leader is told or no quorum seen, whatever one server says; then weakness."""
     if any(r.unsafe and r.verdict is Verdict.FAIL for r in results):
         return Condition.UNSAFE
     leader = next(r for r in results if r.gate == "one leader")
-    if leader.verdict is not Verdict.PASS or any(r.verdict is Verdict.UNKNOWN and r.required for r in results):
+    if (
+        left < 0
+        or leader.verdict is not Verdict.PASS
+        or any(r.verdict is Verdict.UNKNOWN and r.required for r in results)
+    ):
         return Condition.UNKNOWN
     return Condition.DEGRADED if any(r.verdict is Verdict.FAIL for r in results) else Condition.SAFE

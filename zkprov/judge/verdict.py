@@ -59,14 +59,17 @@ def weighed(
     required: bool = True,
     unsafe: bool = False,
     remedy: str = "",
+    to_know: str = "zkprov status shows what each server tells",
 ) -> GateResult:
-    """A gate's answer from its evidence: a failure before an unknown, an unknown before a pass, which `passed` words."""
+    """A gate's answer from its evidence: a failure before an unknown, an unknown before a pass, which `passed` words.
+
+    `remedy` goes with a failure; `to_know`, what would tell more, with an unknown.
+    """
     evidence = tuple(failed or unknown)
     verdict = Verdict.FAIL if failed else Verdict.UNKNOWN if unknown else Verdict.PASS
     summary = "; ".join(str(e) for e in evidence[:3]) + (f"; and {len(evidence) - 3} more" if len(evidence) > 3 else "")
-    if not evidence:
-        remedy = ""
-    return GateResult(gate, verdict, summary or passed, evidence, sources, required, unsafe and bool(failed), remedy)
+    step = {Verdict.FAIL: remedy, Verdict.UNKNOWN: to_know, Verdict.PASS: ""}[verdict]
+    return GateResult(gate, verdict, summary or passed, evidence, sources, required, unsafe and bool(failed), step)
 
 
 def first_stop(results: Sequence[GateResult]) -> GateResult | None:

@@ -1,0 +1,185 @@
+"""The language of the cases: a survey in words. `healthy 3`, then what is different: `down 2`, `only srvr`, `ledger 1 young 2=3m`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from tests.unit.facts_made import (
+    OTHERS,
+    OURS,
+    ZXID,
+    Made,
+    disk_of,
+    ensemble,
+    facts,
+    found,
+    healthy,
+    members,
+    outage,
+    serving,
+    woken,
+)
+from zkprov.model.facts import Fact, Mode, Outcome, Retired, Srvr, ZabState
+from zkprov.model.server import HostPort
+
+NOTHING = members(())
+
+
+def survey_of(lines: tuple[str, ...]) -> Made:
+    """Raises KeyError for a word that is not of the language."""
+    made = Made((), NOTHING)
+    for line in lines:
+        word, *rest = line.split()
+        made = WORDS[word](made, rest)
+    return made
+
+
+def seconds(text: str) -> float:
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+
+
+def _ids(words: list[str]) -> tuple[int, ...]:
+    return tuple(int(w) for w in words if w.isdigit())
+
+
+def _healthy(_: Made, rest: list[str]) -> Made:
+    observers = _ids(rest[2:]) if rest[1:2] == ["observers"] else ()
+    return healthy(int(rest[0]), observers=observers)
+
+
+def _static(_: Made, rest: list[str]) -> Made:
+    return ensemble(members(range(1, int(rest[0]) + 1), version=0), int(rest[0]))
+
+
+def _groups(made: Made, rest: list[str]) -> Made:
+    live = msgspec.structs.replace(made.live, groups=((1, tuple(sorted(made.live.ids))),))
+    return ensemble(live, max(live.ids))
+
+
+def _rogue(made: Made, rest: list[str]) -> Made:
+    """`rogue 9`: serves with our history under a list of its own."""
+    server_id = int(rest[0])
+    return made.also(serving(server_id, members((server_id,), version=5), server_id, identity=OURS))
+
+
+def _stranger(made: Made, rest: list[str]) -> Made:
+    """`stranger 4 leads` or `stranger 4 follows`: another ensemble's server, with nothing of ours."""
+    server_id, leads = int(rest[0]), rest[1] == "leads"
+    other = members((server_id, 77), version=5)
+    return made.also(serving(server_id, other, server_id if leads else 77, identity=OTHERS))
+
+
+def _joining(made: Made, rest: list[str]) -> Made:
+    """`joining 4`: it follows our leader already."""
+    leader = next(
+        int(s.name.removeprefix("zk")) for s in made.servers if s.srvr.value and s.srvr.value.mode is Mode.LEADER
+    )
+    return made.also(serving(int(rest[0]), made.live, leader))
+
+
+def _late(made: Made, rest: list[str]) -> Made:
+    """`late 4`: it holds a list of ours from before, and our history."""
+    older = members((3, int(rest[0])), version=made.live.version - 5)
+    return made.also(serving(int(rest[0]), older, 3))
+
+
+def _standalone(made: Made, rest: list[str]) -> Made:
+    alone = Srvr(Mode.STANDALONE, 9, "3.9.5", 0, 5)
+    at = HostPort(f"10.0.0.{rest[0]}", 2181)
+    return made.also(facts(f"zk{rest[0]}", at, srvr=alone, config=Outcome.ABSENT, identity=Outcome.ABSENT))
+
+
+def _port(made: Made, rest: list[str]) -> Made:
+    """`port 4 junk`: how its client port answers."""
+    name = " ".join(rest[1:])
+    detail = {"junk": "not ZooKeeper's: 'HTTP/1.1 400 Bad Request'", "timeout": "no answer within 3 s"}.get(name, "")
+    return made.having(int(rest[0]), srvr=Fact("srvr", Outcome(name), detail=detail))
+
+
+def _disk(made: Made, rest: list[str]) -> Made:
+    """`disk 4 data`, `initialize`, `list`, `denied`, `problem`, `next`, `another`, `stale`, `unread`."""
+    server_id, what = int(rest[0]), rest[1]
+    if what in ("denied", "unread"):
+        return made.having(server_id, disk=Outcome.DENIED if what == "denied" else Outcome.NOT_ASKED)
+    empty = msgspec.structs.replace(disk_of(server_id, NOTHING, has_data=False, active=False, disk_id=""), acting=None)
+    old = members((*made.live.ids, server_id), version=0)
+    disk = {
+        "data": msgspec.structs.replace(empty, has_data=True),
+        "initialize": msgspec.structs.replace(empty, initialize=True),
+        "list": disk_of(server_id, old, has_data=False, active=False),
+        "problem": msgspec.structs.replace(
+            empty, acting=None, problems=("/etc/zookeeper/zoo.cfg: cannot be read (Permission denied)",)
+        ),
+        "alone": disk_of(server_id, NOTHING, active=False),
+        "next": disk_of(server_id, made.live, made.live.without(1).at_version(made.live.version + 1)),
+        "stale": disk_of(server_id, made.live.without(1).at_version(made.live.version - 1)),
+        "another": disk_of(server_id, made.live, disk_id="disk-new"),
+    }[what]
+    return made.having(server_id, disk=disk)
+
+
+def _behind(made: Made, rest: list[str]) -> Made:
+    return made.reading(int(rest[0]), zxid=ZXID - int(rest[1]))
+
+
+def _votes_not(made: Made, rest: list[str]) -> Made:
+    server_id = int(rest[0])
+    return made.having(server_id, zabstate=ZabState(server_id, False, 7, ZXID, "BROADCAST"))
+
+
+def _release(made: Made, rest: list[str]) -> Made:
+    for server_id in _ids(rest[1:]) or tuple(sorted(made.live.ids)):
+        made = made.reading(server_id, release=rest[0])
+    return made
+
+
+def _ledger(made: Made, rest: list[str]) -> Made:
+    """`ledger 1 2 3 young 4=3m retired 6`."""
+    young = {int(w.split("=")[0]): seconds(w.split("=")[1]) for w in rest if "=" in w}
+    at = rest.index("retired") if "retired" in rest else len(rest)
+    retired = tuple(
+        Retired(
+            i, f"zk{i}", None, 1, f"zk{i}:/var/lib/zookeeper.retired-{i}", "wiped" if "wiped" in rest else "set aside"
+        )
+        for i in _ids(rest[at:])
+    )
+    return made.ledger(_ids(rest[:at]), young, retired)
+
+
+def _unread(made: Made, rest: list[str]) -> Made:
+    for server in made.servers:
+        made = made.having(server.name, **dict.fromkeys(rest, Outcome.TIMEOUT))
+    return made
+
+
+WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
+    "healthy": _healthy,
+    "static": _static,
+    "groups": _groups,
+    "outage": lambda _, rest: outage(),
+    "woken": lambda made, rest: woken(made if made.servers else None),
+    "down": lambda made, rest: made.down(*_ids(rest)),
+    "paused": lambda made, rest: made.paused(*_ids(rest)),
+    "looking": lambda made, rest: made.looking(*_ids(rest)),
+    "unasked": lambda made, rest: made.without(*_ids(rest)),
+    "only": lambda made, rest: made.telling(*rest),
+    "unread": _unread,
+    "spare": lambda made, rest: made.spare(*rest),
+    "rogue": _rogue,
+    "stranger": _stranger,
+    "joining": _joining,
+    "late": _late,
+    "standalone": _standalone,
+    "port": _port,
+    "disk": _disk,
+    "behind": _behind,
+    "no-vote": _votes_not,
+    "release": _release,
+    "ledger": _ledger,
+    "history": lambda made, rest: made.having(int(rest[0]), identity=OTHERS),
+    "no-digests": lambda made, rest: made._with(
+        tuple(msgspec.structs.replace(s, hash=found("hash", Outcome.CLOSED)) for s in made.servers)
+    ),
+}

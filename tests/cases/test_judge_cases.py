@@ -1,0 +1,47 @@
+"""What a judged survey says, in full: the verdict, each gate that does not pass with its evidence, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cases.cases import check
+from tests.cases.surveys import survey_of
+from zkprov.judge.health import Health
+from zkprov.judge.picture import Standing
+from zkprov.judge.verdict import Purpose, Verdict
+
+FILES = sorted((Path(__file__).parent / "judge").glob("*.txt"))
+
+
+def judged(lines: tuple[str, ...]) -> str:
+    """The last line says for what it is judged: `look`, `look 12` (two leaders for 12 s now), or `change`."""
+    *survey, last = lines
+    purpose, *doubted = last.split()
+    return printed(survey_of(tuple(survey)).health(Purpose(purpose), doubted_s=float(doubted[0]) if doubted else 0.0))
+
+
+def printed(health: Health) -> str:
+    head = f"{health.condition}: {health.headline}" if health.headline else str(health.condition)
+    lines = [head]
+    for standing in (Standing.JOINER, Standing.ROGUE, Standing.STRANGER):
+        lines += [f"{standing} {f.name}: {health.picture.why[f.name]}" for f in health.picture.of(standing)]
+    if health.newcomers:
+        lines.append("newcomers " + ", ".join(f"{n.id} ({n.left_s:.0f} s left)" for n in health.newcomers))
+    for gate in health.gates:
+        if gate.verdict is not Verdict.PASS:
+            marks = [m for m, on in (("unsafe", gate.unsafe), ("not required", not gate.required)) if on]
+            lines.append(f"{gate.verdict}{' (' + ', '.join(marks) + ')' if marks else ''} {gate.gate}: {gate.summary}")
+            lines += [f"  {e}" for e in gate.evidence if str(e) != gate.summary]
+            lines += [f"  next: {gate.remedy}"] if gate.remedy else []
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_judged(file: Path) -> None:
+    check(file, judged)
+
+
+def test_there_are_cases() -> None:
+    assert len(FILES) >= 4

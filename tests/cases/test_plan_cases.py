@@ -1,0 +1,67 @@
+"""What is planned, or refused and why, in full: as an operator would read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cases.cases import check
+from tests.cases.surveys import seconds, survey_of
+from tests.unit.facts_made import Made, host, inventory
+from zkprov.judge.verdict import Purpose
+from zkprov.model.problems import BadInput
+from zkprov.model.server import Role
+from zkprov.plan.membership import Wish, plan_add
+from zkprov.plan.options import checked
+from zkprov.plan.steps import Options, Plan, Refusal
+
+FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
+
+
+def planned(lines: tuple[str, ...]) -> str:
+    """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`."""
+    *survey, last = lines
+    try:
+        return printed(added(survey_of(tuple(survey)), last.split()[1:]))
+    except BadInput as bad:
+        return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
+
+
+def added(made: Made, words: list[str]) -> Plan | Refusal:
+    given = dict(w.split("=") for w in words if "=" in w)
+    more = {"id": int(given["id"])} if "id" in given else {}
+    hosts = {w: host(int(w.removeprefix("zk")), **more) for w in words if w.startswith("zk")}
+    listed = inventory(9, lab="lab" in words, **hosts)
+    options = Options(
+        role=Role(given.get("role", "participant")),
+        season_s=seconds(given.get("season", "15m")),
+        settle_s=seconds(given.get("settle", "30s")),
+        wait="wait" in words,
+        reason=given.get("reason", ""),
+        overrides={given["override"]: given.get("reason", "")} if "override" in given else {},
+    )
+    wish = Wish("4f1c", tuple(hosts.values()), checked(options, listed), 0.0, "op@host", "0.1.0")
+    return plan_add(made.health(Purpose.CHANGE), listed, wish)
+
+
+def printed(made: Plan | Refusal) -> str:
+    if isinstance(made, Refusal):
+        told = [f"next  {c}{'   ' if c and w else ''}{w}" for c, w in made.next]
+        return "\n".join([f"exit {made.exit_code}", str(made), *(f"  {e}" for e in made.evidence), *told])
+    rows = [(str(s.number), s.title, str(s.after), s.proof or "-", str(s.spare_after)) for s in made.steps]
+    widths = [max(len(r[i]) for r in rows) for i in range(4)]
+    table = ["  ".join([*(f"{c:<{w}}" for c, w in zip(r[:4], widths, strict=True)), r[4]]) for r in rows]
+    states = (
+        f"{made.states_proved} states proved; newcomers there already: {', '.join(map(str, made.unseasoned)) or 'none'}"
+    )
+    return "\n".join(["plan", *table, states, *(f"note  {n}" for n in made.notes)])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_planned(file: Path) -> None:
+    check(file, planned)
+
+
+def test_there_are_cases() -> None:
+    assert len(FILES) >= 4

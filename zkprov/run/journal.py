@@ -91,6 +91,11 @@ class Journal:
                     place=str(path),
                     remedy="use a newer zkprov, or another --journal",
                 )
+            tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+            if tables and not {"run", "event"} <= tables:
+                raise BadInput(
+                    "this is a database of something else", place=str(path), remedy="name another file with --journal"
+                )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             if found == 0:
@@ -109,10 +114,6 @@ class Journal:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             if self._format() == 0:
-                if self._db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone():
-                    raise BadInput(
-                        "this is a database of something else", place=str(self.path), remedy="name another --journal"
-                    )
                 for statement in SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={FORMAT}")

@@ -32,7 +32,8 @@ def joiner_of(
     try:
         server_id = host.id if host.id is not None else free_id(live, ledger, inventory, taken)
     except BadInput as none_free:
-        return Refusal("R5", f"{none_free.problem}.", (), (("", none_free.remedy),))
+        told = f"in {none_free.place}, the list and the ledger, as members or retired"
+        return Refusal("R5", f"{none_free.problem}.", (told,), (("", none_free.remedy),))
     refusal = _id_is_free(host, server_id, live, ledger, taken) or _comes_in_empty(
         host, health.picture.survey.by_name(host.name), health
     )

@@ -479,7 +479,7 @@ class TestSpare:
 
     def test_lost(self) -> None:
         result = of(gates.spare_kept, healthy(3).down(1, 2), LOOK)
-        assert result.summary == "quorum lost: 1 voters serve; a quorum of {1,2,3} is 2"
+        assert result.summary == "quorum lost: {3} serve; a quorum of {1,2,3} is 2"
 
     def test_observers_do_not_count(self) -> None:
         assert of(gates.spare_kept, healthy(3, observers=(4, 5)).down(4, 5)).summary == "1 may fail"

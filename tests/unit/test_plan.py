@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.facts_made import (
@@ -62,6 +62,8 @@ def may_fail(voters: frozenset[int], up: set[int]) -> int:
     return len(up)
 
 
+FEWER = settings(max_examples=settings().max_examples // 4)
+"""For properties whose every example proves a whole plan: a tenth of a second each."""
 AGES = st.one_of(st.none(), st.floats(0, 2000))
 """How long a voter has voted by the ledger; None: it is not in it. From 900 s on it is seasoned."""
 
@@ -86,6 +88,7 @@ def ensembles(draw: st.DrawFn) -> tuple[Made, dict[int, float]]:
     return healthy(count).ledger(uuid="6f1d", members=known), young
 
 
+@FEWER
 @given(ensembles(), st.integers(1, 4), st.booleans())
 def test_newcomers_and_joiners_are_a_quorum_of_no_list(
     given_: tuple[Made, dict[int, float]], more: int, wait: bool
@@ -112,6 +115,7 @@ def test_newcomers_and_joiners_are_a_quorum_of_no_list(
     assert plan.final.voters == made.live.voters | set(new)
 
 
+@FEWER
 @given(st.integers(1, 6), st.integers(1, 4), st.sampled_from(list(Role)), st.sampled_from([0.0, 30.0]))
 def test_every_step_changes_one_server(count: int, more: int, role: Role, settle: float) -> None:
     """R3; and each list is that of the step before it."""
@@ -172,6 +176,7 @@ def test_the_margin_of_each_promotion(count: int, down: set[int]) -> None:
     assert (forced is None) == majority(after, {*up, 10})
 
 
+@FEWER
 @given(st.integers(1, 6), st.integers(1, 3))
 def test_as_many_may_fail_after_each_step_as_before(count: int, more: int) -> None:
     new = list(range(count + 1, count + 1 + more))
@@ -184,6 +189,7 @@ def test_as_many_may_fail_after_each_step_as_before(count: int, more: int) -> No
     assert spares == sorted(spares)
 
 
+@FEWER
 @given(st.integers(2, 6), st.sets(st.integers(1, 6), min_size=1))
 def test_a_server_down_is_refused_by_r4_or_by_the_gate(count: int, down: set[int]) -> None:
     down &= set(range(1, count + 1))

@@ -99,3 +99,21 @@ def back(scene: Scene, server_id: int, how: signal.Signals) -> None:
         from zkprov.act.local import LocalHost
 
         LocalHost(scene.lab.host(server_id)).start()
+
+
+@pytest.mark.real
+@pytest.mark.matrix(keep=1)
+@pytest.mark.parametrize("ends", ["resume", "abort"])
+@pytest.mark.parametrize("instant", instants("2 step.failed\n2 undo\n2 answer 2\n2 undo 2"), ids=str)
+def test_killed_while_it_undoes(scene: Scene, instant: Instant, ends: str) -> None:
+    running = scene.add("--step-timeout", "4")
+    scene.reach(running, Instant(2, "answer"))
+    scene.signal(signal.SIGKILL, NEW)
+    scene.reach(running, instant, late=scene.rng.random() < 0.5)
+    running.process.kill()
+    running.process.wait()
+    done = scene.elsewhere(ends)
+    if "nothing to" not in done.said:  # else it was undone by then
+        done.expect(4 if ends == "resume" else 0)
+    assert scene.set_aside()
+    scene.former()

@@ -105,13 +105,14 @@ def _event_lines(path: str | None) -> Iterator[Callable[[Event], None] | None]:
         yield None
         return
     try:
-        stream = sys.stdout.buffer if path == "-" else Path(path).open("ab")  # noqa: SIM115 — closed below, but stdout is not
+        stream = sys.stdout.buffer if path == "-" else Path(path).open("ab", buffering=0)  # noqa: SIM115 — closed below, but stdout is not
     except OSError as wrong:
         raise BadInput(
             f"cannot be written: {wrong.strerror}", place=path, remedy="give --events a file that can be written"
         ) from None
 
     def write(event: Event) -> None:
+        # unbuffered but for stdout: what a full disk refuses is told now, and not again when the file is closed
         stream.write(msgspec.json.encode(event) + b"\n")
         stream.flush()
 

@@ -122,7 +122,7 @@ class Scene:
         if not instant.kind:
             time.sleep(self.rng.uniform(0.1, 1.2))  # chance is the point: anywhere while it starts and plans
             return
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while running.process.poll() is None:
             met = [e for e in events_in(self.events) if (e["step"], e["kind"]) == (instant.step, instant.kind)]
             if len(met) >= instant.nth:

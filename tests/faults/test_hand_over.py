@@ -34,6 +34,7 @@ def test_a_run_that_was_taken_over_changes_nothing_more(scene: Scene, instant: I
     assert (scene.servers(), live_config(*members), scene.ledger("run")) == (servers, config, run)
     assert _created(scene, "members/4") == newcomer, "the newcomer's time was begun again"
     assert set(scene.history().values()) <= {"stopped", "done"}
+    scene.zkprov("resume").expect(0, "nothing to resume")
     scene.planned()
     assert set(scene.history().values()) == {"done"}, "the first machine has learnt how it ended"
 

@@ -64,7 +64,8 @@ def zkprov(ctx: click.Context, inventory: str | None, ensemble: str | None, jour
 
 def main() -> None:
     """The entry point: every foreseen problem becomes one clear error with its exit code; no traceback reaches a user."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
     try:
         code = zkprov.main(standalone_mode=False, prog_name="zkprov")
     except click.exceptions.Exit as end:
@@ -81,6 +82,13 @@ def main() -> None:
     except Exception as wrong:
         code = _told(wrong)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    """The first signal ends what looks or plans; a second one changes nothing. What acts has its own way (`zkprov.cli.conduct`)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _told(wrong: Exception) -> int:

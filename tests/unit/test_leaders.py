@@ -224,6 +224,7 @@ class TestDeposed:
         """All show epoch 7 still; a follower that fits both leaders counts for neither."""
         made = woken().reading(2, zxid=ZXID).reading(1, zxid=ZXID).telling(*CLIENT_PORT_ONLY)
         assert gate(made, LOOK).verdict is UNKNOWN
+        assert [x.followers for x in leaders_of(made.picture)] == [{2}, {3}]
 
     def test_what_it_committed_before_it_froze(self) -> None:
         before = healthy(3).reading(3, zxid=ZXID - 40)

@@ -142,6 +142,12 @@ class TestJoiners:
         assert gate.verdict is Verdict.UNKNOWN
         assert "does not say whom it follows" in gate.summary
 
+    def test_its_leader_does_not_answer_just_now(self) -> None:
+        """It names 3, which is ours; whether that 3 leads it, only 3 could say."""
+        made = healthy(3).also(outsider(healthy(3).live)).down(3)
+        assert standing(made) is JOINER
+        assert no_rogue(made.picture, Purpose.CHANGE).verdict is Verdict.UNKNOWN
+
     def test_a_removed_server_that_still_follows(self) -> None:
         made = healthy(4, leader=3)
         shorter = made.live.without(4).at_version(VERSION + 1)

@@ -46,12 +46,12 @@ def _created(scene: Scene, name: str) -> int:
 
 @pytest.mark.real
 def test_a_lock_that_lives_is_not_waited_for_for_ever(scene: Scene) -> None:
-    running = scene.add("--settle", "60s")
+    running = scene.add("--settle", "300s")
     scene.reach(running, Instant(4, "settling"))
     began = time.monotonic()
     scene.elsewhere("resume").expect(5, "held by", "/zkprov/lock")
     assert time.monotonic() - began < 25
-    scene.elsewhere("add-node", "zk5", *QUICK).expect(5, "held by")
+    scene.elsewhere("add-node", "zk5", *QUICK, "--timeout", "15").expect(5, "held by")
     assert running.process.poll() is None
     running.process.kill()
     running.process.wait()

@@ -43,7 +43,7 @@ def test_the_joiner_fails_before_it_votes(scene: Scene, instant: Instant, how: s
 
 @pytest.mark.real
 def test_a_joiner_that_votes_is_not_taken_back(scene: Scene) -> None:
-    running = scene.add("--step-timeout", "5", "--settle", "30s")
+    running = scene.add("--step-timeout", "12", "--settle", "60s")
     scene.reach(running, Instant(4, "settling"))
     scene.signal(signal.SIGKILL, NEW)
     done = running.wait(60).expect(7, "voter", "zkprov resume")

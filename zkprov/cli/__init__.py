@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -64,8 +65,7 @@ def zkprov(ctx: click.Context, inventory: str | None, ensemble: str | None, jour
 
 def main() -> None:
     """The entry point: every foreseen problem becomes one clear error with its exit code; no traceback reaches a user."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupted)
+    _on_signal(_interrupted)
     try:
         code = zkprov.main(standalone_mode=False, prog_name="zkprov")
     except click.exceptions.Exit as end:
@@ -81,13 +81,19 @@ def main() -> None:
         code = 1
     except Exception as wrong:
         code = _told(wrong)
+    # what this command did is done; Python, while it ends, would else give its signals back to the system, which kills
+    _on_signal(signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _on_signal(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _interrupted(_number: int, _frame: object) -> None:
     """The first signal ends what looks or plans; a second one changes nothing. What acts has its own way (`zkprov.cli.conduct`)."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _on_signal(signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

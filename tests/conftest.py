@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 CI = bool(os.environ.get("CI"))
 
@@ -22,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--tally", metavar="FILE", help="append what becomes of each test to FILE, as JSON lines")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "matrix(keep): of the parameters of this test, draw `keep` unless --whole")
     # xdist hands the options to its workers, so what is decided here holds in all of them.
@@ -30,13 +30,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.whole = config.option.whole or bool(os.environ.get("ZKPROV_WHOLE"))
     if config.option.whole:
         os.environ["ZKPROV_WHOLE"] = "1"
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        _set_up_hypothesis(config)
+    if not _is_worker(config):
+        config.pluginmanager.register(_Told(config), "zkprov-told")
+
+
+def _set_up_hypothesis(config: pytest.Config) -> None:
+    from hypothesis import HealthCheck, settings
+
     slow = [HealthCheck.too_slow]
     settings.register_profile("sample", deadline=None, print_blob=True, suppress_health_check=slow)
     settings.register_profile("whole", settings.get_profile("sample"), max_examples=2000)
-    if not config.getoption("--hypothesis-profile"):
+    if not config.option.hypothesis_profile:
         settings.load_profile("whole" if config.option.whole else "sample")
-    if not _is_worker(config):
-        config.pluginmanager.register(_Told(config), "zkprov-told")
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = config.option.seed
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

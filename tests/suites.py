@@ -68,7 +68,7 @@ def run(suite: Suite, base: Path, *, seed: int, whole: bool) -> Result:
     tally = base / f"{suite.name}.tally"
     tally.touch()
     command = [sys.executable, "-m", "pytest", f"tests/{suite.name}", "-q", "--color=no", "--durations=5"]
-    command += [f"--basetemp={base / suite.name}", f"--tally={tally}", f"--seed={seed}", f"--hypothesis-seed={seed}"]
+    command += [f"--basetemp={base / suite.name}", f"--tally={tally}", f"--seed={seed}"]
     command += ["--whole"] if whole else []
     command += ["-n", str(suite.workers), "--dist", "loadgroup"] if suite.workers > 1 else []
     began = time.monotonic()

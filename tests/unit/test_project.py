@@ -152,6 +152,8 @@ def test_the_arrows_hold_for_every_room() -> None:
 
 # The test run itself ------------------------------------------------------------------------------------------------
 
+# Hypothesis takes a second to import, and none of these tests has a property.
+PLAIN = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
 CASES = """
 import pytest
 @pytest.mark.matrix(keep=4)
@@ -223,7 +225,7 @@ def suite_of(
     """The result of a suite with one test file, run in a tree of its own that has this project's conftest."""
     (folder / "tests" / "made").mkdir(parents=True)
     (folder / "tests" / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\naddopts = {' '.join(PLAIN)}\n")
     if text:
         (folder / "tests" / "made" / "test_it.py").write_text(text)
     (folder / "base").mkdir()
@@ -254,11 +256,16 @@ def test_a_suite_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_suite_that_overruns_its_budget_fails_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "import time\ndef test_quick(): pass\ndef test_slow(): time.sleep(600)\n"
-    result = suite_of(tmp_path, monkeypatch, text, minutes=4 / 60)
-    assert result.passed == 1
-    assert result.seconds < 60
-    assert any(f.startswith("made: longer than its budget") and "test_slow" in f for f in result.failed)
+    result = suite_of(tmp_path, monkeypatch, "import time\ndef test_slow(): time.sleep(600)\n", minutes=2 / 60)
+    assert result.seconds < 300
+    assert result.failed[0].startswith("made: longer than its budget")
+
+
+def test_what_a_suite_was_at_is_told(tmp_path: Path) -> None:
+    records = [("a", "started"), ("b", "started"), ("a", "passed"), ("a", "ended"), ("c", "started"), ("c", "failed")]
+    tally = tmp_path / "tally"
+    tally.write_text("".join(json.dumps({"test": t, "outcome": o, "why": ""}) + "\n" for t, o in records))
+    assert suites._read(tally) == (1, ["c"], [], ["b", "c"])
 
 
 def test_what_a_suite_leaves_running_is_ended_and_fails_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

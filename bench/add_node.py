@@ -121,12 +121,25 @@ def await_mode(port: int, mode: bytes) -> None:
 def zkprov(made) -> tuple[float, float]:
     """(the run from its first to its last event, the whole command) in seconds."""
     with tempfile.NamedTemporaryFile() as events:
-        command = [sys.executable, "-m", "zkprov", "add-node", "zk4", "--yes", "--settle", "0", "-i", str(made.inventory_path)]
+        command = [
+            sys.executable,
+            "-m",
+            "zkprov",
+            "add-node",
+            "zk4",
+            "--yes",
+            "--settle",
+            "0",
+            "-i",
+            str(made.inventory_path),
+        ]
         command += ["--samples", str(SAMPLES), "--sample-interval", str(INTERVAL_S), "--events", events.name]
         began = time.monotonic()
         subprocess.run(command, check=True, capture_output=True)
         whole = time.monotonic() - began
-        times = [datetime.fromisoformat(json.loads(line)["time"]) for line in Path(events.name).read_text().splitlines()]
+        times = [
+            datetime.fromisoformat(json.loads(line)["time"]) for line in Path(events.name).read_text().splitlines()
+        ]
     return (times[-1] - times[0]).total_seconds(), whole
 
 
@@ -152,10 +165,13 @@ def main() -> None:
     command = statistics.median(f[1] - SAMPLING_S for f in figures["zkprov"])
     print(f"ratio of medians, command / script: {command / statistics.median(bare):.2f}")
     for name, found in figures.items():
-        print(f"{name}: longest write gap, ms: {spread([f[2] * 1000 for f in found], 0)}; elections {sum(f[3] for f in found)}")
+        print(
+            f"{name}: longest write gap, ms: {spread([f[2] * 1000 for f in found], 0)}; elections {sum(f[3] for f in found)}"
+        )
     gaps = {name: statistics.median(f[2] for f in found) for name, found in figures.items()}
     print(f"ratio of write gaps:              {gaps['zkprov'] / gaps['script']:.2f}   (goal 2)")
-    print(f"memory of a run, MB:              {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f}   (goal 120; the largest child)")
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"memory of a run, MB:              {memory:.0f}   (goal 120; the largest child)")
 
 
 def spread(values: list[float], digits: int = 2) -> str:

@@ -37,7 +37,7 @@ def history(voters: int, changes: int, adopt: bool) -> Case:
 
     def case(rng: random.Random) -> list[ProofServer]:
         lists = chain(rng, voters, changes)
-        acting: dict[int, tuple[int, int]] = {i: (0, 0) for i in lists[0].ids}
+        acting: dict[int, tuple[int, int]] = dict.fromkeys(lists[0].ids, (0, 0))
         for n in range(1, len(lists)):
             for i in lists[n].ids - lists[n - 1].ids:
                 acting.setdefault(i, (n - 1, n - 1))

@@ -133,7 +133,8 @@ class ZooCfg(msgspec.Struct, frozen=True):
             end = next((e for line in self.lines if (e := _line_end(line.source))), "\n")
             text += "" if not text or _line_end(text) else end
             # A file may end in a line that goes on; an empty line ends it.
-            text += end if re.search(r"(?<!\\)(\\\\)*\\[\r\n]+\Z", text) else ""
+            if re.search(r"(?<!\\)(\\\\)*\\[\r\n]+\Z", text):
+                text += end * 2 if text.endswith("\r") and end == "\n" else end  # \r and \n would be one line end
             text += entry(key, value) + end
         return parse_zoo_cfg(text, self.place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -41,15 +42,13 @@ def status(
 ) -> None:
     """Every server, who leads whom, and one verdict. Exit 0 when safe or degraded, 3 when unsafe, 4 when it cannot be told."""
     with _watcher(ctx, inventory, ensemble, timeout_s, connect) as look:
-        while True:
-            health = look.settled()
-            _print(health, output, gates=False, clear=watch)
-            if not watch:
-                break
-            try:
+        health = look.settled()
+        _print(health, output, gates=False, clear=watch)
+        with contextlib.suppress(KeyboardInterrupt):
+            while watch:
                 time.sleep(interval)
-            except KeyboardInterrupt:
-                break
+                health = look.settled()
+                _print(health, output, gates=False, clear=watch)
     ctx.exit({"safe": 0, "degraded": 0, "unsafe": 3, "unknown": 4}[str(health.condition)])
 
 

@@ -86,7 +86,7 @@ class _Reading:
                 )
                 self.problems.append(lost)
         if cfg is None and not any(p.startswith(self._place(ZOO_CFG)) for p in self.problems):
-            if my_id is None and (self.flat or not has_data) and not self.problems:
+            if my_id is None and (self.flat or not has_data) and not initialize and not self.problems:
                 return Fact(self.label, Outcome.ABSENT, detail=f"no {ZOO_CFG}, no myid and no data")
             self.problems.append(f"{self._place(ZOO_CFG)}: missing")
         value = Disk(

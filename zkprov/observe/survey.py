@@ -271,7 +271,7 @@ class _Look:
                 # lists that disagree give no id
                 expected = next(iter(candidates)) if len(candidates) == 1 else None
             servers.append(self._server(target, facts, expected))
-        return tuple(servers)
+        return tuple(s for s in servers if s.client is not None or not any(_is_named(s, other) for other in servers))
 
     def _lists(self) -> Iterator[Members]:
         seen: set[Members] = set()
@@ -300,6 +300,15 @@ class _Look:
                 **facts,
             }
         return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, **facts)
+
+
+def _is_named(named: ServerFacts, other: ServerFacts) -> bool:
+    """Whether `named`, of which only a line without a client part is known, is `other`: by its own word, under that very line."""
+    if other.client is None or other.id is None or other.id != named.expected_id:
+        return False
+    own = other.config.value or (other.conf.value.members if other.conf.value else None)
+    line = own.get(other.id) if own else None
+    return line is not None and f"{line.address.host}:{line.address.quorum_port}" == named.name
 
 
 def merge(targets: Sequence[Target]) -> list[Target]:

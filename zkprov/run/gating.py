@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from zkprov.judge.health import Condition, Health, judge
 from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
@@ -38,11 +38,11 @@ class Gatekeeper:
     def look(self, names: Sequence[str] | None = None) -> Survey:
         return self._world.survey(names)
 
-    def health(self) -> Health:
+    def health(self, excused: Set[int] = frozenset()) -> Health:
         """One sample, judged for a change; remembers for how long two leaders have been declared."""
         survey = self.look()
         doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
-        health = judge(survey, Purpose.CHANGE, earlier=self._last, doubted_s=doubted)
+        health = judge(survey, Purpose.CHANGE, earlier=self._last, doubted_s=doubted, excused=excused)
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
         self._last = survey
@@ -53,13 +53,17 @@ class Gatekeeper:
         *,
         samples: int = 1,
         expect: Members | None = None,
+        excused: Set[int] = frozenset(),
         also: Callable[[Health], GateResult | None] | None = None,
     ) -> Health:
-        """Waits until all gates pass in `samples` surveys in a row. Raises `GateFailed` when time runs out, at once when unsafe."""
+        """Waits until all gates pass in `samples` surveys in a row; `excused` need not answer just now.
+
+        Raises `GateFailed` when time runs out, at once when unsafe.
+        """
         deadline = self._clock.monotonic() + self._options.step_timeout_s
         good, told = 0, ""
         while True:
-            health = self.health()
+            health = self.health(excused)
             failing = first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
             if failing is None:
                 good += 1

@@ -62,8 +62,8 @@ class Conductor:
 
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
-        survey = self.world.survey()
-        self._still_true(plan, survey)
+        survey = self.world.last or self.world.survey()
+        self._same_sources(plan)
         for joiner in plan.joiners:
             holder = self.world.host(joiner.host).fenced_by()
             if holder not in (None, plan.id):
@@ -83,7 +83,8 @@ class Conductor:
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
             with self._locked(ledger, plan.id, wait_s=0.5):
-                self._still_true(plan, self.world.survey())
+                survey = self.world.survey()
+                self._still_true(plan, survey)
                 _not_paused(ledger)
                 standing = ledger.read_run()
                 if standing is not None and standing.state in OPEN_STATES:
@@ -96,7 +97,7 @@ class Conductor:
                 attempt = standing.attempt + 1 if standing is not None and standing.run == plan.id else 0
                 self._begin(plan, 1, attempt)
                 try:
-                    self._ensure_ledger(ledger, plan)
+                    self._ensure_ledger(ledger, plan, survey)
                     ledger.claim(RunDocument(plan.id, State.RUNNING, 1, attempt, self.who, plan))
                 except Problem:
                     self.journal.finish(plan.id, State.ABORTED, self.clock.now())
@@ -203,15 +204,20 @@ class Conductor:
     def _engine(self, plan: Plan, client: KazooClient, ledger: EnsembleLedger, attempt: int) -> _Run:
         return _Run(self, plan, client, ledger, attempt)
 
-    def _ensure_ledger(self, ledger: EnsembleLedger, plan: Plan) -> None:
-        """The ledger's first entry needs one proved leader (DESIGN, "Ledger"); newcomers whose time is over are marked for good."""
-        health = judge(self.world.survey(), Purpose.CHANGE)
+    def _ensure_ledger(self, ledger: EnsembleLedger, plan: Plan, survey: Survey | None = None) -> None:
+        """The ledger's first entry needs one proved leader (DESIGN, "Ledger"); newcomers whose time is over are marked for good.
+
+        `survey`: one of this moment, where there is one.
+        """
+        health = judge(survey or self.world.survey(), Purpose.CHANGE)
         leader = health.gate("one leader")
         live = health.picture.live
         if live is None or leader.stops:
             raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
         season = plan.options.season_s
         ledger.ensure(live, self._marked(health.picture), season)
+        if not self._to_be_told(health.picture):
+            return
         ledger.now_ms()
         picture = picture_of(self.world.survey())
         known = ledger_of(picture.survey)
@@ -229,6 +235,16 @@ class Conductor:
             )
             if now != entry:
                 ledger.member_is(server_id, now)
+
+    def _to_be_told(self, picture: Picture) -> bool:
+        """Whether the ledger that the picture shows lacks a voter, has one whose time may be over, or knows one by another disk."""
+        known, disks = ledger_of(picture.survey), disks_of(picture)
+        if known is None or picture.live is None:
+            return False  # its entries were made just now
+        entries = {i: known.members.get(i) for i in picture.live.voters}
+        return any(
+            e is None or not e.seasoned or not e.disk or another_disk(e, disks.get(i)) for i, e in entries.items()
+        )
 
     def _marked(self, picture: Picture) -> dict[int, str]:
         """The mark on each member's disk, laid now where one has none and can be reached: with it a wipe is seen (R2)."""
@@ -320,18 +336,13 @@ class _Run:
     def _singing(self, endpoints: Sequence[HostPort]) -> Iterator[None]:
         """With a canary, where a session of its own can be opened: it is told, not needed."""
         auth = credential_of(self._conductor.world.inventory)
-        try:
-            singer = connect(endpoints, auth, SESSION_S, stop=self._conductor.stop)
-        except Problem:
-            yield
-            return
-        canary = self.engine.canary = Canary(singer, self.engine.ledger.acl)
+        canary = Canary(lambda: connect(endpoints, auth, SESSION_S, stop=self._conductor.stop), self.engine.ledger.acl)
+        self.engine.canary = canary
         canary.start()
         try:
             yield
         finally:
             canary.stop()
-            close(singer)
 
 
 def endpoints_of(survey: Survey) -> tuple[HostPort, ...]:

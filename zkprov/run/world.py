@@ -10,7 +10,7 @@ import msgspec
 
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
-from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, Survey
+from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -21,13 +21,14 @@ from zkprov.observe.survey import Target, take_survey
 
 
 class World:
-    """Use it with `with`; sessions end with it. `retired`: addresses once used, asked in every survey (R7)."""
+    """Use it with `with`; sessions end with it. `retired`: addresses once used, asked in every survey (R7). `last`: the last full one."""
 
     def __init__(self, inventory: Inventory, *, timeout_s: float = 3.0, templates: Path | None = None) -> None:
         self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
         self.sessions = Sessions(timeout_s=10.0)
         self.retired: tuple[Retired, ...] = ()
         self._extra: list[Target] = []
+        self.last: Survey | None = None
 
     @classmethod
     def connected(cls, endpoints: Sequence[HostPort], *, timeout_s: float = 3.0) -> World:
@@ -68,7 +69,17 @@ class World:
             if fresh - set(self.retired):
                 self.retired = tuple(sorted(fresh, key=lambda r: r.id))
                 return self.survey()
+            self.last = survey
         return survey
+
+    def serves(self, name: str) -> ServerFacts:
+        """A glance at one host: whether it serves yet. For waiting only; what is decided rests on a survey."""
+        host = self.inventory_host(name)
+        glance = [Target(name, host.client)]
+        survey = take_survey(
+            glance, ensemble=name, timeout_s=self.timeout_s, sessions=self.sessions, want_sessions=False, discover=False
+        )
+        return survey.servers[0]
 
     def inventory_host(self, name: str) -> InventoryHost:
         host = self.inventory.host(name)

@@ -33,7 +33,7 @@ class Standing(msgspec.Struct, frozen=True):
             return f"{self.server} takes over {where}"
         if self.how is How.ASSUMED:
             return f"{self.server} (not seen) perhaps as {where}"
-        return where
+        return where if where.startswith(self.server) else f"{self.server}: {where}"
 
 
 class Side(msgspec.Struct, frozen=True):

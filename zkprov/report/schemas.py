@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from zkprov.report.documents import ChangeDocument, StatusDocument
+from zkprov.report.proof import ProofDocument
 from zkprov.run.events import Event
 from zkprov.run.files import PlanFile
 from zkprov.run.journal import Run
@@ -17,6 +18,7 @@ from zkprov.run.ledger import RunDocument
 DOCUMENTS: dict[str, type[Any]] = {
     "status": StatusDocument,
     "change": ChangeDocument,
+    "proof": ProofDocument,
     "event": Event,
     "plan-file": PlanFile,
     "ledger-run": RunDocument,

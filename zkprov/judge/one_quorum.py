@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -52,7 +52,7 @@ def prove_step(
     if live is not None and not before.same_list(live):
         servers = moved(servers, live, old, serving)
     servers = _present(servers, old)
-    starting = _starting(servers, old, server)
+    starting = _starting(servers, old, [server, *(s for s in after.servers if s.id != server.id)])
     if after.same_list(before):
         proved = proof.prove(starting)
         first = proved if proved.safe else proof.prove(servers)
@@ -113,12 +113,13 @@ def _present(servers: tuple[ProofServer, ...], members: Members) -> tuple[ProofS
     return tuple(found)
 
 
-def _starting(servers: tuple[ProofServer, ...], before: Members, server: Server) -> tuple[ProofServer, ...]:
-    """With the server of this step: as it is, or with the files that are rendered for it."""
-    if any(s.id == server.id and (s.lists or not s.seen) for s in servers):
-        return servers
-    own = SeenList(joiner_list(before, server), f"the files rendered for {server.id}")
-    rest = tuple(s for s in servers if s.id != server.id)
-    return with_unseen_voters(
-        (*rest, ProofServer(f"server {server.id}", server.id, (own,), reconfig_enabled=True)), None
-    )
+def _starting(servers: tuple[ProofServer, ...], before: Members, named: Sequence[Server]) -> tuple[ProofServer, ...]:
+    """With each of `named`: as it is, or with the files that are rendered for it."""
+    found = list(servers)
+    for server in named:
+        if any(s.id == server.id and (s.lists or not s.seen) for s in found):
+            continue
+        own = SeenList(joiner_list(before, server), f"the files rendered for {server.id}")
+        found = [s for s in found if s.id != server.id]
+        found.append(ProofServer(f"server {server.id}", server.id, (own,), reconfig_enabled=True))
+    return with_unseen_voters(found, None)

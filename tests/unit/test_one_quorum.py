@@ -1,0 +1,162 @@
+"""From what was seen to what each server may act under, and the states of a step; surveys made by hand."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.unit.facts_made import VERSION, Made, disk_of, healthy, members, outage, server
+from zkprov.judge.may_act import servers_of
+from zkprov.judge.one_quorum import during, one_quorum, prove_step
+from zkprov.judge.verdict import Purpose, Verdict
+from zkprov.model.acting import ProofServer, SeenList
+from zkprov.model.facts import Mode, Retired
+from zkprov.model.proof import prove
+from zkprov.model.server import HostPort, Role
+
+
+def by_name(made: Made) -> dict[str, ProofServer]:
+    return {s.name: s for s in servers_of(made.picture)}
+
+
+def verdict(made: Made) -> Verdict:
+    return one_quorum(made.picture, Purpose.LOOK).verdict
+
+
+def test_a_healthy_ensemble_passes() -> None:
+    assert verdict(healthy(3)) is Verdict.PASS
+    assert [len(s.lists) for s in servers_of(healthy(3).picture)] == [1, 1, 1]
+
+
+def test_the_outage_fails_with_its_witness() -> None:
+    gate = one_quorum(outage().picture, Purpose.LOOK)
+    assert gate.verdict is Verdict.FAIL and gate.unsafe
+    assert [str(e).split()[:3] for e in gate.evidence] == [["{1,2,3}", "elect", "3"], ["{4,5,6,7}", "elect", "7"]]
+
+
+def test_memory_and_disk_both_count() -> None:
+    """The disk was put back to an older list under a running server: it may act under either."""
+    made = healthy(3).having(2, disk=disk_of(2, members((1, 2, 3, 4, 5), version=0x100000000)))
+    assert [s.members.version for s in by_name(made)["zk2"].lists] == [0x100000000, VERSION]
+
+
+def test_the_next_on_disk_is_in_memory_too() -> None:
+    following = members((1, 2, 3, 4), version=VERSION + 7)
+    older = members((1, 2, 3), version=VERSION - 1)
+    seen = by_name(healthy(3).having(2, disk=disk_of(2, older, following)))["zk2"]
+    assert [s.next for s in seen.lists] == [following, following]
+
+
+def test_a_next_counts_for_nothing_without_reconfig() -> None:
+    disk = disk_of(2, members((1, 2, 3)), members((1, 2, 3, 4), version=VERSION + 7), settings={})
+    seen = by_name(healthy(3).having(2, disk=disk))["zk2"]
+    assert [s.next for s in seen.lists] == [None]
+    assert not seen.reconfig_enabled
+
+
+def test_unseen_disks_are_assumed_and_named() -> None:
+    """3 is down and nobody can read its disk; 1's has five members of another time on it."""
+    assert verdict(healthy(3).down(3)) is Verdict.PASS
+    old = members((1, 3, 4), version=0x100000000)
+    made = healthy(5).down(3, 4).having(1, disk=disk_of(1, old))
+    gate = one_quorum(made.picture, Purpose.LOOK)
+    assert gate.verdict is Verdict.UNKNOWN
+    assert "zk3" in gate.summary and "zk3" in gate.remedy
+
+
+def test_what_the_ledger_confirmed_on_a_disk_is_the_least_that_it_may_act_under() -> None:
+    old = members((1, 3, 4), version=0x100000000)
+    made = healthy(5).down(3, 4).having(1, disk=disk_of(1, old)).ledger(seasoned=(1, 2, 3, 4, 5))
+    assert {s.confirmed for s in servers_of(made.picture)} == {VERSION}
+    assert verdict(made) is Verdict.PASS
+
+
+def test_an_empty_server_without_the_right_to_vote_counts_for_nothing() -> None:
+    def fourth(**more: object) -> Made:
+        disk = disk_of(7, members(range(1, 8), version=0), has_data=False, **more)  # type: ignore[arg-type]
+        made = outage()
+        return made.down(7).having(7, disk=disk)
+
+    assert verdict(fourth()) is Verdict.PASS
+    assert verdict(fourth(initialize=True)) is Verdict.FAIL
+    assert verdict(fourth(settings={"db.autocreate": "true"})) is Verdict.FAIL
+
+
+def test_a_server_that_runs_alone_elects_itself() -> None:
+    made = healthy(3)
+    alone = made.reading(3, mode=Mode.STANDALONE).having(3, config=None, conf=None, disk=None)
+    lists = by_name(alone)["zk3"].lists
+    assert [sorted(s.members.voters) for s in lists] == [[3]]
+
+
+def retired(fate: str, **more: object) -> Retired:
+    client = HostPort("10.0.0.9", 2181)
+    return msgspec.structs.replace(Retired(9, "zk9", client, 0, fate=fate), **more)  # type: ignore[arg-type]
+
+
+def test_retired_servers_count_until_they_are_attested_gone() -> None:
+    """Two left long ago with a list of their own: put back, they elect."""
+    old = members((8, 9), version=0x100000000)
+    for fate, expected in (
+        ("set aside", Verdict.FAIL),
+        ("destroyed", Verdict.PASS),
+        ("wiped", Verdict.PASS),
+    ):
+        left = tuple(retired(fate, id=i, last_list=old) for i in (8, 9))
+        made = healthy(3).ledger(seasoned=(1, 2, 3), retired=left)
+        assert verdict(made) is expected, fate
+    unlisted = by_name(healthy(3).ledger(seasoned=(1,), retired=(retired("set aside"),)))["zk9 (retired 9)"]
+    assert not unlisted.seen
+
+
+# -- steps
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
+def test_every_stage_of_adding_one_is_safe(n: int) -> None:
+    made = healthy(n)
+    joiner = server(n + 1)
+    admitted = made.live.with_server(joiner.with_role(Role.OBSERVER))
+    promoted = made.live.with_server(joiner)
+    for before, after in ((made.live, made.live), (made.live, admitted), (admitted, promoted)):
+        proofs = prove_step(made.picture, before, after, joiner)
+        assert proofs[0][0] == "before"
+        assert all(p.safe for _, p in proofs), (before, after, proofs)
+
+
+def test_a_whole_plan_is_proved_ahead_and_the_down_stay_behind() -> None:
+    """3 to 5 with 1 down: at each step it still has the list of three."""
+    made = healthy(3).down(1, disk=True)
+    before = made.live
+    for i in (4, 5):
+        joiner = server(i)
+        for after in (before.with_server(joiner.with_role(Role.OBSERVER)), before.with_server(joiner)):
+            assert all(p.safe for _, p in prove_step(made.picture, before, after, joiner))
+            before = after
+
+
+def test_two_votes_in_one_step_are_unsafe_within() -> None:
+    made = healthy(3)
+    after = made.live.with_server(server(4)).with_server(server(5))
+    proofs = dict(prove_step(made.picture, made.live, after, server(5)))
+    assert str(proofs["crash within"].verdict) == "unsafe"
+    assert proofs["before"].safe
+    assert proofs["after"].safe
+
+
+def test_a_step_over_a_stale_disk_is_unsafe_before_it() -> None:
+    old = members((1, 2), version=0x100000000)
+    made = healthy(5).down(1, 2, disk=True)
+    made = made.having(1, disk=disk_of(1, old)).having(2, disk=disk_of(2, old))
+    joiner = server(6)
+    proofs = dict(prove_step(made.picture, made.live, made.live.with_server(joiner), joiner))
+    assert str(proofs["before"].verdict) == "unsafe"
+
+
+def test_a_crash_counts_every_stage_on_every_server() -> None:
+    before, after = members((1, 2, 3)), members((1, 2, 3, 4), version=VERSION + 1)
+    three = tuple(ProofServer(f"zk{i}", i, (SeenList(before, "x"),)) for i in (1, 2, 3))
+    crashed = during((*three, ProofServer("zk9", 9)), before, after)
+    assert [len(s.lists) for s in crashed] == [3, 3, 3, 0]
+    assert crashed[0].lists[1].next == after
+    assert prove(crashed).safe

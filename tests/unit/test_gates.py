@@ -140,7 +140,8 @@ WRONG = [
     outage(),
     healthy(3).having(2, config=members((1, 2, 3), version=VERSION - 1)),
     broken_disk(settings=SETTINGS | {"reconfigEnabled": "false"}),
-    healthy(3).having(2, zabstate=ZabState(2, False, 7, ZXID, "BROADCAST")),
+    # by both of its sources: what only zabstate tells is not told without it
+    healthy(3).having(2, zabstate=ZabState(2, False, 7, ZXID, "BROADCAST"), config=members((1, 3), (2,))),
     healthy(3).reading(2, release="3.8.6"),
     healthy(3).reading(2, zxid=ZXID - 5000),
 ]

@@ -12,32 +12,22 @@ from hypothesis import strategies as st
 
 from tests.unit.facts_made import (
     NAMES,
-    OTHERS,
-    OURS,
     SETTINGS,
     VERSION,
     ZXID,
     Made,
     disk_of,
     ensemble,
-    facts,
-    found,
     healthy,
     members,
     outage,
-    serving,
     woken,
 )
 from zkprov.judge import data, gates
-from zkprov.judge.health import Condition
-from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.picture import Picture
-from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict, first_stop, weighed
+from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.facts import (
-    Digests,
     Fact,
-    Identity,
-    LeaderView,
     Ledger,
     Mode,
     Outcome,
@@ -45,7 +35,6 @@ from zkprov.model.facts import (
     ZabState,
 )
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 LOOK, CHANGE = Purpose.LOOK, Purpose.CHANGE
@@ -165,43 +154,6 @@ class TestMembersAnswer:
 
     def test_sessions_alone_are_an_answer(self) -> None:
         assert of(gates.members_answer, healthy(3).telling(*SESSIONS_ONLY)).verdict is PASS
-
-
-class TestStandalone:
-    alone = facts(
-        "zk1",
-        HostPort("10.0.0.1", 2181),
-        srvr=Srvr(Mode.STANDALONE, 5, "3.9.5", 0, 5),
-        config=Outcome.ABSENT,
-        identity=OURS,
-    )
-
-    def test_a_member_beside_the_others_is_a_danger(self) -> None:
-        made = healthy(3).reading(1, mode=Mode.STANDALONE)
-        result = of(gates.no_standalone, made, LOOK)
-        assert (result.verdict, result.unsafe) == (FAIL, True)
-        assert "1 (zk1): serves alone" in told(result)
-
-    def test_by_mntr(self) -> None:
-        made = healthy(3).having(1, srvr=Outcome.CLOSED, mntr={"zk_server_state": "standalone"})
-        assert of(gates.no_standalone, made).verdict is FAIL
-
-    def test_the_only_one_is_no_danger_and_no_ensemble(self) -> None:
-        made = Made((self.alone,), members((1,))).spare("zk2")
-        result = of(gates.no_standalone, made, LOOK)
-        assert (result.verdict, result.unsafe) == (FAIL, False)
-        health = made.health()
-        assert health.condition is Condition.UNKNOWN
-
-    def test_two_that_each_serve_alone(self) -> None:
-        other = msgspec.structs.replace(self.alone, name="zk2", client=HostPort("10.0.0.2", 2181))
-        assert Made((self.alone, other), members((1, 2))).health().condition is Condition.UNSAFE
-
-    def test_one_that_does_not_say_and_has_no_list(self) -> None:
-        made = healthy(3).telling(*SESSIONS_ONLY).having(1, config=Outcome.ABSENT)
-        result = of(gates.no_standalone, made, LOOK)
-        assert result.verdict is UNKNOWN
-        assert "may serve alone" in told(result)
 
 
 class TestSameConfig:
@@ -336,143 +288,6 @@ class TestVoting:
         assert of(gates.voting_as_planned, healthy(3).down(2), excused={2}).verdict is PASS
 
 
-class TestSynced:
-    def test_behind_the_former_sample(self) -> None:
-        made = healthy(3).reading(2, zxid=ZXID - 656)
-        assert of(data.synced, made).verdict is PASS  # within one look nothing is of one instant
-        result = of(data.synced, made, earlier=healthy(3).survey)
-        assert told(result) == "2 (zk2): is at 0x700000211, the leader was past 0x7000004a1 one sample ago: 656 behind"
-
-    def test_catching_up(self) -> None:
-        earlier = healthy(3).reading(3, zxid=ZXID - 700)
-        assert of(data.synced, healthy(3).reading(2, zxid=ZXID - 656), earlier=earlier.survey).verdict is PASS
-
-    @pytest.mark.parametrize(("zxid", "said"), [(0x700001000, "4096 behind"), (0x700003000, "4096 before it")])
-    def test_far_away(self, zxid: int, said: str) -> None:
-        made = healthy(3, zxid=0x700002000).reading(2, zxid=zxid)
-        assert said in told(of(data.synced, made))
-
-    def test_another_epoch(self) -> None:
-        result = of(data.synced, healthy(3).reading(2, zxid=0x600000900))
-        assert told(result) == "2 (zk2): is in epoch 6, leader 3 (zk3) in 7"
-
-    def test_a_young_epoch(self) -> None:
-        """A follower shows the new epoch in its zxid only with the first transaction; zabstate shows it before."""
-        made = healthy(3, zxid=0x700000010).reading(3, zxid=0x800000000)
-        assert of(data.synced, made).verdict is UNKNOWN
-        for i in (1, 2):
-            made = made.having(i, zabstate=ZabState(i, True, 8, 0x700000010, "BROADCAST"))
-        assert of(data.synced, made).verdict is PASS
-
-    def test_by_probe(self) -> None:
-        made = healthy(3).telling(*SESSIONS_ONLY)
-        assert of(data.synced, made, CHANGE).stops
-        for i in (1, 2, 3):
-            made = made.having(i, probe=0x7000004A2)
-        assert of(data.synced, made, CHANGE).verdict is PASS
-        absent = made.having(2, probe=Fact("/zkprov/probe@zk2", Outcome.ABSENT, detail="shows 0x5, written was 0x6"))
-        assert of(data.synced, absent).verdict is FAIL
-        assert "shows 0x5, written was 0x6" in told(of(data.synced, absent))
-        late = made.having(2, probe=Fact("/zkprov/probe@zk2", Outcome.TIMEOUT))
-        assert of(data.synced, late).verdict is UNKNOWN
-
-    def test_no_leader_to_compare_with(self) -> None:
-        result = of(data.synced, healthy(3).down(3))
-        assert result.stops
-        assert "no leader's zxid" in told(result)
-
-    def test_two_leaders(self) -> None:
-        assert of(data.synced, woken()).verdict is UNKNOWN
-
-    def test_excused(self) -> None:
-        assert of(data.synced, healthy(3).down(2), excused={2}).verdict is PASS
-
-
-class TestSameHistory:
-    def test_another_creation(self) -> None:
-        result = of(data.same_history, healthy(3).having(2, identity=OTHERS), LOOK)
-        assert (result.verdict, result.unsafe) == (FAIL, True)
-        assert "1 (zk1), 3 (zk3): /zkprov/ensemble of czxid 0x100000002" in told(result)
-        assert "2 (zk2): /zkprov/ensemble" in told(result)
-
-    def test_a_joiner_of_another_history(self) -> None:
-        """Told from its own followers' word, whatever else it says."""
-        made = healthy(3)
-        joiner = serving(4, made.live, 3, identity=Identity("/cluster/id", 9, 9))
-        assert of(data.same_history, made.also(joiner)).verdict is not PASS
-
-    @pytest.mark.parametrize("shown", [Outcome.ABSENT, Identity("/app", 0x100000001, 5)])
-    def test_it_lacks_the_znode_though_past_its_creation(self, shown: Identity | Outcome) -> None:
-        result = of(data.same_history, healthy(3).having(2, identity=shown))
-        assert (result.verdict, result.unsafe) == (FAIL, True)
-        assert told(result) == "2 (zk2): has no /zkprov/ensemble, and was past its creation"
-
-    @pytest.mark.parametrize("shown", [Outcome.ABSENT, Identity("/app", 0x100000001, 5)])
-    def test_it_does_not_show_the_znode_yet(self, shown: Identity | Outcome) -> None:
-        """While the ledger's first entry is written, a follower is a moment behind: no danger, and no pass."""
-        young = Identity("/zkprov/ensemble", ZXID + 1, 7)
-        made = healthy(3).having(1, identity=young).having(3, identity=young).having(2, identity=shown)
-        result = of(data.same_history, made)
-        assert (result.verdict, result.unsafe, told(result)) == (UNKNOWN, False, "2 (zk2): has no /zkprov/ensemble yet")
-        asked_before = healthy(3).having(
-            2, identity=found("identity", shown, 0.1), srvr=found("srvr", healthy(3).servers[1].srvr.value, 0.2)
-        )
-        assert of(data.same_history, asked_before).verdict is UNKNOWN
-
-    def test_znodes_that_may_be_deleted_prove_nothing(self) -> None:
-        made = healthy(3).having(2, identity=Identity("/aaa", 0x700000001, 5))
-        for i in (1, 3):
-            made = made.having(i, identity=Identity("/bbb", 0x100000001, 5))
-        assert of(data.same_history, made).verdict is UNKNOWN
-
-    def test_an_empty_tree(self) -> None:
-        made = healthy(3)
-        for i in (1, 2, 3):
-            made = made.having(i, identity=Outcome.ABSENT)
-        result = of(data.same_history, made)
-        assert (result.verdict, result.summary) == (PASS, "no server holds a permanent znode yet")
-
-    def test_unread(self) -> None:
-        made = healthy(3).having(2, identity=Outcome.DENIED)
-        assert of(data.same_history, made, LOOK).verdict is UNKNOWN
-        assert of(data.same_history, made, CHANGE).stops
-
-    def test_excused(self) -> None:
-        assert of(data.same_history, healthy(3).having(2, identity=OTHERS), excused={2}).verdict is PASS
-
-
-class TestDigests:
-    def test_they_differ(self) -> None:
-        made = healthy(3).having(2, hash=Digests({ZXID - 33: 0xBAD, ZXID: 1}))
-        result = of(data.digests_equal, made, LOOK)
-        assert (result.verdict, result.unsafe) == (FAIL, True)
-        assert "1 (zk1): differs from 2 (zk2) at 0x700000480: 0xd16e57, 0xbad" in told(result)
-
-    def test_a_mismatch_was_counted(self) -> None:
-        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "4"}, hash=None)
-        result = of(data.digests_equal, made, LOOK)
-        assert (result.verdict, result.unsafe) == (FAIL, True)
-        assert told(result) == "2 (zk2): zk_digest_mismatches_count is 4"
-
-    def test_no_common_zxid(self) -> None:
-        made = healthy(2).having(2, hash=Digests({5: 5}))
-        result = of(data.digests_equal, made)
-        assert (result.verdict, result.stops) == (UNKNOWN, False)
-
-    def test_none(self) -> None:
-        result = of(data.digests_equal, healthy(3).telling(*CLIENT_PORT_ONLY))
-        assert (result.verdict, result.stops) == (UNKNOWN, False)
-
-    def test_one_of_three(self) -> None:
-        assert of(data.digests_equal, healthy(3).down(1, 2)).verdict is UNKNOWN
-
-    def test_a_joiner_that_holds_other_data(self) -> None:
-        """1→2 goes straight from non-voting follower to voter: there is no stage in which it is a member already."""
-        made = healthy(1)
-        joiner = msgspec.structs.replace(serving(2, made.live, 1), hash=found("hash", Digests({ZXID - 33: 7})))
-        assert of(data.digests_equal, made.also(joiner)).verdict is FAIL
-
-
 class TestSpare:
     def test_weaker(self) -> None:
         result = of(gates.spare_kept, healthy(5).down(1), LOOK)
@@ -562,105 +377,3 @@ class TestLedger:
             1, ledger=Fact("/zkprov", Outcome.OK, Ledger(uuid="6f1d"), detail="/zkprov/retired/6: not a ledger entry")
         )
         assert told(of(gates.ledger_read, made)) == "1 (zk1): /zkprov/retired/6: not a ledger entry"
-
-
-class TestCondition:
-    @pytest.mark.parametrize(
-        ("made", "condition"),
-        [
-            (healthy(3), Condition.SAFE),
-            (healthy(1), Condition.SAFE),
-            (healthy(5).down(1), Condition.DEGRADED),
-            (healthy(3).paused(1), Condition.DEGRADED),
-            (healthy(3).reading(2, release="3.8.6"), Condition.DEGRADED),
-            (healthy(3, observers=(4,)).down(4), Condition.DEGRADED),
-            (healthy(3).down(3), Condition.UNKNOWN),
-            (healthy(3).down(1, 2).looking(3), Condition.UNKNOWN),
-            (healthy(3).down(1, 2, 3), Condition.UNKNOWN),
-            (woken(), Condition.UNKNOWN),
-            (outage(), Condition.UNSAFE),
-            (healthy(3).having(2, identity=OTHERS), Condition.UNSAFE),
-            (healthy(3).telling(*CLIENT_PORT_ONLY), Condition.SAFE),
-            (healthy(3).telling(*SESSIONS_ONLY), Condition.SAFE),
-        ],
-    )
-    def test_to_look(self, made: Made, condition: Condition) -> None:
-        assert made.health().condition is condition
-        assert bool(made.health().headline) is (condition is not Condition.SAFE)
-
-    @pytest.mark.parametrize("ways", [CLIENT_PORT_ONLY, SESSIONS_ONLY])
-    def test_to_change_more_is_asked(self, ways: tuple[str, ...]) -> None:
-        health = healthy(3).telling(*ways).health(CHANGE)
-        assert health.condition is Condition.UNKNOWN
-        assert first_stop(health.gates) is not None
-
-    def test_excused_servers(self) -> None:
-        health = healthy(3).down(1).health(CHANGE, excused={1})
-        assert {g.gate for g in health.gates if g.stops} <= {"spare", "release", "dynamic", "one quorum"}
-
-    def test_a_danger_is_named_before_a_weakness(self) -> None:
-        first = first_stop(healthy(3).down(1).having(2, identity=OTHERS).health().gates)
-        assert first is not None
-        assert first.unsafe
-
-
-class TestJoiner:
-    def joining(self, **more: Any) -> GateResult:
-        made = healthy(3)
-        joiner = msgspec.structs.replace(
-            serving(4, made.live, 3), **{k: v if isinstance(v, Fact) else found(k, v) for k, v in more.items()}
-        )
-        return joiner_follows(made.also(joiner).picture, "zk4", 4)
-
-    def test_follows(self) -> None:
-        assert self.joining().verdict is PASS
-        assert self.joining(**dict.fromkeys(("zabstate", "leader", "conf", "mntr"), Outcome.NOT_ASKED)).verdict is PASS
-
-    @pytest.mark.parametrize(
-        ("more", "said"),
-        [
-            ({"zabstate": ZabState(4, True, 7, ZXID, "BROADCAST")}, "votes, and must not yet"),
-            ({"zabstate": ZabState(4, False, 7, ZXID, "SYNCHRONIZATION")}, "is in phase SYNCHRONIZATION"),
-            ({"zabstate": ZabState(5, False, 7, ZXID, "BROADCAST")}, "says that it is 5"),
-            ({"leader": LeaderView(False, 2, "")}, "follows 2, the leader is 3"),
-            ({"srvr": Srvr(Mode.LEADER, ZXID, "3.9.5", 0, 0)}, "leads, instead of following"),
-            ({"srvr": Srvr(Mode.STANDALONE, ZXID, "3.9.5", 0, 0)}, "leads, instead of following"),
-            ({"config": members((1, 2, 3), (4,), version=0)}, "holds the list {1,2,3} +4o of version 0"),
-            ({"identity": OTHERS}, "its history is not the leader's"),
-            (dict.fromkeys(("srvr", "config", "identity"), Outcome.REFUSED), "does not serve (srvr: refused)"),
-            (dict.fromkeys(("srvr", "config", "identity"), Outcome.TIMEOUT), "does not serve (srvr: timeout)"),
-        ],
-    )
-    def test_fails(self, more: dict[str, Any], said: str) -> None:
-        result = self.joining(**more)
-        assert result.verdict is FAIL
-        assert said in result.summary
-
-    @pytest.mark.parametrize(
-        ("more", "said"),
-        [
-            ({"config": Outcome.DENIED}, "its list cannot be read"),
-            ({"identity": Outcome.DENIED}, "its history cannot be compared"),
-            (
-                {"srvr": Outcome.CLOSED, "zabstate": Outcome.NOT_ASKED, "mntr": Outcome.CLOSED},
-                "does not say what it is",
-            ),
-        ],
-    )
-    def test_unknown(self, more: dict[str, Any], said: str) -> None:
-        result = self.joining(**more)
-        assert result.verdict is UNKNOWN
-        assert said in result.summary
-
-    def test_no_leader_or_two(self) -> None:
-        made = healthy(3).also(serving(4, healthy(3).live, 3))
-        assert joiner_follows(made.down(3).picture, "zk4", 4).verdict is UNKNOWN
-        assert joiner_follows(woken(made).picture, "zk4", 4).verdict is UNKNOWN
-        assert joiner_follows(made.picture, "zk8", 8).verdict is UNKNOWN
-
-
-def test_weighed() -> None:
-    many = [Evidence(str(i), "x") for i in range(5)]
-    assert weighed("g", many, many, "p", (), unsafe=True).summary == "0: x; 1: x; 2: x; and 2 more"
-    assert weighed("g", [], many, "p", (), unsafe=True).unsafe is False
-    assert weighed("g", [], [], "p", (), remedy="r") == GateResult("g", PASS, "p")

@@ -1,0 +1,178 @@
+"""Whether all servers hold the same data: synced, one history, equal digests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.facts_made import (
+    OTHERS,
+    ZXID,
+    Made,
+    found,
+    healthy,
+    serving,
+    woken,
+)
+from zkprov.judge import data
+from zkprov.judge.verdict import GateResult, Purpose, Verdict
+from zkprov.model.facts import (
+    Digests,
+    Fact,
+    Identity,
+    Outcome,
+    ZabState,
+)
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+LOOK, CHANGE = Purpose.LOOK, Purpose.CHANGE
+CLIENT_PORT_ONLY = ("srvr", "config", "identity", "ledger")
+SESSIONS_ONLY = ("config", "identity", "ledger")
+
+
+def of(gate: Callable[..., GateResult], made: Made, purpose: Purpose = CHANGE, **more: Any) -> GateResult:
+    return gate(made.picture, purpose, **more)
+
+
+def told(result: GateResult) -> str:
+    return "\n".join(str(e) for e in result.evidence)
+
+
+class TestSynced:
+    def test_behind_the_former_sample(self) -> None:
+        made = healthy(3).reading(2, zxid=ZXID - 656)
+        assert of(data.synced, made).verdict is PASS  # within one look nothing is of one instant
+        result = of(data.synced, made, earlier=healthy(3).survey)
+        assert told(result) == "2 (zk2): is at 0x700000211, the leader was past 0x7000004a1 one sample ago: 656 behind"
+
+    def test_catching_up(self) -> None:
+        earlier = healthy(3).reading(3, zxid=ZXID - 700)
+        assert of(data.synced, healthy(3).reading(2, zxid=ZXID - 656), earlier=earlier.survey).verdict is PASS
+
+    @pytest.mark.parametrize(("zxid", "said"), [(0x700001000, "4096 behind"), (0x700003000, "4096 before it")])
+    def test_far_away(self, zxid: int, said: str) -> None:
+        made = healthy(3, zxid=0x700002000).reading(2, zxid=zxid)
+        assert said in told(of(data.synced, made))
+
+    def test_another_epoch(self) -> None:
+        result = of(data.synced, healthy(3).reading(2, zxid=0x600000900))
+        assert told(result) == "2 (zk2): is in epoch 6, leader 3 (zk3) in 7"
+
+    def test_a_young_epoch(self) -> None:
+        """A follower shows the new epoch in its zxid only with the first transaction; zabstate shows it before."""
+        made = healthy(3, zxid=0x700000010).reading(3, zxid=0x800000000)
+        assert of(data.synced, made).verdict is UNKNOWN
+        for i in (1, 2):
+            made = made.having(i, zabstate=ZabState(i, True, 8, 0x700000010, "BROADCAST"))
+        assert of(data.synced, made).verdict is PASS
+
+    def test_by_probe(self) -> None:
+        made = healthy(3).telling(*SESSIONS_ONLY)
+        assert of(data.synced, made, CHANGE).stops
+        for i in (1, 2, 3):
+            made = made.having(i, probe=0x7000004A2)
+        assert of(data.synced, made, CHANGE).verdict is PASS
+        absent = made.having(2, probe=Fact("/zkprov/probe@zk2", Outcome.ABSENT, detail="shows 0x5, written was 0x6"))
+        assert of(data.synced, absent).verdict is FAIL
+        assert "shows 0x5, written was 0x6" in told(of(data.synced, absent))
+        late = made.having(2, probe=Fact("/zkprov/probe@zk2", Outcome.TIMEOUT))
+        assert of(data.synced, late).verdict is UNKNOWN
+
+    def test_no_leader_to_compare_with(self) -> None:
+        result = of(data.synced, healthy(3).down(3))
+        assert result.stops
+        assert "no leader's zxid" in told(result)
+
+    def test_two_leaders(self) -> None:
+        assert of(data.synced, woken()).verdict is UNKNOWN
+
+    def test_excused(self) -> None:
+        assert of(data.synced, healthy(3).down(2), excused={2}).verdict is PASS
+
+
+class TestSameHistory:
+    def test_another_creation(self) -> None:
+        result = of(data.same_history, healthy(3).having(2, identity=OTHERS), LOOK)
+        assert (result.verdict, result.unsafe) == (FAIL, True)
+        assert "1 (zk1), 3 (zk3): /zkprov/ensemble of czxid 0x100000002" in told(result)
+        assert "2 (zk2): /zkprov/ensemble" in told(result)
+
+    def test_a_joiner_of_another_history(self) -> None:
+        """Told from its own followers' word, whatever else it says."""
+        made = healthy(3)
+        joiner = serving(4, made.live, 3, identity=Identity("/cluster/id", 9, 9))
+        assert of(data.same_history, made.also(joiner)).verdict is not PASS
+
+    @pytest.mark.parametrize("shown", [Outcome.ABSENT, Identity("/app", 0x100000001, 5)])
+    def test_it_lacks_the_znode_though_past_its_creation(self, shown: Identity | Outcome) -> None:
+        result = of(data.same_history, healthy(3).having(2, identity=shown))
+        assert (result.verdict, result.unsafe) == (FAIL, True)
+        assert told(result) == "2 (zk2): has no /zkprov/ensemble, and was past its creation"
+
+    @pytest.mark.parametrize("shown", [Outcome.ABSENT, Identity("/app", 0x100000001, 5)])
+    def test_it_does_not_show_the_znode_yet(self, shown: Identity | Outcome) -> None:
+        """While the ledger's first entry is written, a follower is a moment behind: no danger, and no pass."""
+        young = Identity("/zkprov/ensemble", ZXID + 1, 7)
+        made = healthy(3).having(1, identity=young).having(3, identity=young).having(2, identity=shown)
+        result = of(data.same_history, made)
+        assert (result.verdict, result.unsafe, told(result)) == (UNKNOWN, False, "2 (zk2): has no /zkprov/ensemble yet")
+        asked_before = healthy(3).having(
+            2, identity=found("identity", shown, 0.1), srvr=found("srvr", healthy(3).servers[1].srvr.value, 0.2)
+        )
+        assert of(data.same_history, asked_before).verdict is UNKNOWN
+
+    def test_znodes_that_may_be_deleted_prove_nothing(self) -> None:
+        made = healthy(3).having(2, identity=Identity("/aaa", 0x700000001, 5))
+        for i in (1, 3):
+            made = made.having(i, identity=Identity("/bbb", 0x100000001, 5))
+        assert of(data.same_history, made).verdict is UNKNOWN
+
+    def test_an_empty_tree(self) -> None:
+        made = healthy(3)
+        for i in (1, 2, 3):
+            made = made.having(i, identity=Outcome.ABSENT)
+        result = of(data.same_history, made)
+        assert (result.verdict, result.summary) == (PASS, "no server holds a permanent znode yet")
+
+    def test_unread(self) -> None:
+        made = healthy(3).having(2, identity=Outcome.DENIED)
+        assert of(data.same_history, made, LOOK).verdict is UNKNOWN
+        assert of(data.same_history, made, CHANGE).stops
+
+    def test_excused(self) -> None:
+        assert of(data.same_history, healthy(3).having(2, identity=OTHERS), excused={2}).verdict is PASS
+
+
+class TestDigests:
+    def test_they_differ(self) -> None:
+        made = healthy(3).having(2, hash=Digests({ZXID - 33: 0xBAD, ZXID: 1}))
+        result = of(data.digests_equal, made, LOOK)
+        assert (result.verdict, result.unsafe) == (FAIL, True)
+        assert "1 (zk1): differs from 2 (zk2) at 0x700000480: 0xd16e57, 0xbad" in told(result)
+
+    def test_a_mismatch_was_counted(self) -> None:
+        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "4"}, hash=None)
+        result = of(data.digests_equal, made, LOOK)
+        assert (result.verdict, result.unsafe) == (FAIL, True)
+        assert told(result) == "2 (zk2): zk_digest_mismatches_count is 4"
+
+    def test_no_common_zxid(self) -> None:
+        made = healthy(2).having(2, hash=Digests({5: 5}))
+        result = of(data.digests_equal, made)
+        assert (result.verdict, result.stops) == (UNKNOWN, False)
+
+    def test_none(self) -> None:
+        result = of(data.digests_equal, healthy(3).telling(*CLIENT_PORT_ONLY))
+        assert (result.verdict, result.stops) == (UNKNOWN, False)
+
+    def test_one_of_three(self) -> None:
+        assert of(data.digests_equal, healthy(3).down(1, 2)).verdict is UNKNOWN
+
+    def test_a_joiner_that_holds_other_data(self) -> None:
+        """1→2 goes straight from non-voting follower to voter: there is no stage in which it is a member already."""
+        made = healthy(1)
+        joiner = msgspec.structs.replace(serving(2, made.live, 1), hash=found("hash", Digests({ZXID - 33: 7})))
+        assert of(data.digests_equal, made.also(joiner)).verdict is FAIL

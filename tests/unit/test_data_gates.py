@@ -159,6 +159,24 @@ class TestDigests:
         assert (result.verdict, result.unsafe) == (FAIL, True)
         assert told(result) == "2 (zk2): zk_digest_mismatches_count is 4"
 
+    def test_a_mismatch_is_cleared_by_an_equal_digest_later(self) -> None:
+        counted = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"})
+        assert of(data.digests_equal, counted, CHANGE).verdict is PASS
+
+    def test_a_mismatch_is_not_cleared_until_a_digest_can_be_compared(self) -> None:
+        result = of(
+            data.digests_equal,
+            healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"}, hash=Digests({5: 5})),
+            CHANGE,
+        )
+        assert (result.verdict, result.stops, result.unsafe) == (UNKNOWN, True, False)
+
+    def test_a_count_that_grows_is_a_failure(self) -> None:
+        before = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"})
+        now = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "3"})
+        result = data.digests_equal(now.picture, CHANGE, before.survey)
+        assert (result.verdict, result.unsafe) == (FAIL, True)
+
     def test_no_common_zxid(self) -> None:
         made = healthy(2).having(2, hash=Digests({5: 5}))
         result = of(data.digests_equal, made)

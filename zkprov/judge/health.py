@@ -66,7 +66,7 @@ def judge(
         lambda: gates.voting_as_planned(picture, purpose, excused),
         lambda: data.synced(picture, purpose, earlier, excused),
         lambda: data.same_history(picture, purpose, excused),
-        lambda: data.digests_equal(picture, purpose),
+        lambda: data.digests_equal(picture, purpose, earlier),
         lambda: gates.spare_kept(picture, purpose),
         lambda: gates.release_allowed(picture, purpose),
         lambda: one_quorum(picture, purpose),

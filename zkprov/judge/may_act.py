@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from zkprov.judge.newcomers import ledger_in
-from zkprov.judge.picture import Picture, Standing, client_of
+from zkprov.judge.picture import Picture, Standing, client_of, names_us
 from zkprov.model.acting import ProofServer, SeenList
 from zkprov.model.facts import Disk, Fact, Ledger, Mode, Retired, ServerFacts
 from zkprov.model.members import Members
@@ -29,13 +29,22 @@ def servers_of(picture: Picture) -> tuple[ProofServer, ...]:
     for number, facts in enumerate(picture.survey.servers):
         nothing = facts.disk.value is None and facts.config.value is None and facts.conf.value is None
         standing = picture.standing[facts.name]
-        if standing is Standing.STRANGER or (nothing and standing is Standing.DOWN):
+        if standing is Standing.STRANGER or (nothing and standing is Standing.DOWN) or _of_others(facts, picture):
             continue
         server_id = picture.member_id(facts) if standing is Standing.MEMBER else facts.id
         found.append(_server(facts, NO_ID - number if server_id is None else server_id, ledger))
     # What lies set aside can be put back; and a removed server that runs on has its list in memory besides.
     found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate == "set aside"]
     return with_unseen_voters(found, ledger)
+
+
+def _of_others(facts: ServerFacts, picture: Picture) -> bool:
+    """A stopped server whose list names none of ours: as little an ensemble of ours as a stranger that serves."""
+    disk = facts.disk.value
+    if picture.live is None or disk is None or disk.acting is None or picture.standing[facts.name] is not Standing.DOWN:
+        return False
+    waiting = disk.next.members if disk.next else None
+    return not names_us(disk.acting.members, picture.live) and not names_us(waiting, picture.live)
 
 
 def servers_on_disks(disks: Sequence[tuple[str, Fact[Disk]]]) -> tuple[ProofServer, ...]:

@@ -198,7 +198,7 @@ class _Around:
             return Standing.JOINER, f"holds the list {own} and does not say whom it follows"
         if facts.identity.value is not None and facts.identity.value in self.identities:
             return Standing.ROGUE, "serves outside the config and carries our identity"
-        names = _names_us(own, self.live) or _names_us(_list_on_disk(facts), self.live)
+        names = names_us(own, self.live) or names_us(_list_on_disk(facts), self.live)
         if names:
             return Standing.ROGUE, f"acts under its own list, which names {names} of ours"
         return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
@@ -247,7 +247,7 @@ def _list_on_disk(facts: ServerFacts) -> Members | None:
     return facts.disk.value.acting.members if facts.disk.value and facts.disk.value.acting else None
 
 
-def _names_us(own: Members | None, live: Members) -> str:
+def names_us(own: Members | None, live: Members) -> str:
     """The ids of ours, with our addresses, that a foreign list names."""
     if own is None:
         return ""

@@ -156,12 +156,12 @@ def _prove(run: Engine, health: Health, before: Members, after: Members, server:
 def _remember(run: Engine, health: Health, live: Members, server_id: int) -> None:
     """The newcomer's time begins: a quorum write, and the ledger's entry."""
     facts = health.picture.member(server_id)
-    disk = facts.disk.value.disk_id if facts and facts.disk.value else ""
+    disk = facts.disk.value.disk_id if facts and facts.disk.value else None
     known = ledger_of(health.picture.survey)
     entry = known.members.get(server_id) if known else None
     if entry is None or another_disk(entry, disk):
         season = run.plan.options.season_s
-        run.ledger.member_came(server_id, LedgerMember(0, disk, live.version, False, season))
+        run.ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
 
 
 def _confirm(run: Engine, health: Health, live: Members) -> None:

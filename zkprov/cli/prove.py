@@ -89,7 +89,9 @@ def _prove(target: str, servers: Sequence[ProofServer], notes: tuple[str, ...], 
     from zkprov.report.proof import proof_document
 
     began = time.monotonic()
-    result = proof.prove(servers, steps=UNBOUNDED, clock=time.monotonic, budget_s=search_s)
+    result = proof.Proof(proof.Verdict.UNKNOWN, reason="no list of any server could be read")
+    if servers:
+        result = proof.prove(servers, steps=UNBOUNDED, clock=time.monotonic, budget_s=search_s)
     # What is to be fetched says it already.
     told = "\n".join(result.fetch)
     notes = tuple(note for note in notes if note not in told)

@@ -136,7 +136,8 @@ def status_document(health: Health) -> StatusDocument:
         answered=answered,
         took_s=survey.took,
         uuid=ledger.uuid if ledger else None,
-        paused=(ledger.paused or None) if ledger else None,
+        # A pause may stand before the ledger's first entry does.
+        paused=next((x.paused for f in picture.members if (x := f.ledger.value) and x.paused), None),
         run=(ledger.run or None) if ledger else None,
     )
     rows = [_server(f, health) for f in shown]

@@ -88,7 +88,7 @@ def test_addresses_that_cannot_be_or_do_not_answer(quiet: Lab, look: Zkprov) -> 
     looked(look, "status", "--connect", "").expect(2)
     looked(look, "status", "--connect", "127.0.0.1:1", "--timeout", "1").expect(4, "UNKNOWN")
     looked(look, "check", "--connect", "127.0.0.1:1", "--timeout", "1").expect(4)
-    looked(look, "prove", "--connect", "127.0.0.1:1", "--timeout", "1").expect(4)
+    looked(look, "prove", "--connect", "127.0.0.1:1", "--timeout", "1").expect(4, "UNKNOWN", "no list")
     looked(look, "status", "--connect", "no-such-host.invalid:2181", "--timeout", "2").expect(4, "UNKNOWN")
 
 

@@ -126,7 +126,7 @@ def test_ids_used_before(calm: Zkprov) -> None:
         ledger.enter_context(znode(calm.lab, "/zkprov/retired/4", document("set aside")))
         touched = Touched(calm.lab, "zk4")
         calm.add("zk4").expect(
-            3, "Refused by R5: id 4 was a member before, on zk4", "zkprov retired attest 4 --wiped --reason"
+            3, "Refused by R5: id 4 was a voter before", "4 retired on zk4", "zkprov retired attest 4 --wiped --reason"
         )
         calm("retired", "list").expect(0, "zk4", "set aside")
         calm("retired", "clear", "4").expect(2, "only set aside")

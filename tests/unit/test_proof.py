@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from tests.unit import brute_force as oracle
 from tests.unit.histories import History
+from zkprov.model import few_servers
 from zkprov.model.acting import How, ProofServer, SeenList
 from zkprov.model.members import Members
 from zkprov.model.proof import Verdict, Witness, prove
+from zkprov.model.proof_search import Budget
 from zkprov.model.server import Role, Server, ServerAddress
+from zkprov.model.witness import Case
 
 WHOLE = bool(os.environ.get("ZKPROV_WHOLE"))
 
@@ -120,6 +123,13 @@ def test_agrees_with_the_brute_force(servers: list[oracle.Physical]) -> None:
     assert proof.verdict == expected
     if proof.witness:
         check_witness(proof.witness, servers)
+    # Few servers may be looked at set by set; many only by lists. Both ways alone must come to the same.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(few_servers, "FEW", 0)
+        assert prove(proof_servers(servers)).verdict == expected
+    case = Case(proof_servers(servers))
+    by_sets = few_servers.two_sets(case.actors(True), case.lists, Budget(10**6))
+    assert (by_sets is None) == (oracle.two_leaders(servers, assume=True) is False)
     assert bool(proof.fetch) == (expected == "unknown")
 
 

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from zkprov.model import few_servers
 from zkprov.model.sharing import Budget, GaveUp, OutOfBudget, QuorumTest, Shares, bits, fits, share_out
 
 __all__ = ["Actor", "Budget", "Choice", "OutOfBudget", "QuorumTest", "Search", "bits"]
 
 
+EASY = 40  # steps of the search over lists before few servers are looked at set by set
 FEW = 16  # pairs of leaders' followings that are looked at one by one
 
 
@@ -68,9 +70,12 @@ class Search:
         self._pairs: dict[tuple[int, int, Shares], bool] = {}
         self._patience = 0
         self._gave_up = False
+        self._until = 2**62
 
     def find(self) -> tuple[int, int] | None:
         """Two disjoint sets of actors (bits of their positions) that can each elect, or None where there are none."""
+        if sum(bool(a.choices) for a in self.actors) <= few_servers.FEW:
+            return self._find_few()
         # One hard sharing out must not hold up all the easy ones: at first each gets a few steps, and only if nothing was found, more.
         for patience in (60, 1000, 2**62):
             self._patience, self._gave_up = patience, False
@@ -79,11 +84,24 @@ class Search:
                 return sides
         raise AssertionError("without a limit nothing is given up")
 
+    def _find_few(self) -> tuple[int, int] | None:
+        self._patience, self._until = 20, self.budget.spent + EASY
+        try:
+            sides = self._find()
+        except GaveUp:
+            self._gave_up = True
+        else:
+            if sides or not self._gave_up:
+                return sides
+        return few_servers.two_sets(self.actors, self.lists, self.budget)
+
     def _find(self) -> tuple[int, int] | None:
         # An own stack: no input can exhaust Python's.
         stack = [_Node((0, 0), (0, 0))]
         while stack:
             self.budget.spend()
+            if self.budget.spent > self._until:
+                raise GaveUp
             found = self._narrow(stack.pop())
             if found is None:
                 continue

@@ -96,9 +96,16 @@ class Case:
         self._index: dict[object, int] = {}
         self._compiled: dict[int, tuple[Members, int, int]] = {}
         self._ways: list[list[tuple[Option, Choice]]] = [
-            [(o, self._choice(o)) for o in options] if server.may_vote else []
+            self._ways_of(options) if server.may_vote else []
             for server, options in zip(self.servers, options_of(self.servers), strict=True)
         ]
+
+    def _ways_of(self, options: Sequence[Option]) -> list[tuple[Option, Choice]]:
+        """Of options that come to the same, the first: its own before another's."""
+        first: dict[Choice, Option] = {}
+        for option in options:
+            first.setdefault(self._choice(option), option)
+        return [(option, choice) for choice, option in first.items()]
 
     def _unique_first(self) -> list[ProofServer]:
         """Second servers of an id go to the end, so that mostly a server's position is the place of its id's bit."""

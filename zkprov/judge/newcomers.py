@@ -70,7 +70,7 @@ def disks_of(picture: Picture) -> dict[int, str]:
 
 
 def newcomers_in(picture: Picture, season_s: float | None = None, now_ms: int = 0) -> tuple[Newcomer, ...]:
-    """The newcomers among the live list's voters. `now_ms`: a later time than the ledger tells, for looking only."""
+    """The newcomers among the live list's voters. `now_ms`: a later time than the ledger tells."""
     ledger = ledger_in(picture)
     if picture.live is None or ledger is None:
         return ()

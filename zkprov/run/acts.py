@@ -130,8 +130,11 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
     _prove(run, health, live, after, server)
     if server.role is not Role.PARTICIPANT:
         return
-    run.ledger.now_ms()
-    new = {n.id for n in newcomers_in(picture_of(run.gates.look()), run.plan.options.season_s)}
+    if ledger_of(health.picture.survey) is None:
+        what = "no server shows the ledger that this run wrote"
+        raise GateFailed(GateResult("R2 newcomers", Verdict.UNKNOWN, what, remedy="zkprov status"), server.id)
+    # the ledger's entries by the survey that the act rests on, their age by the ensemble's clock of this moment
+    new = {n.id for n in newcomers_in(health.picture, run.plan.options.season_s, run.ledger.now_ms())}
     violated = newcomers_rule(after, new | {server.id})
     if violated:
         raise GateFailed(

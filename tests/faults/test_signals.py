@@ -26,7 +26,7 @@ def stop(running: Running, number: signal.Signals, *, again: bool = True) -> Don
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=3)
+@pytest.mark.matrix(keep=2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 @pytest.mark.parametrize("instant", EVERY, ids=str)
 def test_a_signal_at_any_instant(scene: Scene, instant: Instant, number: signal.Signals) -> None:

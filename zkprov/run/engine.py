@@ -69,7 +69,8 @@ class Engine:
                 return self.stopped(step, Interrupted("stopped by a signal", remedy="zkprov resume"))
             assert step is not None  # noqa: S101 — raised within a step only
             if isinstance(wrong, GateFailed):
-                return self._ends(step, wrong.gate.summary, wrong.gate)
+                # a danger that came up meanwhile is for a person, however clean the undoing was
+                return self._ends(step, wrong.gate.summary, wrong.gate, code=3 if wrong.gate.unsafe else 4)
             return self._ends(step, str(wrong), None, wrong.remedy, wrong.exit_code if isinstance(wrong, Busy) else 4)
         except Exception:
             self._try_state(State.STOPPED, step.number if step else 1)

@@ -189,20 +189,16 @@ class LocalHost:
             "zkprov_election_port": (self.host.address, self.host.election_port),
         }
         for variable, at in ports.items():
-            with contextlib.suppress(socket.gaierror):
-                family, kind, _, _, address = socket.getaddrinfo(*at, type=socket.SOCK_STREAM)[0]
-                with socket.socket(family, kind) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    try:
-                        probe.bind(address)
-                    except OSError as error:
-                        if error.errno != errno.EADDRINUSE:
-                            continue
-                        raise NotHealthy(
-                            f"port {at[1]} ({variable}) is taken",
-                            place=self.name,
-                            remedy=f"free it, or correct {variable} in the inventory",
-                        ) from None
+            # The kernel takes some 15 ms to give back the ports of a server that was just killed.
+            deadline = time.monotonic() + 2.0
+            while _is_taken(*at):
+                if time.monotonic() > deadline:
+                    raise NotHealthy(
+                        f"port {at[1]} ({variable}) is taken",
+                        place=self.name,
+                        remedy=f"free it, or correct {variable} in the inventory",
+                    )
+                time.sleep(0.01)
 
     def _flags(self) -> tuple[str, ...]:
         """The file `jvm_flags` beside zoo.cfg, one flag a line, where a template wrote it; else the inventory's."""
@@ -341,6 +337,18 @@ def _on_disk(entry: str) -> bool:
     if entry.endswith("/*"):
         return any(Path(entry[:-2]).glob("*.jar"))
     return Path(entry).exists()
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Whether a server could not listen there because another socket does; no other obstacle is told."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _reap() -> None:

@@ -98,6 +98,10 @@ class Server(msgspec.Struct, frozen=True):
         client = self.client and ClientAddress(self.client.port, printed(self.client.host or "0.0.0.0"))  # noqa: S104
         return Server(self.id, tuple(sorted(addresses)), self.role, client)
 
+    def same_place(self, other: Server) -> bool:
+        """Whether both lines name one address: ids are small, and two servers may be meant by one."""
+        return bool(set(self.canonical.addresses) & set(other.canonical.addresses))
+
     def with_role(self, role: Role) -> Server:
         return msgspec.structs.replace(self, role=role)
 

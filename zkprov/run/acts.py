@@ -20,6 +20,7 @@ from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.steps import Step, StepKind, seconds
 from zkprov.run.gating import POLL_S, GateFailed
+from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -29,17 +30,20 @@ def start(run: Engine, step: Step) -> str:
     joiner = run.plan.joiner(step.server)
     health = run.gates.passed()
     live = _live(health)
-    if live.get(step.server):
+    if listed(run.plan, live, step.server):
         return "is in the list already"
     host = run.world.host(step.host)
-    if not run.attempt and host.fenced_by() is None and (host.is_active() or host.has_data()):
+    # an earlier attempt's leavings lie behind its fence; without one they are somebody else's, also when a run is taken up
+    if host.fenced_by() is None and (host.is_active() or host.has_data()):
         what = f"{step.host}: a server runs or data lies there now, and neither did when this was planned (R5)"
         raise GateFailed(GateResult("joiner", Verdict.FAIL, what, remedy="zkprov status"))
     run.checkpoint()
     run.intend(step)
+    mine = host.fenced_by() == run.plan.id
     host.fence(run.plan.id)
-    if host.exists() and run.attempt:
+    if host.exists() and run.attempt and mine:
         host.stop(10)
+        run.fence(step.number)
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
     _prove(run, health, live, live, joiner.server)
@@ -48,7 +52,9 @@ def start(run: Engine, step: Step) -> str:
     run.intend(step)
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
+    run.fence(step.number)
     host.configure(dict(files), run.plan.id)
+    run.fence(step.number)
     host.enable()
     host.start()
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
@@ -90,7 +96,7 @@ def change(run: Engine, step: Step, role: Role) -> str:
 
     health = run.gates.passed(samples=samples, also=follows)
     live = _live(health)
-    present = live.get(step.server)
+    present = listed(run.plan, live, step.server)
     applied = present is not None and (present.role is role or present.votes)
     if not applied:
         if not live.same_list(step.before):

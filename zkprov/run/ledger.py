@@ -20,7 +20,8 @@ from zkprov import __version__
 from zkprov.model.facts import LedgerMember, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
-from zkprov.observe.znodes import EnsembleDocument, MemberDocument, RetiredDocument, decode
+from zkprov.observe.fourletter import membership_of
+from zkprov.observe.znodes import CONFIG, EnsembleDocument, MemberDocument, RetiredDocument, decode
 from zkprov.plan.steps import Plan
 from zkprov.run.journal import State
 
@@ -94,6 +95,17 @@ class EnsembleLedger:
             raise NotHealthy("the ledger's first entry is not there", place=path, remedy="zkprov status")
         with self._told("the ledger"):
             return decode(found[0], EnsembleDocument, path).uuid
+
+    def live(self) -> Members:
+        """The list as this session's server holds it: no older than the last write made here. Raises `NotHealthy` for none."""
+        found = self._get(CONFIG)
+        try:
+            live = membership_of((found[0] if found else b"").decode(errors="replace").strip() + "\n", CONFIG)
+        except ValueError as wrong:
+            raise NotHealthy(str(wrong), place=CONFIG, remedy="zkprov status") from None
+        if not live.servers:
+            raise NotHealthy("no list of members", place=CONFIG, remedy="zkprov status")
+        return live
 
     def now_ms(self) -> int:
         """The ensemble's own clock: the mtime of a fresh write."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
-from zkprov.model.problems import Interrupted, NotHealthy
-from zkprov.plan.steps import Step, StepKind
+from zkprov.model.members import Members
+from zkprov.model.problems import Interrupted, NotHealthy, Stale
+from zkprov.model.server import Server
+from zkprov.plan.steps import Plan, Step, StepKind
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -24,14 +26,13 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
     """
     if step.kind in (StepKind.SETTLE, StepKind.SEASON):
         return "" if step.kind is StepKind.SEASON else None
-    listed = step.kind is not StepKind.START or engine.attempt > 0
+    admitted = step.kind is not StepKind.START or engine.attempt > 0
     for _ in range(TRIES):
-        # after this write whatever the session asked for is decided, and the list that is read now is the last word
+        # After this write whatever the session asked for is decided, and the list read through the same session is the last word.
+        # A survey's is not: the servers that answer may lag behind, and show a voter as not yet there.
         engine.fence(step.number)
-        live = engine.gates.health().picture.live
-        if live is None:
-            raise NotHealthy("no server tells the list of members", remedy="zkprov resume, when a quorum serves")
-        present = live.get(step.server)
+        live = engine.ledger.live()
+        present = listed(engine.plan, live, step.server)
         if present is None:
             break
         if present.votes:
@@ -44,13 +45,27 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
             raise Interrupted("stopped by a signal", remedy="zkprov abort, or zkprov resume")
     else:
         raise NotHealthy(f"{step.server} is still in the list", remedy="zkprov resume")
-    done = [f"{step.server} is not in the list (config {live.version_hex})"] if listed else []
+    done = [f"{step.server} is not in the list (config {live.version_hex})"] if admitted else []
     host = engine.world.host(step.host)
     if host.fenced_by() == engine.plan.id:
         if host.exists():
+            engine.fence(step.number)
             host.stop(STOP_S)
+            engine.fence(step.number)
             where = host.set_aside(f"set-aside-{engine.plan.id}" + (f"-{engine.attempt}.u" if engine.attempt else ""))
             engine.events.emit("undo", what=f"{step.host}: stopped; its disk is at {where}")
             done.append(f"stopped; its disk is at {where}")
         host.unfence(engine.plan.id)
     return "; ".join(done) or "nothing was begun"
+
+
+def listed(plan: Plan, live: Members, server_id: int) -> Server | None:
+    """The joiner's line in the list, None where it has none. Raises `Stale` where its id is there with other addresses."""
+    found, meant = live.get(server_id), plan.joiner(server_id).server
+    if found is not None and not found.same_place(meant):
+        raise Stale(
+            f"the list has {found.line}, the plan {meant.line}: somebody else uses this id",
+            place=f"config {live.version_hex}",
+            remedy=f"take {server_id} out of the list if it is not needed, then zkprov abort",
+        )
+    return found

@@ -94,6 +94,7 @@ def test_a_member_fails(scene: Scene, instant: Instant, which: str, how: signal.
 def back(scene: Scene, server_id: int, how: signal.Signals) -> None:
     """The member is started again, or goes on."""
     if how is signal.SIGSTOP:
+        scene.woken.add(scene.lab.host(server_id).name)
         scene.signal(signal.SIGCONT, server_id)
     else:
         from zkprov.act.local import LocalHost

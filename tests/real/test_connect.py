@@ -29,6 +29,18 @@ def quiet(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         lab.down()
 
 
+@pytest.fixture(scope="module")
+def static(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The same, with the list in each zoo.cfg: most ensembles in the world are like this."""
+    home = tmp_path_factory.mktemp("static")
+    lab = Lab.create("static", 3, home=home, whitelist="srvr", admin=False, spares=0, static=True)
+    try:
+        lab.up()
+        yield lab
+    finally:
+        lab.down()
+
+
 @pytest.fixture
 def look(quiet: Lab, tmp_path: Path) -> Zkprov:
     return Zkprov(quiet, tmp_path / "runs")
@@ -67,19 +79,52 @@ def test_one_address_is_enough_to_find_the_rest(quiet: Lab, look: Zkprov) -> Non
         assert found["ensemble"]["members"] == [1, 2, 3] and found["ensemble"]["answered"] == 3
 
 
-def test_with_the_client_port_alone(quiet: Lab, look: Zkprov) -> None:
-    with contextlib.ExitStack() as doors, nothing_changes(quiet):
-        at = [doors.enter_context(words_closed(h.client)) for h in quiet.founders]
-        connect = ",".join(str(a) for a in at)
-        # By the list the servers are also found at their own ports, where `srvr` is open: what is asked is the doors.
-        done = looked(look, "status", "--connect", connect)
-        assert done.code in (0, 4), done
-        found = looked(look, "status", "--connect", connect, "--output", "json").json
-        behind = [s for s in found["servers"] if s["client"] in {str(a) for a in at}]
-        assert len(behind) == 3
-        for server in behind:
-            assert server["mode"] is None and server["config_version"] == "100000000"
+@contextlib.contextmanager
+def behind_doors(lab: Lab) -> Iterator[str]:
+    """Where to connect to reach the client ports and no word."""
+    with contextlib.ExitStack() as doors:
+        yield ",".join(str(doors.enter_context(words_closed(h.client))) for h in lab.founders)
+
+
+def test_a_static_ensemble_with_srvr_alone(static: Lab, tmp_path: Path) -> None:
+    """Its list gives no client addresses, and `srvr` no ids: which server is which is told by the sessions."""
+    look = Zkprov(static, tmp_path / "runs")
+    with nothing_changes(static):
+        found = looked(look, "status", "--connect", static.connect, "--output", "json").expect(0).json
+        assert found["ensemble"]["verdict"] == "safe" and found["ensemble"]["answered"] == 3
+        assert [(s["id"], s["role"], s["client"]) for s in found["servers"]] == [
+            (h.id, "voter", str(h.client)) for h in static.founders
+        ]
+        leader = next(s["id"] for s in found["servers"] if s["mode"] == "leader")
+        assert found["ensemble"]["leaders"] == [leader]
+        for command in ("check", "prove"):
+            looked(look, command, "--connect", static.connect).expect(0, "SAFE")
+
+
+def test_with_the_client_port_alone(static: Lab, tmp_path: Path) -> None:
+    look = Zkprov(static, tmp_path / "runs")
+    with behind_doors(static) as connect, nothing_changes(static):
+        done = looked(look, "status", "--connect", connect).expect(0, "SAFE", "one leader, not told which")
+        assert "srvr is not in 4lw.commands.whitelist" in done.said.partition("not told")[2]
+        found = looked(look, "status", "--connect", connect, "--output", "json").expect(0).json
+        assert found["ensemble"]["leaders"] == [] and found["ensemble"]["spare"] == 1
+        assert [s["id"] for s in found["servers"]] == [1, 2, 3]
+        for server in found["servers"]:
+            assert server["mode"] is None and server["config_version"] == "0" and server["history"]
             assert any("srvr" in u for u in server["unseen"])
+        looked(look, "check", "--connect", connect).expect(0, "SAFE", "synced", "unknown")
+        looked(look, "prove", "--connect", connect).expect(0, "SAFE", "nobody has seen the files of")
+
+
+def test_one_server_under_two_names_is_one_server(quiet: Lab, look: Zkprov) -> None:
+    """By another name of the host, or through a door: what it tells under either is told of the one."""
+    with behind_doors(quiet) as doors:
+        for connect in (f"{quiet.connect},{quiet.connect.replace('127.0.0.1', 'localhost')}", doors):
+            found = looked(look, "status", "--connect", connect, "--output", "json").expect(0).json
+            assert found["ensemble"]["verdict"] == "safe" and found["ensemble"]["asked"] == 3
+            assert [s["id"] for s in found["servers"]] == [1, 2, 3]
+            assert sorted(s["mode"] for s in found["servers"]) == ["follower", "follower", "leader"]
+            looked(look, "prove", "--connect", connect).expect(0, "SAFE")
 
 
 def test_addresses_that_cannot_be_or_do_not_answer(quiet: Lab, look: Zkprov) -> None:

@@ -199,7 +199,10 @@ class Ledger(msgspec.Struct, frozen=True):
 
 
 class ServerFacts(msgspec.Struct, frozen=True):
-    """All that was seen of one server. `name`: its inventory name, else `host:port`. `known_as`: why it was asked."""
+    """All that was seen of one server. `name`: its inventory name, else `host:port`. `known_as`: why it was asked.
+
+    `session`: the server's id, from the id of the session that it opened: all that names a member of a static list to clients alone.
+    """
 
     name: str
     client: HostPort | None
@@ -217,12 +220,13 @@ class ServerFacts(msgspec.Struct, frozen=True):
     config: Fact[Members] = Fact("/zookeeper/config")
     identity: Fact[Identity] = Fact("identity")
     ledger: Fact[Ledger] = Fact("/zkprov")
+    session: Fact[int] = Fact("session")
     probe: Fact[int] = Fact("probe")
     disk: Fact[Disk] = Fact("disk")
 
     @property
     def id(self) -> int | None:
-        """The id that the server itself gives, by zabstate, conf or its disk; else the one that its config or the inventory gives."""
+        """The id that the server itself gives, by zabstate, conf, its disk or a session; else the one that a list gives its endpoint."""
         if self.zabstate.value:
             return self.zabstate.value.server_id
         if self.conf.value and self.conf.value.server_id is not None:
@@ -231,6 +235,8 @@ class ServerFacts(msgspec.Struct, frozen=True):
             return self.disk.value.my_id
         if self.mntr.value and self.mntr.value.get("zk_server_id", "").isdigit():
             return int(self.mntr.value["zk_server_id"])
+        if self.session.value is not None:
+            return self.session.value
         return self.expected_id
 
     @property

@@ -257,6 +257,11 @@ class Sessions:
         """The ids (`0x…`) of all sessions that were ever opened here: left out when clients are counted."""
         return frozenset(self._ids)
 
+    def id_at(self, at: HostPort) -> int | None:
+        """The id of the session on `at`, where one is or was open."""
+        held = self._open.get(at)
+        return int(held.id, 16) if held and held.id else None
+
     async def session(self, at: HostPort, dialer: Dialer) -> Session:
         """The living session on `at`, opened where there is none. On the loop's thread only. Raises `Unanswered`."""
         kept = self._open.get(at)

@@ -20,6 +20,7 @@ from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, 
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 from zkprov.observe import adminserver, fourletter, znodes
+from zkprov.observe.aliases import one_each, server_id_of
 from zkprov.observe.dial import Dialer, Unanswered, in_thread
 from zkprov.observe.sessions import Sessions, sessions_or_own
 
@@ -164,8 +165,18 @@ class _Look:
                 return
             config, identity, ledger = await znodes.look(self._sessions, target.client, self._dialer)
             self._facts[number] |= {"config": config, "identity": identity, "ledger": ledger}
+            self._facts[number]["session"] = self._opened_by(target.client, config)
             if config.value:
                 await self._found(config.value, number)
+
+    def _opened_by(self, at: HostPort, config: Fact[Members]) -> Fact[int]:
+        """The id of the server that opened the session, where it is one of an ensemble."""
+        held = self._sessions.id_at(at)
+        server_id = server_id_of(held) if held is not None and config.value else None
+        if server_id is None:
+            outcome = Outcome.ABSENT if config.outcome is Outcome.OK else config.outcome
+            return Fact(f"session@{at}", outcome, at=config.at, detail=config.detail)
+        return Fact(f"session@{at}", Outcome.OK, server_id, at=config.at)
 
     async def _admin(self, number: int) -> None:
         admin = self._targets[number].admin
@@ -271,7 +282,8 @@ class _Look:
                 # lists that disagree give no id
                 expected = next(iter(candidates)) if len(candidates) == 1 else None
             servers.append(self._server(target, facts, expected))
-        return tuple(s for s in servers if s.client is not None or not any(_is_named(s, other) for other in servers))
+        ours = {s.name: self._sessions.id_at(s.client) for s in servers if s.client}
+        return one_each(servers, {name: number for name, number in ours.items() if number is not None})
 
     def _lists(self) -> Iterator[Members]:
         seen: set[Members] = set()
@@ -300,15 +312,6 @@ class _Look:
                 **facts,
             }
         return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, **facts)
-
-
-def _is_named(named: ServerFacts, other: ServerFacts) -> bool:
-    """Whether `named`, of which only a line without a client part is known, is `other`: by its own word, under that very line."""
-    if other.client is None or other.id is None or other.id != named.expected_id:
-        return False
-    own = other.config.value or (other.conf.value.members if other.conf.value else None)
-    line = own.get(other.id) if own else None
-    return line is not None and f"{line.address.host}:{line.address.quorum_port}" == named.name
 
 
 def merge(targets: Sequence[Target]) -> list[Target]:

@@ -22,7 +22,7 @@ from tests.unit.facts_made import (
 from zkprov.judge.gates import no_rogue
 from zkprov.judge.picture import Standing, live_list
 from zkprov.judge.verdict import Purpose, Verdict
-from zkprov.model.facts import LeaderView, Mode, Outcome, ServerFacts, Srvr
+from zkprov.model.facts import Identity, LeaderView, Mode, Outcome, ServerFacts, Srvr
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort
 
@@ -61,6 +61,17 @@ class TestLiveList:
         for i in (1, 2, 3):
             made = made.having(i, identity=msgspec.structs.replace(OURS, path="/app"))
         assert live_list(made.survey) == members((1, 2, 3), version=0)
+
+    def test_never_anothers_for_one_host_of_ours(self) -> None:
+        """zk9 runs another ensemble's server, which has a ledger; ours has none yet."""
+        made = healthy(3, identity=Identity("/cluster/id", 0x100000003, 1_790_000_000_000))
+        others = members((7, 8, 9))
+        at_zk9 = serving(9, others, 9, identity=OURS)
+        named = [serving(i, others, 9, identity=OURS, known_as=("named by 9",)) for i in (7, 8)]
+        made = made.also(at_zk9, *named)
+        assert made.picture.live == made.live
+        assert [s.name for s in made.picture.members] == ["zk1", "zk2", "zk3"]
+        assert standing(made, 9) is STRANGER
 
     def test_of_an_ensemble_at_rest(self) -> None:
         made = healthy(3).down(1, 2, 3, disk=True)

@@ -113,8 +113,9 @@ def leads(facts: ServerFacts) -> bool:
 def live_list(survey: Survey) -> Members | None:
     """The list that the ensemble acts under now: in the memory of a server that serves; without any, the newest on a disk.
 
-    Where servers disagree, the history that zkprov wrote into comes first, then a list whose leader answers, then one that a
-    quorum of itself holds, then the longer-lived history, the higher version, the more holders. (That they disagree is the
+    Where servers disagree, a list comes first of which the inventory knows most: an ensemble of others is not ours for one host
+    that it has of ours, whatever its tree holds. Then the history that zkprov wrote into, then a list whose leader answers, then one
+    that a quorum of itself holds, then the longer-lived history, the higher version, the more holders. (That they disagree is the
     gates' affair.)
     """
     holders: dict[Members, list[ServerFacts]] = defaultdict(list)
@@ -122,14 +123,16 @@ def live_list(survey: Survey) -> Members | None:
         if facts.config.value and facts.config.value.servers:
             holders[facts.config.value].append(facts)
 
-    def rank(item: tuple[Members, list[ServerFacts]]) -> tuple[bool, bool, bool, int, int, int]:
+    def rank(item: tuple[Members, list[ServerFacts]]) -> tuple[bool, bool, bool, bool, int, int, int]:
         members, held_by = item
+        at_home = {m.id for f in survey.servers if "inventory" in f.known_as and (m := member_at(members, f))}
         identities = [f.identity.value for f in held_by if f.identity.value]
         ours = any(i.path == "/zkprov/ensemble" for i in identities)
         inside = [f for f in held_by if f.id in members.ids]
         quorum = members.quorums.contains_quorum(frozenset(f.id for f in inside if f.id is not None))
         oldest = min((i.ctime_ms for i in identities), default=2**62)
-        return ours, any(leads(f) for f in inside), quorum, -oldest, members.version, len(inside)
+        home = 2 * len(at_home) > len(members.servers)
+        return home, ours, any(leads(f) for f in inside), quorum, -oldest, members.version, len(inside)
 
     if holders:
         return max(holders.items(), key=rank)[0]

@@ -90,3 +90,10 @@ def test_more_than_half_is_asked_of_weight_and_of_groups() -> None:
     assert not system.contains_quorum(frozenset({3, 5}))  # 1 of 2 is half
     assert not system.contains_quorum(frozenset({1, 2}))  # 1 group of 3
     assert braces(frozenset({3, 1})) == "{1,3}"
+
+
+def test_spare_of_many_voters_in_groups_is_told_at_once() -> None:
+    """Trying every way to fail took minutes for 25 voters, and every look asks it."""
+    groups = tuple((g, frozenset(range(9 * g, 9 * g + 9))) for g in range(9))
+    system = Hierarchical(groups, ())
+    assert spare(system, system.voters) == 5 * 5 - 1

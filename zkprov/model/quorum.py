@@ -6,7 +6,6 @@ Source: ZooKeeper's `QuorumMaj` and `QuorumHierarchical` (release 3.9.5), and FA
 from __future__ import annotations
 
 from collections.abc import Set
-from itertools import combinations
 
 import msgspec
 
@@ -39,6 +38,21 @@ class Hierarchical(msgspec.Struct, frozen=True, tag="hierarchical"):
         counted = [(total, won) for total, won in totals if total > 0]
         return 2 * sum(2 * won > total for total, won in counted) > len(counted)
 
+    def least_to_break(self, ids: Set[int]) -> int:
+        """How many of `ids`, which hold a quorum, must fail for the rest to hold none: the heaviest of each group, the cheapest groups."""
+        weight = dict(self.weights)
+        costs = []
+        counted = 0
+        for _, members in self.groups:
+            total = sum(weight.get(i, 1) for i in members)
+            counted += total > 0
+            left = sorted((weight.get(i, 1) for i in members & ids), reverse=True)
+            gone = next((n for n in range(len(left) + 1) if 2 * sum(left[n:]) <= total), 0)
+            if total > 0 and gone:
+                costs.append(gone)
+        # of the groups that are won now, as many are broken as must be for half of all to be won at most
+        return sum(sorted(costs)[: len(costs) - counted // 2])
+
     def describe(self) -> str:
         return f"a quorum is more than half of the groups {', '.join(braces(m) for _, m in self.groups)}"
 
@@ -53,10 +67,7 @@ def spare(system: QuorumSystem, up: Set[int]) -> int:
         return -1
     if isinstance(system, Majority):
         return len(voting) - (len(system.voters) // 2 + 1)
-    for lost in range(1, len(voting) + 1):
-        if any(not system.contains_quorum(frozenset(voting) - frozenset(gone)) for gone in combinations(voting, lost)):
-            return lost - 1
-    return len(voting)
+    return system.least_to_break(frozenset(voting)) - 1
 
 
 def braces(ids: Set[int]) -> str:

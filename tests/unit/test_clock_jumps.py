@@ -15,6 +15,7 @@ from tests.unit.plans_made import plan
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import Survey
 from zkprov.model.problems import Interrupted
+from zkprov.observe import znodes
 from zkprov.plan.steps import Options
 from zkprov.run import acts, gating
 from zkprov.run.events import Event, Events
@@ -51,6 +52,7 @@ def engine(clock: Jumping, told: list[Event], **parts: Any) -> Any:
     stop = threading.Event()
     found = SimpleNamespace(clock=clock, events=events, stop=stop, plan=plan(options=Options(interval_s=1.0)), **parts)
     found.checkpoint = lambda: None
+    found.came = {}
     return found
 
 
@@ -98,6 +100,30 @@ def test_seasoning_goes_by_the_ensembles_clock_alone(clock: Jumping, monkeypatch
     monkeypatch.setattr(acts, "newcomers_rule", lambda _, ids: None if ids == {4} else "a quorum")
     acts.season(run, run.plan.steps[0])
     assert clock.passed == pytest.approx(900.0, abs=2.1)
+
+
+def test_a_leaders_clock_that_jumps_makes_nobody_older_whom_this_run_promoted(
+    clock: Jumping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the ledger 3 is seasoned at once; it was promoted a moment ago."""
+    run = engine(clock, [], ledger=SimpleNamespace(now_ms=lambda: 0))
+    run.gates = SimpleNamespace(
+        passed=lambda **_: SimpleNamespace(picture=None), pause=lambda s: clock.wait(run.stop, s)
+    )
+    run.came = {3: clock.monotonic()}
+    monkeypatch.setattr(acts, "_live", lambda _: run.plan.steps[0].before)
+    monkeypatch.setattr(acts, "newcomers_in", lambda *_: [])
+    monkeypatch.setattr(acts, "newcomers_rule", lambda _, ids: None if ids == {4} else "a quorum")
+    acts.season(run, run.plan.steps[0])
+    assert clock.passed == pytest.approx(900.0, abs=2.1)
+
+
+def test_the_ensembles_time_is_that_of_its_last_write() -> None:
+    """An entry that a leader with a fast clock wrote, a day ahead, does not make younger voters a day old."""
+    saw = znodes.Clock()
+    for mzxid, mtime in ((5, 1_000), (7, 1_000 + int(DAY)), (9, 2_000), (8, 1_000 + int(DAY))):
+        saw.saw((b"", SimpleNamespace(mzxid=mzxid, mtime=mtime, ctime=1_000 + int(DAY))))
+    assert saw.now_ms == 2_000
 
 
 def pause_of(clock: Jumping, left: list[float]) -> Any:

@@ -70,11 +70,11 @@ def disks_of(picture: Picture) -> dict[int, str]:
 
 
 def newcomers_in(picture: Picture, season_s: float | None = None, now_ms: int = 0) -> tuple[Newcomer, ...]:
-    """The newcomers among the live list's voters. `now_ms`: a later time than the ledger tells."""
+    """The newcomers among the live list's voters. `now_ms`: the time now, where it is known better than by the survey."""
     ledger = ledger_in(picture)
     if picture.live is None or ledger is None:
         return ()
-    ledger = msgspec.structs.replace(ledger, now_ms=max(ledger.now_ms, now_ms))
+    ledger = msgspec.structs.replace(ledger, now_ms=now_ms or ledger.now_ms)
     return newcomers(picture.live, ledger, season_s, disks_of(picture))
 
 

@@ -254,12 +254,16 @@ async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
 
 
 class Clock:
-    """The ensemble's clock as far as reading tells it: the latest time in any stat seen, in ms since 1970."""
+    """The ensemble's clock as far as reading tells it: when the last write was made that is seen, in ms since 1970.
+
+    The last by zxid, not by time: a leader whose clock was ahead for a while would make newcomers old for as long as its entries stand.
+    """
 
     def __init__(self) -> None:
         self.now_ms = 0
+        self._zxid = -1
 
     def saw(self, found: tuple[bytes, Any] | None) -> tuple[bytes, Any] | None:
-        if found:
-            self.now_ms = max(self.now_ms, found[1].ctime, found[1].mtime)
+        if found and found[1].mzxid > self._zxid:
+            self._zxid, self.now_ms = found[1].mzxid, found[1].mtime
         return found

@@ -140,8 +140,8 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
         what = "no server shows the ledger that this run wrote"
         raise GateFailed(GateResult("R2 newcomers", Verdict.UNKNOWN, what, remedy="zkprov status"), server.id)
     # the ledger's entries by the survey that the act rests on, their age by the ensemble's clock of this moment
-    new = {n.id for n in newcomers_in(health.picture, run.plan.options.season_s, run.ledger.now_ms())}
-    violated = newcomers_rule(after, new | {server.id})
+    new = newcomers_in(health.picture, run.plan.options.season_s, run.ledger.now_ms())
+    violated = newcomers_rule(after, {n.id for n in new} | _came_just_now(run) | {server.id})
     if violated:
         raise GateFailed(
             GateResult("R2 newcomers", Verdict.FAIL, str(violated), remedy="zkprov resume --wait, or later"),
@@ -162,6 +162,12 @@ def _prove(run: Engine, health: Health, before: Members, after: Members, server:
             )
 
 
+def _came_just_now(run: Engine) -> set[int]:
+    """Whom this run itself promoted less than the seasoning time ago, whatever a leader's clock that jumps makes of their age."""
+    now, season_s = run.clock.monotonic(), run.plan.options.season_s
+    return {server_id for server_id, came in run.came.items() if now - came < season_s}
+
+
 def _remember(run: Engine, health: Health, live: Members, server_id: int) -> None:
     """The newcomer's time begins: a quorum write, and the ledger's entry."""
     facts = health.picture.member(server_id)
@@ -170,6 +176,7 @@ def _remember(run: Engine, health: Health, live: Members, server_id: int) -> Non
     entry = known.members.get(server_id) if known else None
     if entry is None or another_disk(entry, disk):
         season = run.plan.options.season_s
+        run.came[server_id] = run.clock.monotonic()
         run.ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
 
 
@@ -205,7 +212,7 @@ def season(run: Engine, step: Step) -> str:
         live = _live(health)
         new = newcomers_in(health.picture, run.plan.options.season_s)
         after = live.with_server(run.plan.joiner(promotion.server).server)
-        if newcomers_rule(after, {n.id for n in new} | {promotion.server}) is None:
+        if newcomers_rule(after, {n.id for n in new} | _came_just_now(run) | {promotion.server}) is None:
             return f"newcomers now: {', '.join(str(n.id) for n in new) or 'none'}"
         left = min((n.left_s for n in new), default=1.0)
         run.events.emit("seasoning", left_s=round(left, 1), of_s=step.wait_s, newcomers=[str(n.id) for n in new])

@@ -49,6 +49,7 @@ class Engine:
         self.plan, self.world, self.client, self.ledger = plan, world, client, ledger
         self.journal, self.events, self.clock, self.stop = journal, events, clock, stop
         self.canary: Canary | None = None
+        self.came: dict[int, float] = {}  # whom this run made a voter, and when by the monotonic clock
         self.who, self.attempt = who, attempt
         self.gates = Gatekeeper(world, plan.options, events, clock, stop)
 

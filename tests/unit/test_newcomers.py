@@ -67,6 +67,13 @@ class TestWho:
         )
         assert newcomers(members((1, 2, 3, 4)), quick) == ()
 
+    def test_the_default_cuts_nothing_short(self) -> None:
+        """4 was added with a season of an hour; a run that says nothing of it waits for that, one with a reason need not."""
+        entry = LedgerMember(NOW_MS - 1_000_000, "disk-4", 1, season_s=3600.0)
+        long = Ledger("6f1d", {i: LedgerMember(1, f"disk-{i}", 1, True) for i in (1, 2, 3)} | {4: entry}, now_ms=NOW_MS)
+        assert [n.id for n in newcomers(members((1, 2, 3, 4)), long, SEASON_S)] == [4]
+        assert newcomers(members((1, 2, 3, 4)), long, 120.0) == ()
+
     def test_a_clock_that_went_back(self) -> None:
         """Its entry is of the future: it is as young as can be, not as old."""
         (four,) = newcomers_in(healthy(4).ledger((1, 2, 3), young={4: -500.0}).picture)

@@ -33,7 +33,8 @@ def newcomers(
     """The newcomers among the voters, by id.
 
     `ledger` None: this ensemble is met for the first time, its voters count as seasoned. A voter that the ledger does not know,
-    or knows on another disk, is a newcomer from now on. `season_s` overrides the time that each entry was made with.
+    or knows on another disk, is a newcomer from now on. `season_s` overrides the time that each entry was made with, unless it is
+    no less than the default and shorter than that.
     """
     if ledger is None or not ledger.uuid:
         return ()
@@ -47,6 +48,9 @@ def newcomers(
         if entry.seasoned:
             continue
         season = entry.season_s if season_s is None else season_s
+        if season >= SEASON_S:
+            # the default of one run is no reason to cut short what another was told to wait for; a shorter time has its own
+            season = max(season, entry.season_s)
         age = max(0.0, (ledger.now_ms - entry.since_ms) / 1000)
         if age < season:
             found.append(Newcomer(server_id, age, season - age))

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -73,14 +73,14 @@ class EnsembleLedger:
         self._stop = stop or threading.Event()
         self._stopping_since: float | None = None
 
-    def ensure(self, live: Members, disks: Mapping[int, str], season_s: float) -> str:
-        """The ensemble's UUID, written now if none was. The voters of that moment count as seasoned (R2); one transaction."""
+    def ensure(self, live: Members, voting: Set[int], disks: Mapping[int, str], season_s: float) -> str:
+        """The ensemble's UUID, written now if none was. Those `voting` at that moment count as seasoned (R2); one transaction."""
         path = f"{ROOT}/ensemble"
         if self._get(path) is None:
             entries = [(ROOT, b""), (f"{ROOT}/members", b""), (f"{ROOT}/retired", b"")]
             entries = [(p, data) for p, data in entries if self._get(p) is None]
             entries.append((path, EnsembleDocument(uuid=str(uuid.uuid4()), zkprov=__version__).encode()))
-            for server_id in sorted(live.voters):
+            for server_id in sorted(live.voters & voting):
                 entry = MemberDocument(
                     disk=disks.get(server_id, ""),
                     confirmed=live.version,

@@ -11,6 +11,7 @@ import msgspec
 
 from zkprov.act import reconfig
 from zkprov.act.session import close, connect
+from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
 from zkprov.judge.picture import Picture, client_of, picture_of
@@ -18,6 +19,7 @@ from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import HostPort
+from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -64,6 +66,8 @@ class Conductor:
         """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
         survey = self.world.last or self.world.survey()
         self._same_sources(plan)
+        # a plan is a file, and what it may ask for was checked where it was made
+        checked(plan.options, self.world.inventory)
         for joiner in plan.joiners:
             holder = self.world.host(joiner.host).fenced_by()
             if holder not in (None, plan.id):
@@ -119,6 +123,7 @@ class Conductor:
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
+                checked(standing.plan.options, self.world.inventory)
                 plan, attempt = self._taken(standing)
                 self._ensure_ledger(ledger, plan)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
@@ -215,7 +220,7 @@ class Conductor:
         if live is None or leader.stops:
             raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
         season = plan.options.season_s
-        ledger.ensure(live, self._marked(health.picture), season)
+        ledger.ensure(live, serving_voters(health.picture), self._marked(health.picture), season)
         if not self._to_be_told(health.picture):
             return
         ledger.now_ms()
@@ -224,14 +229,14 @@ class Conductor:
         if known is None:
             return
         disks = disks_of(picture)
-        new = {n.id for n in newcomers_in(picture)}
+        grown = serving_voters(picture) - {n.id for n in newcomers_in(picture)}
         for server_id in sorted(live.voters):
             entry, disk = known.members.get(server_id), disks.get(server_id)
             if entry is None or another_disk(entry, disk):
                 ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
                 continue
             now = msgspec.structs.replace(
-                entry, disk=entry.disk or disk or "", seasoned=entry.seasoned or server_id not in new
+                entry, disk=entry.disk or disk or "", seasoned=entry.seasoned or server_id in grown
             )
             if now != entry:
                 ledger.member_is(server_id, now)

@@ -16,7 +16,9 @@ from zkprov.act import reconfig
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
+from zkprov.plan.steps import Step, StepKind
 from zkprov.run import acts
+from zkprov.run.engine import Engine
 from zkprov.run.gating import GateFailed
 from zkprov.run.undo import listed, undo_joiner
 
@@ -112,6 +114,16 @@ def test_a_run_that_is_taken_up_leaves_anothers_server_on_the_host_alone() -> No
     with pytest.raises(GateFailed, match="R5"):
         acts.start(run, run.plan.steps[0])
     assert host.done == [] and host.holder is None
+
+
+def test_a_wait_that_fails_says_that_the_newcomer_stands() -> None:
+    four = THREE.with_server(server(4))
+    wait = Step(5, StepKind.SEASON, 4, "zk5", four, four, 1, wait_s=900.0)
+    run = engine(Host(None), four)
+    run._say = lambda *_, **__: None
+    run.unfence = run.end = lambda *_: None
+    ended = Engine._ends(run, wait, "2 does not answer", None)
+    assert ended.stands == f"the list is {four}"
 
 
 @pytest.mark.parametrize("fences", [1, 2])

@@ -254,6 +254,16 @@ def test_data_without_a_config_is_no_empty_host(tmp_path: Path) -> None:
     assert disk.problems == (f"{tmp_path}/conf/zoo.cfg: missing",)
 
 
+@pytest.mark.parametrize("files", [{}, {"zoo.cfg": "dataDir=/d\n"}], ids=["nothing else", "a package's zoo.cfg"])
+def test_a_next_that_an_earlier_server_left_is_told(tmp_path: Path, files: dict[str, str | bytes]) -> None:
+    """With a zoo.cfg of ours written beside it, the joiner would act under it as well."""
+    folder = lay(Path(host(tmp_path).config_dir), files)
+    lay(folder, {"zoo.cfg.dynamic.next": THREE + "version=900000001\n"})
+    fact = read_host(host(tmp_path))
+    assert fact.value is not None
+    assert any("zoo.cfg.dynamic.next: left" in p for p in fact.value.problems)
+
+
 def test_an_empty_host_is_absent(tmp_path: Path) -> None:
     assert read_host(host(tmp_path)).outcome is Outcome.ABSENT
     (tmp_path / "data").mkdir()

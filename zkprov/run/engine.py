@@ -192,7 +192,9 @@ class Engine:
                 stands=stands,
                 next=(advice or "zkprov status", "zkprov resume"),
             )
-        stands = f"the list is {step.before.without(step.server)}"
+        # while it waits, the step is about a voter of the list, not about the joiner that was to come next
+        waits = step.kind is StepKind.SEASON
+        stands = f"the list is {step.before if waits else step.before.without(step.server)}"
         return Result(
             self.plan.id,
             State.UNDONE,

@@ -95,6 +95,7 @@ def script(made) -> tuple[float, float]:
     live = parse_members(client.get("/zookeeper/config")[0].decode(), "bench")
     server = server_of(inventory_host)
     wish = joiner_list(live, server)
+    local.fence("bench")
     local.configure(render_host(inventory_host, wish, release=Release.parse(made.release), server_id=4), "bench")
     local.start()
     await_mode(inventory_host.client_port, b"Mode: follower")

@@ -80,6 +80,7 @@ def test_a_server_that_runs_there(calm: Zkprov) -> None:
     local = LocalHost(host)
     files = founding.founders_files(host, [*calm.lab.founders, host])
     del files["initialize"]
+    local.fence("script")
     local.configure(files, "script")
     local.unfence("script")
     local.start()

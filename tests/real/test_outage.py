@@ -147,6 +147,7 @@ def lone_server(lab: Lab, server_id: int) -> Iterator[None]:
     """A server at a spare's address, with an ensemble and data of its own."""
     host = lab.host(server_id)
     local = LocalHost(host)
+    local.fence("other")
     local.configure(founding.founders_files(host, [host]), "other")
     local.unfence("other")
     local.start()

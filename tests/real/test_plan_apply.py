@@ -115,6 +115,7 @@ def test_another_history(three: Zkprov, make_lab, tmp_path: Path) -> None:
     local.set_aside("first")
     from zkprov.lab import founding
 
+    local.fence("again")
     local.configure(founding.founders_files(host, [host]), "again")
     local.unfence("again")
     lab.up()

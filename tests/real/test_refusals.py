@@ -23,6 +23,7 @@ from tests.real.driver import (
     live_config,
     mode,
     wait_for,
+    word,
 )
 from zkprov.act.local import LocalHost
 from zkprov.lab import founding
@@ -56,6 +57,7 @@ def own_ensemble(lab: Lab, *server_ids: int) -> Iterator[Sequence[InventoryHost]
     hosts = [lab.host(i) for i in server_ids]
     try:
         for host in hosts:
+            LocalHost(host).fence("stranger")
             LocalHost(host).configure(founding.founders_files(host, hosts), "stranger")
             LocalHost(host).unfence("stranger")
             LocalHost(host).start()
@@ -83,6 +85,7 @@ def test_a_joiner_that_led_or_followed_elsewhere(calm: Zkprov) -> None:
         status = calm("status", "--output", "json").expect(0).json["ensemble"]
         assert status["verdict"] == "safe" and status["rogues"] == [] and len(status["strangers"]) == 2
         kill(calm.lab, int(follower.name[2:]))
+        wait_for(lambda: "not currently serving" in word(leader), what="a leader that has noticed")
         # Without a quorum of its own it follows nobody, and is still no empty server.
         calm.add(leader.name).expect(3, "Refused by R", leader.name)
 

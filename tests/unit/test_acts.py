@@ -16,7 +16,7 @@ from zkprov.act import reconfig
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
-from zkprov.plan.steps import Step, StepKind
+from zkprov.plan.steps import Joiner, Step, StepKind
 from zkprov.run import acts
 from zkprov.run.engine import Engine
 from zkprov.run.gating import GateFailed
@@ -35,10 +35,11 @@ class Host:
     def fenced_by(self) -> str | None:
         return self.holder
 
-    def fence(self, run: str) -> None:
-        self.holder = run
+    def fence(self, run: str, attempt: int = 0) -> bool:
+        before, self.holder = self.holder, run
+        return before is not None
 
-    def unfence(self, run: str) -> None:
+    def unfence(self, run: str, attempt: int = 0) -> None:
         self.holder = None
 
     def is_active(self) -> bool:
@@ -59,7 +60,7 @@ class Host:
         return label
 
 
-def engine(host: Host, live: Members, *, attempt: int = 0, fences: int = 1000) -> Any:
+def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) -> Any:
     """`live`: the list that the acting session reads. After `fences` writes another has taken the run over."""
     made = plan()
     left = [fences]
@@ -122,8 +123,71 @@ def test_a_wait_that_fails_says_that_the_newcomer_stands() -> None:
     run = engine(Host(None), four)
     run._say = lambda *_, **__: None
     run.unfence = run.end = lambda *_: None
+    run._standing = lambda: Engine._standing(run)
+    run.plan = msgspec.structs.replace(
+        run.plan, joiners=(Joiner("zk4", server(4)), Joiner("zk5", server(5)), Joiner("zk6", server(6)))
+    )
     ended = Engine._ends(run, wait, "2 does not answer", None)
     assert ended.stands == f"the list is {four}"
+    assert ended.next[-1] == "zkprov add-node zk5 zk6"
+
+
+def test_who_took_the_host_of_a_run_that_is_over_gives_it_back() -> None:
+    """Frozen between the ledger's fence and the host's; the machine that took over has ended the run, and comes back no more."""
+    host: Any = Host(None)
+    run = engine(host, THREE, fences=0)
+    with pytest.raises(Interrupted, match="taken over"):
+        acts.take(run, host, run.plan.steps[0])
+    assert host.holder is None
+    host.holder = run.plan.id
+    with pytest.raises(Interrupted, match="taken over"):
+        acts.take(run, host, run.plan.steps[0])
+    assert host.holder == run.plan.id, "an earlier attempt's leavings lie behind it"
+
+
+class Waiting:
+    """A clock that moves by what the ledger's writes take."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("took", "looks"), [([1.5], 1), ([9.0, 0.1], 2), ([9.0] * 99, 4)], ids=["at once", "once more", "never"]
+)
+def test_no_act_rests_on_what_was_seen_before_a_long_wait(
+    took: list[float], looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the gates and the reconfig stand two writes, and each may wait out an election."""
+    clock, seen, done = Waiting(), list[int](), list[int]()
+    run = engine(Host(None), THREE)
+    run.clock = clock
+    run.plan = msgspec.structs.replace(run.plan, options=msgspec.structs.replace(run.plan.options, step_timeout_s=30.0))
+
+    def passed(**_: Any) -> Any:
+        seen.append(1)
+        return SimpleNamespace(picture=SimpleNamespace(live=THREE))
+
+    def intend(_: Step) -> None:
+        clock.now += took[len(seen) - 1]
+
+    def change(*_: Any, **__: Any) -> Any:
+        done.append(len(seen))
+        raise Interrupted("enough")
+
+    run.gates.passed, run.intend = passed, intend
+    monkeypatch.setattr(acts, "_rules", lambda *_: None)
+    monkeypatch.setattr(reconfig, "change", change)
+    with pytest.raises((Interrupted, GateFailed)) as ended:
+        acts.change(run, run.plan.steps[1], Role.OBSERVER)
+    assert len(seen) == looks
+    if len(took) < 99:
+        assert done == [looks]
+    else:
+        assert not done and "after the gates had passed" in str(ended.value)
 
 
 @pytest.mark.parametrize("fences", [1, 2])

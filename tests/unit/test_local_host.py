@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from zkprov.act.hosts import Host
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, send, server_process
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.problems import BadInput, Busy, NotHealthy
+from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
 
 # Stands for `java`: takes a server's arguments, and runs until it is told to end.
 FAKE_JAVA = """#!/bin/sh
@@ -55,15 +55,21 @@ def local(host: InventoryHost) -> Iterator[LocalHost]:
     end([p for p in running_servers() if p.zoo_cfg == f"{host.config_dir}/zoo.cfg"], 0)
 
 
+def configure(local: LocalHost, files: Mapping[str, str | bytes], run: str) -> None:
+    local.fence(run)
+    local.configure(files, run)
+
+
 def started(local: LocalHost) -> ServerProcess:
     """Configured and running, and past the point where it listens to signals."""
     if not Path(local.host.config_dir).exists():
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
     local.start()
     ready = Path(f"{local.host.config_dir}/zoo.cfg.ready")
     (process,) = local.processes()
     while not ready.exists():
-        assert server_process(process.pid), Path(f"{local.host.log_dir}/out.log").read_text()
+        # while the shell becomes the "server", the process shows no command line
+        assert Path(f"/proc/{process.pid}").exists(), Path(f"{local.host.log_dir}/out.log").read_text()
     return process
 
 
@@ -98,6 +104,26 @@ class TestFence:
             local.configure(FILES, "r2")
         assert not local.exists()
 
+    def test_a_later_attempt_takes_it_over_and_keeps_it(self, local: LocalHost) -> None:
+        assert not local.fence("r1")
+        assert local.fence("r1", 1), "an attempt at this run had it before"
+        with pytest.raises(Interrupted, match="taken over"):
+            local.fence("r1", 0)
+        with pytest.raises(Interrupted, match="taken over"):
+            local.configure(FILES, "r1", 0)
+        local.unfence("r1", 0)
+        assert local.fenced_by() == "r1", "it is the later attempt's to give back"
+        local.unfence("r1", 1)
+        assert local.fenced_by() is None and not local.exists()
+
+    def test_who_lost_it_does_not_take_it_again_by_configuring(self, local: LocalHost) -> None:
+        """A process that was frozen before it wrote, and wakes when the run that took over has ended."""
+        local.fence("r1")
+        local.unfence("r1", 1)
+        with pytest.raises(Interrupted, match="zk1: run r1 was taken over"):
+            local.configure(FILES, "r1")
+        assert local.fenced_by() is None and not local.exists()
+
     def test_of_many_at_once_one_gets_it(self, local: LocalHost) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
@@ -115,7 +141,7 @@ class TestFence:
 class TestConfigure:
     def test_each_file_lies_where_zookeeper_looks_for_it(self, local: LocalHost) -> None:
         for _ in range(2):
-            local.configure(FILES, "r1")
+            configure(local, FILES, "r1")
             assert Path(local.host.config_dir, "zoo.cfg").read_text() == FILES["zoo.cfg"]
             assert Path(local.host.data_dir, "myid").read_text() == "1\n"
             assert Path(local.host.data_log_dir, "initialize").read_bytes() == b""
@@ -127,28 +153,28 @@ class TestConfigure:
     def test_a_disk_with_data_is_refused(self, local: LocalHost, folder: str) -> None:
         version_2 = Path(getattr(local.host, folder), "version-2")
         version_2.mkdir(parents=True)
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         (version_2 / "log.1").touch()
         assert local.has_data()
         with pytest.raises(NotHealthy, match=r"version-2 is not empty.*R5"):
-            local.configure({"zoo.cfg": "other"}, "r1")
+            configure(local, {"zoo.cfg": "other"}, "r1")
         assert Path(local.host.config_dir, "zoo.cfg").read_text() == FILES["zoo.cfg"]
 
     def test_a_running_server_is_refused(self, local: LocalHost) -> None:
         started(local)
         with pytest.raises(NotHealthy, match="server is running"):
-            local.configure(FILES, "r1")
+            configure(local, FILES, "r1")
 
     @pytest.mark.parametrize("name", ["../zoo.cfg", "/etc/passwd", "a/b", "", ".", "..", "a\nb", "-x", "x" * 200])
     def test_names_that_could_leave_the_folder(self, local: LocalHost, name: str) -> None:
         with pytest.raises(BadInput, match="not a plain file name"):
-            local.configure({name: "x"}, "r1")
+            configure(local, {name: "x"}, "r1")
         assert not local.exists()
 
     def test_a_disk_that_cannot_be_written_is_named(self, local: LocalHost, tmp_path: Path) -> None:
         (tmp_path / "zk1").write_text("a file in the way")
         with pytest.raises(NotHealthy, match=rf"zk1: cannot write {tmp_path}/zk1.*Not a directory"):
-            local.configure(FILES, "r1")
+            configure(local, FILES, "r1")
 
     @pytest.mark.parametrize("option, word", [("ro", "Read-only file system"), ("size=4k", "No space left")])
     def test_a_read_only_or_full_disk(self, local: LocalHost, tmp_path: Path, option: str, word: str) -> None:
@@ -161,7 +187,7 @@ class TestConfigure:
             word = "Permission denied"
         try:
             with pytest.raises(NotHealthy, match=word) as caught:
-                local.configure({**FILES, "zoo.cfg": "x" * 100_000}, "r1")
+                configure(local, {**FILES, "zoo.cfg": "x" * 100_000}, "r1")
             assert str(disk) in str(caught.value) and caught.value.remedy
         finally:
             if mounted:
@@ -195,7 +221,7 @@ class TestServer:
         assert local.processes() == [process]
 
     def test_a_recycled_pid_is_neither_taken_for_it_nor_ended(self, local: LocalHost) -> None:
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         stranger = subprocess.Popen(["sleep", "60"])
         try:
             record = ServerProcess(stranger.pid, 1, f"{local.host.config_dir}/zoo.cfg")
@@ -236,7 +262,7 @@ class TestServer:
 
     def test_flags_come_from_the_file_that_was_rendered(self, local: LocalHost) -> None:
         other = LocalHost(msgspec.structs.replace(local.host, jvm_flags=("-Dfrom=inventory",)))
-        other.configure({**FILES, "jvm_flags": "-Dfrom=file\n# a remark\n\n-Xmx80m\n"}, "r1")
+        configure(other, {**FILES, "jvm_flags": "-Dfrom=file\n# a remark\n\n-Xmx80m\n"}, "r1")
         arguments = Path(f"/proc/{started(other).pid}/cmdline").read_bytes().split(b"\0")
         assert b"-Dfrom=file" in arguments and b"-Xmx80m" in arguments and b"" not in arguments[:-1]
         assert b"-Dfrom=inventory" not in arguments
@@ -249,7 +275,7 @@ class TestServer:
     def test_without_files_or_when_disabled_it_does_not_start(self, local: LocalHost) -> None:
         with pytest.raises(NotHealthy, match=r"no .*zoo\.cfg"):
             local.start()
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         local.disable()
         local.disable()
         with pytest.raises(NotHealthy, match="disabled"):
@@ -261,14 +287,14 @@ class TestServer:
 
     def test_java_that_cannot_be_run_is_said_so(self, local: LocalHost) -> None:
         Path(local.host.java).write_bytes(b"\x7fELF no program")
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         with pytest.raises(NotHealthy, match=r"java cannot be run: Exec format error"):
             local.start()
         assert not local.is_active()
 
     def test_one_that_ends_at_once_leaves_its_last_words(self, local: LocalHost) -> None:
         Path(local.host.java).write_text("#!/bin/sh\necho 'Unrecognized option: -Xnonsense'\nexit 1\n")
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         # It may end before or after `start` has seen it run.
         with contextlib.suppress(NotHealthy):
             local.start()
@@ -298,7 +324,7 @@ class TestInstall:
 
 class TestSetAside:
     def test_all_is_moved_and_nothing_deleted(self, local: LocalHost) -> None:
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         Path(local.host.data_dir, "version-2").mkdir()
         Path(local.host.data_dir, "version-2", "snapshot.0").write_text("data")
         moved = local.set_aside("retired-1")
@@ -309,7 +335,7 @@ class TestSetAside:
         assert local.set_aside("retired-1") == moved
 
     def test_after_a_crash_half_way_it_goes_on(self, local: LocalHost) -> None:
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         Path(local.host.config_dir).rename(f"{local.host.config_dir}.x1")
         with pytest.raises(NotHealthy, match=r"no .*zoo\.cfg"):
             local.start()
@@ -323,9 +349,9 @@ class TestSetAside:
         assert Path(local.host.config_dir, "zoo.cfg").exists()
 
     def test_a_label_used_before_is_refused_and_nothing_moved(self, local: LocalHost) -> None:
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         local.set_aside("x1")
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         with pytest.raises(NotHealthy, match="both"):
             local.set_aside("x1")
         assert Path(local.host.config_dir).exists() and Path(local.host.data_dir).exists()
@@ -337,11 +363,11 @@ class TestSetAside:
 
     def test_one_folder_within_another_is_moved_with_it(self, host: InventoryHost) -> None:
         local = LocalHost(msgspec.structs.replace(host, data_log_dir=f"{host.data_dir}/log"))
-        local.configure(FILES, "r1")
+        configure(local, FILES, "r1")
         assert local.set_aside("x1") == f"{host.data_dir}.x1"
         assert Path(f"{host.data_dir}.x1/log/initialize").exists()
         same = LocalHost(msgspec.structs.replace(host, data_log_dir=host.data_dir))
-        same.configure(FILES, "r1")
+        configure(same, FILES, "r1")
         assert same.set_aside("x2") == f"{host.data_dir}.x2"
 
 

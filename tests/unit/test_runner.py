@@ -16,10 +16,11 @@ import pytest
 from tests.unit.facts_made import Made, healthy, inventory
 from tests.unit.plans_made import plan
 from zkprov.model.facts import LedgerMember
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, Stale
 from zkprov.plan.steps import Options
 from zkprov.run.clock import SystemClock
-from zkprov.run.journal import Journal
+from zkprov.run.journal import Journal, State
+from zkprov.run.ledger import RunDocument
 from zkprov.run.runner import Conductor
 
 
@@ -74,3 +75,17 @@ def test_what_a_plan_may_ask_for_is_checked_when_it_is_applied(options: Options,
     made = msgspec.structs.replace(plan(options=options), inventory_digest="digest")
     with pytest.raises(BadInput, match=r"--season|--override"):
         conductor(healthy(3), tmp_path).apply(made)
+
+
+def test_a_run_may_be_ended_under_another_inventory_as_long_as_the_joiner_is_where_it_was(tmp_path: Path) -> None:
+    made = plan()
+    standing = RunDocument(made.id, State.STOPPED, 2, 0, "you", made)
+    here = msgspec.structs.replace(inventory().host("zk4") or pytest.fail("no zk4"), address="zk4")
+    asked = conductor(healthy(3), tmp_path, inventory_host=lambda _: here)
+    asked._same_place(standing)
+    with pytest.raises(Stale) as refused:
+        asked._same_sources(made, "or end the run: zkprov abort")
+    assert refused.value.remedy.endswith("zkprov abort")
+    here = msgspec.structs.replace(here, client_port=here.client_port + 1)
+    with pytest.raises(Stale, match=r"zk4 is at .*, the plan has server\.4="):
+        asked._same_place(standing)

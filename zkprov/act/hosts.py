@@ -26,11 +26,14 @@ class Host(Protocol):
     @property
     def name(self) -> str: ...
 
-    def fence(self, run: str) -> None:
-        """Take the host for `run`: an exclusive file on it, naming the run. Raises `Busy` when it is another run's."""
+    def fence(self, run: str, attempt: int = 0) -> bool:
+        """Take the host for an attempt at `run`: an exclusive file on it, naming both. Whether an attempt at this run had it before.
 
-    def unfence(self, run: str) -> None:
-        """Give the host back. Nothing happens when it was not taken; raises `Busy` when another run has it."""
+        An earlier attempt's fence is taken over. Raises `Busy` when it is another run's, `Interrupted` when a later attempt has it.
+        """
+
+    def unfence(self, run: str, attempt: int = 0) -> None:
+        """Give the host back. Nothing happens when it was not taken, or by a later attempt; raises `Busy` when another run has it."""
 
     def fenced_by(self) -> str | None:
         """The run that has the host."""
@@ -38,9 +41,10 @@ class Host(Protocol):
     def install(self) -> None:
         """Make sure that the software is there. Raises `NotHealthy` naming what is missing."""
 
-    def configure(self, files: Mapping[str, str | bytes], run: str) -> None:
+    def configure(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
         """Write `files` (plain names) for `run`, whole or not at all, and durable: `myid` to data_dir, `initialize` to data_log_dir, the
-        rest to config_dir. Raises `Busy` (another run's host), `NotHealthy` when there is data or a server runs, `BadInput` for a name.
+        rest to config_dir. Raises `Busy` (another run's host), `Interrupted` when this attempt has the host no longer, `NotHealthy` when
+        there is data or a server runs, `BadInput` for a name.
         """
 
     def start(self) -> None:

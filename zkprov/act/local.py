@@ -22,7 +22,7 @@ import msgspec
 from zkprov.act.hosts import DISK_MARK, checked_label, folders_of, place_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.problems import Busy, NotHealthy
+from zkprov.model.problems import Busy, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
 _COMMAND_TIMEOUT_S = 120.0
@@ -49,42 +49,58 @@ class LocalHost:
     def name(self) -> str:
         return self.host.name
 
-    def fence(self, run: str) -> None:
-        with self._disk():
-            self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._control, prefix=".run.") as unfinished:
-                unfinished.write(run.encode())
-                unfinished.flush()
-                os.fsync(unfinished.fileno())
-                # A link appears whole or not at all, and never over another: an exclusive file that cannot be found half written.
-                with contextlib.suppress(FileExistsError):
-                    os.link(unfinished.name, self._control / "run")
-                    _sync_folder(self._control)
-        self._ours(run)
+    def fence(self, run: str, attempt: int = 0) -> bool:
+        with self._disk(), self._alone():
+            holder, before = self._holder()
+            self._free_for(run, holder)
+            if holder is not None and before > attempt:
+                raise self._taken_over(run)
+            if holder is None or before < attempt:
+                _write(self._control / "run", f"{run} {attempt}".encode())
+            return holder is not None
 
-    def unfence(self, run: str) -> None:
+    def unfence(self, run: str, attempt: int = 0) -> None:
         if self.fenced_by() is None:
             return
-        self._ours(run)
-        with self._disk():
-            (self._control / "run").unlink(missing_ok=True)
-            _sync_folder(self._control)
+        with self._disk(), self._alone():
+            holder, by = self._holder()
+            self._free_for(run, holder)
+            if by <= attempt:
+                (self._control / "run").unlink(missing_ok=True)
+                _sync_folder(self._control)
 
     def fenced_by(self) -> str | None:
+        return self._holder()[0]
+
+    def _holder(self) -> tuple[str | None, int]:
+        """The run that has the host, and which attempt at it."""
         with self._disk():
             try:
-                return (self._control / "run").read_text()
+                run, _, attempt = (self._control / "run").read_text(errors="replace").partition(" ")
             except (FileNotFoundError, NotADirectoryError):
-                return None
+                return None, 0
+        return run, int(attempt) if attempt.isdecimal() else 0
 
-    def _ours(self, run: str) -> None:
-        holder = self.fenced_by()
+    def _free_for(self, run: str, holder: str | None) -> None:
         if holder not in (run, None):
             raise Busy(
                 f"run {holder} has this host",
                 place=self.name,
                 remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self._control}/run",
             )
+
+    def _taken_over(self, run: str) -> Interrupted:
+        return Interrupted(
+            f"run {run} was taken over; nothing further is done here", place=self.name, remedy="zkprov history"
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Without another process of this machine at the control folder; ends with the process that holds it."""
+        self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._control / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def install(self) -> None:
         if self.host.start_command:
@@ -104,9 +120,13 @@ class LocalHost:
                 remedy="install ZooKeeper, or correct zkprov_classpath in the inventory",
             )
 
-    def configure(self, files: Mapping[str, str | bytes], run: str) -> None:
+    def configure(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
         places = {place_of(self.host, name): content for name, content in files.items()}
-        self.fence(run)
+        # Whoever has lost the fence is not to take it again: the run may be over.
+        holder = self._holder()
+        self._free_for(run, holder[0])
+        if holder != (run, attempt):
+            raise self._taken_over(run)
         if self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first, if it is not needed")
         for folder in (self.host.data_dir, self.host.data_log_dir):
@@ -126,12 +146,9 @@ class LocalHost:
             if not self.is_active():
                 self._command(self.host.start_command)
             return
-        with self._disk():
-            self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (self._control / ".lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not self.processes():
-                    self._launch()
+        with self._disk(), self._alone():
+            if not self.processes():
+                self._launch()
 
     def _launch(self) -> None:
         if not Path(self._zoo_cfg).is_file():

@@ -252,6 +252,7 @@ class Lab:
             local = LocalHost(host)
             local.install()
             files = founding.static_files if state.static else founding.founders_files
+            local.fence(_RUN)
             local.configure(files(host, founders), _RUN)
             local.unfence(_RUN)
 

@@ -40,6 +40,7 @@ def make_outage(lab: Lab, timeout_s: float = 60.0) -> tuple[InventoryHost, ...]:
     listed = (*old[: len(new) - 1], *new)
     for host in new:
         local = LocalHost(host)
+        local.fence(_RUN)
         local.configure(founding.static_files(host, listed), _RUN)
         local.unfence(_RUN)
 

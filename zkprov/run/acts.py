@@ -10,7 +10,7 @@ from zkprov.act import reconfig
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
 from zkprov.judge.joiner import joiner_follows
-from zkprov.judge.newcomers import another_disk, ledger_of, newcomers_in, newcomers_rule
+from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Verdict
@@ -23,7 +23,11 @@ from zkprov.run.gating import POLL_S, GateFailed
 from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
+    from zkprov.act.hosts import Host
     from zkprov.run.engine import Engine
+
+FRESH_S = 2.0
+"""How old the look may be that an act rests on: far less than it takes to elect a leader and to change a list by hand."""
 
 
 def start(run: Engine, step: Step) -> str:
@@ -37,10 +41,9 @@ def start(run: Engine, step: Step) -> str:
     if host.fenced_by() is None and (host.is_active() or host.has_data()):
         what = f"{step.host}: a server runs or data lies there now, and neither did when this was planned (R5)"
         raise GateFailed(GateResult("joiner", Verdict.FAIL, what, remedy="zkprov status"))
-    run.checkpoint()
     run.intend(step)
-    mine = host.fenced_by() == run.plan.id
-    host.fence(run.plan.id)
+    run.checkpoint()
+    mine = take(run, host, step)
     if host.exists() and run.attempt and mine:
         host.stop(10)
         run.fence(step.number)
@@ -53,7 +56,7 @@ def start(run: Engine, step: Step) -> str:
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
     run.fence(step.number)
-    host.configure(dict(files), run.plan.id)
+    host.configure(dict(files), run.plan.id, run.attempt)
     run.fence(step.number)
     host.enable()
     host.start()
@@ -81,6 +84,19 @@ def start(run: Engine, step: Step) -> str:
         run.gates.pause(POLL_S)
 
 
+def take(run: Engine, host: Host, step: Step) -> bool:
+    """Takes the host for this attempt; whether an earlier one had it. Raises `Interrupted` when the run was taken over meanwhile."""
+    mine = host.fence(run.plan.id, run.attempt)
+    try:
+        run.fence(step.number)
+    except Interrupted:
+        # Whoever took over may have ended since, and would not come back for this fence.
+        if not mine:
+            host.unfence(run.plan.id, run.attempt)
+        raise
+    return mine
+
+
 def change(run: Engine, step: Step, role: Role) -> str:
     joiner = run.plan.joiner(step.server)
     want = joiner.server.with_role(role)
@@ -94,19 +110,33 @@ def change(run: Engine, step: Step, role: Role) -> str:
         gate = joiner_follows(health.picture, step.host, step.server)
         return None if gate.verdict is Verdict.PASS else gate
 
-    health = run.gates.passed(samples=samples, also=follows)
-    live = _live(health)
-    present = listed(run.plan, live, step.server)
-    applied = present is not None and (present.role is role or present.votes)
-    if not applied:
+    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    while True:
+        health = run.gates.passed(samples=samples, also=follows)
+        looked = run.clock.monotonic()
+        live = _live(health)
+        present = listed(run.plan, live, step.server)
+        applied = present is not None and (present.role is role or present.votes)
+        if applied:
+            break
         if not live.same_list(step.before):
             raise Stale(
                 f"the list is {live}, the plan expects {step.before}: somebody else changed it",
                 remedy="zkprov abort, then plan again",
             )
         _rules(run, health, live, live.with_server(want), want)
-        run.checkpoint()
         run.intend(step)
+        run.checkpoint()
+        # A ledger's write may wait out an election: what was seen before it is no ground for an act.
+        waited = run.clock.monotonic() - looked
+        if waited <= FRESH_S:
+            break
+        summary = f"the ledger's writes took {seconds(waited)} after the gates had passed"
+        late = GateResult("fresh look", Verdict.FAIL, summary, remedy="zkprov status")
+        if run.clock.monotonic() > deadline:
+            raise GateFailed(late, step.server)
+        run.events.emit("gate", gate=late.gate, verdict=str(late.verdict), summary=late.summary)
+    if not applied:
         what = f"reconfig joining {want.line} from config {live.version_hex}"
         run.events.emit("act", what=what, from_config=live.version_hex)
         outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
@@ -143,10 +173,12 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
     new = newcomers_in(health.picture, run.plan.options.season_s, run.ledger.now_ms())
     violated = newcomers_rule(after, {n.id for n in new} | _came_just_now(run) | {server.id})
     if violated:
-        raise GateFailed(
-            GateResult("R2 newcomers", Verdict.FAIL, str(violated), remedy="zkprov resume --wait, or later"),
-            server.id,
-        )
+        remedy = "zkprov resume, when their time is over"
+        raise GateFailed(GateResult("R2 newcomers", Verdict.FAIL, str(violated), remedy=remedy), server.id)
+    digests = health.gate("digests")
+    if run.plan.options.season_s < SEASON_S and digests.verdict is not Verdict.PASS and not run.world.inventory.lab:
+        summary = f"a shorter seasoning time needs equal digests: {digests.summary}"
+        raise GateFailed(msgspec.structs.replace(digests, verdict=Verdict.FAIL, summary=summary), server.id)
     up = serving_voters(health.picture)
     if len(live.voters) > 1 and not after.quorums.contains_quorum(up) and "R4" not in run.plan.options.overrides:
         summary = f"in sync without the joiner: {sorted(up)}; {after.quorums.describe()}"

@@ -140,7 +140,7 @@ class Engine:
         for joiner in self.plan.joiners:
             host = self.world.host(joiner.host)
             if host.fenced_by() == self.plan.id:
-                host.unfence(self.plan.id)
+                host.unfence(self.plan.id, self.attempt)
 
     def document(self, state: State, head: int) -> RunDocument:
         return RunDocument(self.plan.id, state, head, self.attempt, self.who, self.plan)
@@ -192,9 +192,7 @@ class Engine:
                 stands=stands,
                 next=(advice or "zkprov status", "zkprov resume"),
             )
-        # while it waits, the step is about a voter of the list, not about the joiner that was to come next
-        waits = step.kind is StepKind.SEASON
-        stands = f"the list is {step.before if waits else step.before.without(step.server)}"
+        stands, left = self._standing()
         return Result(
             self.plan.id,
             State.UNDONE,
@@ -203,8 +201,17 @@ class Engine:
             evidence,
             undone,
             stands,
-            (advice or "zkprov status", f"zkprov add-node {step.host}"),
+            (advice or "zkprov status", *left),
         )
+
+    def _standing(self) -> tuple[str, tuple[str, ...]]:
+        """The list as it is now, and the command for the joiners that are not in it."""
+        try:
+            live = self.ledger.live()
+        except Problem:
+            return "see zkprov status", ()
+        hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
+        return f"the list is {live}", (f"zkprov add-node {' '.join(hosts)}",) if hosts else ()
 
     def stopped(self, step: Step | None, why: Interrupted) -> Result:
         """The run ends here with what it has begun standing; `resume` takes it up."""

@@ -123,6 +123,7 @@ class Conductor:
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
+                self._same_sources(standing.plan, "or end the run: zkprov abort")
                 checked(standing.plan.options, self.world.inventory)
                 plan, attempt = self._taken(standing)
                 self._ensure_ledger(ledger, plan)
@@ -142,6 +143,7 @@ class Conductor:
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
+                self._same_place(standing)
                 plan, attempt = self._taken(standing)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 engine = self._engine(plan, client, ledger, attempt).engine
@@ -152,7 +154,7 @@ class Conductor:
                     if undone is None:
                         # a voter that came in unrecorded is a newcomer from now on (R2)
                         self._ensure_ledger(ledger, plan)
-                    live = engine.gates.health().picture.live
+                    live = ledger.live()
                     engine.unfence()
                     engine.end(State.ABORTED, standing.head)
                 except (Problem, GateFailed) as wrong:
@@ -173,7 +175,6 @@ class Conductor:
 
     def _taken(self, standing: RunDocument) -> tuple[Plan, int]:
         """The plan of a run that is taken up, and the number of this attempt; recorded here before anything is done."""
-        self._same_sources(standing.plan)
         attempt = standing.attempt + 1
         self._begin(standing.plan, standing.head, attempt)
         return standing.plan, attempt
@@ -281,18 +282,30 @@ class Conductor:
                 remedy="zkprov status",
             )
 
-    def _same_sources(self, plan: Plan) -> None:
+    def _same_place(self, standing: RunDocument) -> None:
+        """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
+        step = standing.plan.steps[standing.head - 1]
+        host, meant = self.world.inventory_host(step.host), standing.plan.joiner(step.server).server
+        port = meant.client.port if meant.client else None
+        if host.server_address not in meant.addresses or port != host.client_port:
+            raise Stale(
+                f"{step.host} is at {host.server_address} (client {host.client}) by the inventory, the plan has {meant.line}",
+                place=self.world.inventory.path,
+                remedy=f"give {step.host} the address and ports of the plan again, then zkprov abort",
+            )
+
+    def _same_sources(self, plan: Plan, otherwise: str = "or plan again") -> None:
         if plan.inventory_digest != self.world.inventory.digest:
             raise Stale(
                 "the inventory is not the one that the plan was made from",
                 place=self.world.inventory.path,
-                remedy="plan again, or use the inventory of then",
+                remedy=f"use the inventory of then, {otherwise}",
             )
         if plan.templates_digest != self.world.templates_digest():
             raise Stale(
                 "the templates are not those that the plan was made from",
                 place="templates",
-                remedy="plan again, or use those of then",
+                remedy=f"use those of then, {otherwise}",
             )
 
 

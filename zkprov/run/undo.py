@@ -48,6 +48,7 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
     done = [f"{step.server} is not in the list (config {live.version_hex})"] if admitted else []
     host = engine.world.host(step.host)
     if host.fenced_by() == engine.plan.id:
+        host.fence(engine.plan.id, engine.attempt)
         if host.exists():
             engine.fence(step.number)
             host.stop(STOP_S)
@@ -55,7 +56,7 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
             where = host.set_aside(f"set-aside-{engine.plan.id}" + (f"-{engine.attempt}.u" if engine.attempt else ""))
             engine.events.emit("undo", what=f"{step.host}: stopped; its disk is at {where}")
             done.append(f"stopped; its disk is at {where}")
-        host.unfence(engine.plan.id)
+        host.unfence(engine.plan.id, engine.attempt)
     return "; ".join(done) or "nothing was begun"
 
 

@@ -5,14 +5,15 @@ A blocking call (a name server, a disk on a dead mount) runs in a daemon thread:
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import errno
 import ipaddress
 import os
 import socket
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,7 +66,8 @@ async def in_thread(call: Callable[[], T], limit: asyncio.Semaphore) -> T:
             return  # the loop is gone: nobody waits any more
 
     async with limit:
-        threading.Thread(target=work, daemon=True, name="zkprov-blocking").start()
+        # `threading` would wait until the new thread runs, with all questions to all servers waiting meanwhile.
+        _thread.start_new_thread(work, ())
         return await future
 
 
@@ -93,6 +95,7 @@ def sockets_at_once() -> int:
     return max(4, min(MAX_SOCKETS, soft - used - SPARE_DESCRIPTORS))
 
 
+@lru_cache(maxsize=4096)
 def numeric(host: str) -> bool:
     try:
         ipaddress.ip_address(host.split("%", maxsplit=1)[0])

@@ -20,6 +20,7 @@ from zkprov.observe.dial import Dialer, Unanswered, read_all
 T = TypeVar("T")
 
 NOT_SERVING = "This ZooKeeper instance is not currently serving requests"
+VALUE = re.compile(r"^(zk_[^\t\n]*)\t([^\n]*)\n", re.MULTILINE)
 NOT_LISTED = re.compile(r"\A\w{4} is not executed because it is not in the whitelist\.\s*\Z")
 MAX_LONG = (1 << 63) - 1
 
@@ -65,11 +66,7 @@ def parse_mntr(text: str) -> dict[str, str]:
     """`mntr`: key to value as printed. It has no end mark, so a cut between two lines is not seen. Raises Incomplete, ValueError."""
     if not text.startswith("zk_version\t"[: len(text)]):
         raise ValueError(f"not an answer to mntr: {glimpse(text)}")
-    values: dict[str, str] = {}
-    for line in text.split("\n")[:-1]:
-        key, tab, value = line.rstrip("\r").partition("\t")
-        if tab and key.startswith("zk_"):
-            values[key] = value
+    values = {key: value.rstrip("\r") for key, value in VALUE.findall(text)}
     if not text.endswith("\n") or "zk_server_state" not in values:
         raise Incomplete("ends within a line" if values else "ends too early")
     return values

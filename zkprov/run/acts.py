@@ -19,13 +19,15 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.steps import Step, StepKind, seconds
-from zkprov.run.gating import POLL_S, GateFailed
+from zkprov.run.gating import GateFailed
 from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host
     from zkprov.run.engine import Engine
 
+GLANCE_S = 0.02
+"""Between two glances at one server that starts."""
 FRESH_S = 2.0
 """How old the look may be that an act rests on: far less than it takes to elect a leader and to change a list by hand."""
 
@@ -41,9 +43,8 @@ def start(run: Engine, step: Step) -> str:
     if host.fenced_by() is None and (host.is_active() or host.has_data()):
         what = f"{step.host}: a server runs or data lies there now, and neither did when this was planned (R5)"
         raise GateFailed(GateResult("joiner", Verdict.FAIL, what, remedy="zkprov status"))
-    run.intend(step)
-    run.checkpoint()
     mine = take(run, host, step)
+    run.checkpoint()
     if host.exists() and run.attempt and mine:
         host.stop(10)
         run.fence(step.number)
@@ -52,10 +53,9 @@ def start(run: Engine, step: Step) -> str:
     _prove(run, health, live, live, joiner.server)
     release = next((f.srvr.value.release for f in health.picture.members if f.srvr.value), "")
     files = run.world.render(step.host, joiner.server, live, release)
-    run.intend(step)
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
-    run.fence(step.number)
+    # from here on the host's own fence stops an attempt that was taken over
     host.configure(dict(files), run.plan.id, run.attempt)
     run.fence(step.number)
     host.enable()
@@ -64,8 +64,10 @@ def start(run: Engine, step: Step) -> str:
     while True:
         facts = run.world.serves(step.host)
         if facts.serving:
-            gate = joiner_follows(picture_of(run.gates.look()), step.host, step.server)
+            survey = run.gates.look()
+            gate = joiner_follows(picture_of(survey), step.host, step.server)
             if gate.verdict is Verdict.PASS:
+                run.gates.keep(survey)
                 return gate.summary
         else:
             summary = f"{step.host}: {facts.srvr}"
@@ -81,7 +83,7 @@ def start(run: Engine, step: Step) -> str:
             )
         if run.clock.monotonic() > deadline:
             raise GateFailed(gate)
-        run.gates.pause(POLL_S)
+        run.gates.pause(GLANCE_S)
 
 
 def take(run: Engine, host: Host, step: Step) -> bool:
@@ -215,11 +217,13 @@ def _remember(run: Engine, health: Health, live: Members, server_id: int) -> Non
 def _confirm(run: Engine, health: Health, live: Members) -> None:
     """Each voter's last version confirmed on its disk: what it may act under at the least, should it fall silent (R1)."""
     known = ledger_of(health.picture.survey)
+    found: dict[int, LedgerMember] = {}
     for facts in health.picture.members:
         server_id = health.picture.member_id(facts)
         entry = known.members.get(server_id) if known else None
         if entry is not None and facts.disk.value is not None and entry.confirmed < live.version:
-            run.ledger.member_is(server_id, msgspec.structs.replace(entry, confirmed=live.version))
+            found[server_id] = msgspec.structs.replace(entry, confirmed=live.version)
+    run.ledger.members_are(found)
 
 
 def settle(run: Engine, step: Step) -> str:

@@ -17,6 +17,8 @@ from zkprov.run.world import World
 
 POLL_S = 0.05
 """Between two looks while a fact is waited for."""
+KEPT_S = 0.5
+"""How long a look may be kept for the next gate: what it showed is no older than with a look that takes as long."""
 
 
 class GateFailed(Exception):
@@ -34,13 +36,22 @@ class Gatekeeper:
         self._world, self._options, self._events, self._clock, self._stop = world, options, events, clock, stop
         self._doubted_since: float | None = None
         self._last: Survey | None = None
+        self._kept: tuple[Survey, float] | None = None
 
     def look(self, names: Sequence[str] | None = None) -> Survey:
         return self._world.survey(names)
 
+    def keep(self, survey: Survey) -> None:
+        """This look is the next one to be judged, unless more than `KEPT_S` pass first. Nothing is to be changed in between."""
+        self._kept = survey, self._clock.monotonic()
+
+    def _next(self) -> Survey:
+        kept, self._kept = self._kept, None
+        return kept[0] if kept and self._clock.monotonic() - kept[1] <= KEPT_S else self.look()
+
     def health(self, excused: Set[int] = frozenset()) -> Health:
         """One sample, judged for a change; remembers for how long two leaders have been declared."""
-        survey = self.look()
+        survey = self._next()
         doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
         health = judge(survey, Purpose.CHANGE, earlier=self._last, doubted_s=doubted, excused=excused)
         several = sum(not x.stranger for x in health.leaders) > 1

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -125,6 +125,13 @@ class EnsembleLedger:
             f"{ROOT}/members/{server_id}",
             msgspec.structs.replace(MemberDocument.of(member), zkprov=__version__).encode(),
         )
+
+    def members_are(self, members: Mapping[int, LedgerMember]) -> None:
+        """The same of several that are known, in one transaction; nothing is done when one of them has gone since."""
+        entries = [(f"{ROOT}/members/{i}", MemberDocument.of(m)) for i, m in sorted(members.items())]
+        if entries:
+            data = [(path, msgspec.structs.replace(d, zkprov=__version__).encode()) for path, d in entries]
+            self._commit("what is known of the voters", change=data)
 
     def member_left(self, server_id: int) -> None:
         self._delete(f"{ROOT}/members/{server_id}")
@@ -278,8 +285,18 @@ class EnsembleLedger:
         with self._told(path), contextlib.suppress(NoNodeError):
             self._answer(lambda: self._client.delete_async(path))
 
-    def _commit(self, what: str, *, create: list[tuple[str, bytes]], delete: str = "") -> None:
-        """All or nothing. Where one of `create` is there already, nothing is done: it was done before, or by another."""
+    def _commit(
+        self,
+        what: str,
+        *,
+        create: Sequence[tuple[str, bytes]] = (),
+        change: Sequence[tuple[str, bytes]] = (),
+        delete: str = "",
+    ) -> None:
+        """All or nothing. Nothing is done where one of `create` is there already: it was done before, or by another.
+
+        Nor where one of `change` is not.
+        """
         from kazoo.exceptions import NodeExistsError, NoNodeError, RolledBackError, RuntimeInconsistency
 
         def commit() -> Any:
@@ -288,6 +305,8 @@ class EnsembleLedger:
                 transaction.delete(delete)
             for path, data in create:
                 transaction.create(path, data, self.acl)
+            for path, data in change:
+                transaction.set_data(path, data)
             return transaction.commit_async()
 
         with self._told(what):

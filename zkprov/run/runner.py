@@ -106,7 +106,9 @@ class Conductor:
                 except Problem:
                     self.journal.finish(plan.id, State.ABORTED, self.clock.now())
                     raise
-                return self._engine(plan, client, ledger, attempt).result(first=1, endpoints=endpoints)
+                run = self._engine(plan, client, ledger, attempt)
+                run.engine.gates.keep(survey)
+                return run.result(first=1, endpoints=endpoints)
 
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.

@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.facts_made import (
     OTHERS,
+    SESSION,
+    WORDS,
     ZXID,
     Made,
     found,
@@ -30,6 +32,7 @@ from zkprov.model.facts import (
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 LOOK, CHANGE = Purpose.LOOK, Purpose.CHANGE
 CLIENT_PORT_ONLY = ("srvr", "config", "identity", "ledger")
+EQUAL = Digests({ZXID - 33: 0xD16E57})
 SESSIONS_ONLY = ("config", "identity", "ledger")
 
 
@@ -176,6 +179,42 @@ class TestDigests:
         now = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "3"})
         result = data.digests_equal(now.picture, CHANGE, before.survey)
         assert (result.verdict, result.unsafe) == (FAIL, True)
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            healthy(3).down(2),
+            healthy(3).having(2, **dict.fromkeys((*WORDS, *SESSION), Outcome.NOT_SERVING)),
+            healthy(3).having(2, mntr=Outcome.TIMEOUT),
+            healthy(3).having(2, mntr={"zk_server_state": "follower"}),
+            healthy(3).having(2, mntr={"zk_digest_mismatches_count": "0", "zk_uptime": "86400000"}),
+        ],
+        ids=["down", "without quorum", "mntr unread", "mntr without the count", "another process"],
+    )
+    @pytest.mark.parametrize("digests", [Digests({5: 5}), EQUAL], ids=["none common", "one equal"])
+    def test_a_count_grows_only_from_one_that_was_read(self, before: Made, digests: Digests) -> None:
+        """A joiner that counted two while it caught up was down, or not read, one sample ago: that is not growth."""
+        now = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2", "zk_uptime": "900"}, hash=digests)
+        result = data.digests_equal(now.picture, CHANGE, before.survey)
+        expected = PASS if digests is EQUAL else UNKNOWN
+        assert (result.verdict, result.unsafe, result.stops) == (expected, False, expected is UNKNOWN)
+
+    @pytest.mark.parametrize("before", [None, healthy(3)])
+    @pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.TRUNCATED, Outcome.NOT_SERVING, Outcome.JUNK])
+    def test_digests_that_were_not_read_this_time_are_waited_for(self, outcome: Outcome, before: Made | None) -> None:
+        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"}, hash=outcome)
+        result = data.digests_equal(made.picture, CHANGE)
+        assert (result.verdict, result.stops, result.unsafe) == (UNKNOWN, True, False)
+        assert (
+            told(result) == f"2 (zk2): zk_digest_mismatches_count is 2, and its digests were not read (hash: {outcome})"
+        )
+        if before is not None:
+            assert data.digests_equal(made.picture, CHANGE, before.survey).unsafe
+
+    @pytest.mark.parametrize("outcome", [Outcome.NOT_ASKED, Outcome.CLOSED, Outcome.REFUSED, Outcome.ABSENT])
+    def test_a_mismatch_that_no_digest_will_ever_clear(self, outcome: Outcome) -> None:
+        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"}, hash=outcome)
+        assert of(data.digests_equal, made, CHANGE).unsafe
 
     def test_no_common_zxid(self) -> None:
         made = healthy(2).having(2, hash=Digests({5: 5}))

@@ -12,6 +12,9 @@ from zkprov.model.facts import Identity, Outcome, ServerFacts, Survey
 
 MAX_BEHIND = 1000
 """Transactions that a synced follower may be behind, or before, within one survey, whose answers are not of one instant."""
+COUNT = "zk_digest_mismatches_count"
+UNTOLD = frozenset({Outcome.NOT_ASKED, Outcome.CLOSED, Outcome.REFUSED, Outcome.DENIED, Outcome.ABSENT})
+"""How the digests of a server that serves come out when it has none to tell, at this look and at the next."""
 LASTING = ("/zkprov/ensemble", "/cluster/id")
 """Identity znodes that nobody deletes, in the order in which a server's identity is read from them."""
 
@@ -152,7 +155,8 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
 
     A server that came in by a snapshot while clients wrote sometimes counts a few mismatches before it has caught up (measured: 2, in 2 of
     70 joins on 3.9.5 at 50 writes/s). What it counted is cleared only by an equal digest later; every server logs one at each
-    zxid that 128 divides (`DataTree.logZxidDigest`). Until then it is unknown, and stops a change; a count that grows is a failure.
+    zxid that 128 divides (`DataTree.logZxidDigest`). Until then it is unknown, and stops a change. A count that grows while its server
+    serves is a failure, and so is one at a server that has no digests to tell: nothing could ever clear it.
     """
     failed: list[Evidence] = []
     waiting: list[Evidence] = []
@@ -161,10 +165,15 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
         count = _mismatches(facts)
         if not count:
             continue
-        counted = Evidence(picture.label(facts), f"zk_digest_mismatches_count is {count}")
-        before = earlier.by_name(facts.name) if earlier else None
-        if facts.hash.value is None or (before is not None and 0 <= _mismatches(before) < count):
+        what = f"zk_digest_mismatches_count is {count}"
+        counted = Evidence(picture.label(facts), what)
+        if _grew(facts, earlier):
             failed.append(counted)
+        elif facts.hash.value is None:
+            if facts.hash.outcome in UNTOLD:
+                failed.append(counted)
+            else:
+                waiting.append(Evidence(picture.label(facts), f"{what}, and its digests were not read ({facts.hash})"))
         elif not any(
             facts.hash.value.by_zxid.keys() & o.hash.value.by_zxid.keys()
             for o in serving
@@ -192,13 +201,29 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
         required=bool(waiting),
         unsafe=True,
         remedy='the data of these servers differs: docs, incidents, "After a split"',
-        to_know="",
+        to_know="look again: an equal digest, logged at each zxid that 128 divides, clears the count"
+        if waiting
+        else "",
     )
+
+
+def _grew(facts: ServerFacts, earlier: Survey | None) -> bool:
+    """Whether the same process counted more mismatches since an earlier sample in which it served and told its count."""
+    before = earlier.by_name(facts.name) if earlier else None
+    if before is None or not before.serving or COUNT not in (before.mntr.value or {}):
+        return False
+    return _mismatches(before) < _mismatches(facts) and _uptime_ms(facts) >= _uptime_ms(before)
+
+
+def _uptime_ms(facts: ServerFacts) -> int:
+    """`zk_uptime`; 0 where it is not told. It begins again with each process, and with each change of role."""
+    text = (facts.mntr.value or {}).get("zk_uptime", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _mismatches(facts: ServerFacts) -> int:
     """`zk_digest_mismatches_count`; 0 where it is not told, 1 where it is no number."""
-    text = (facts.mntr.value or {}).get("zk_digest_mismatches_count", "0").strip()
+    text = (facts.mntr.value or {}).get(COUNT, "0").strip()
     try:
         return int(float(text or "0"))
     except (ValueError, OverflowError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence, Set
+
+import msgspec
 
 from zkprov.judge.health import Health
 from zkprov.judge.newcomers import ledger_in
-from zkprov.judge.picture import Standing, leads
-from zkprov.model.facts import Disk, Ledger, Outcome, Retired, ServerFacts
+from zkprov.judge.picture import Picture, Standing, leads
+from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -30,9 +33,10 @@ def joiner_of(
         return Refusal("", headline, (member.line,), (("zkprov status", "shows the members"),), exit_code=2)
     taken = {j.server.id for j in before}
     try:
-        server_id = host.id if host.id is not None else free_id(live, ledger, inventory, taken)
+        seen = ids_seen(health.picture, host)
+        server_id = host.id if host.id is not None else free_id(live, ledger, inventory, taken, seen.keys())
     except BadInput as none_free:
-        told = f"in {none_free.place}, the list and the ledger, as members or retired"
+        told = f"in {none_free.place}, the list, the ledger and on disks, of members or of servers that left"
         return Refusal("R5", f"{none_free.problem}.", (told,), (("", none_free.remedy),))
     refusal = _id_is_free(host, server_id, live, ledger, taken) or _comes_in_empty(
         host, health.picture.survey.by_name(host.name), health
@@ -43,9 +47,11 @@ def joiner_of(
     return Joiner(host.name, server)
 
 
-def free_id(live: Members, ledger: Ledger | None, inventory: Inventory, taken: set[int]) -> int:
-    """The lowest id that nobody has, had, or is to have. Raises `BadInput` when none is left."""
-    used = set(live.ids) | taken | {h.id for h in inventory.hosts if h.id is not None}
+def free_id(
+    live: Members, ledger: Ledger | None, inventory: Inventory, taken: set[int], seen: Set[int] = frozenset()
+) -> int:
+    """The lowest id that nobody has, had, or is to have; none of `seen` (`ids_seen`). Raises `BadInput` when none is left."""
+    used = set(live.ids) | taken | seen | {h.id for h in inventory.hosts if h.id is not None}
     if ledger:
         used |= {r.id for r in ledger.retired} | set(ledger.members)
     found = next((i for i in range(1, HIGHEST_ID + 1) if i not in used), None)
@@ -71,6 +77,77 @@ def _id_is_free(
     attest = (f"zkprov retired attest {server_id} --wiped --reason …", "once its disk is wiped")
     headline = f"id {server_id} was a voter before, and the disk that it voted with may still hold a list."
     return Refusal("R5", headline, (told,), (attest, another) if retired else (another,))
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """Where an id was seen: on which host, and in what. `own`: the server there carries it; else a list there has it as a voter."""
+
+    host: str
+    what: str
+    own: bool
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.what}"
+
+
+def ids_seen(picture: Picture, joiner: InventoryHost) -> dict[int, list[Sighting]]:
+    """The ids that other servers than `joiner` carry, or that a list seen there has as voters: their disks may still vote.
+
+    A server of another ensemble counts for nothing while it serves and shows that it is one.
+    """
+    found: dict[int, list[Sighting]] = defaultdict(list)
+    for facts in picture.survey.servers:
+        here = facts.name == joiner.name or facts.client == joiner.client
+        if here or picture.standing[facts.name] is Standing.STRANGER:
+            continue
+        on_disk = facts.disk.value.my_id if facts.disk.value else None
+        said = msgspec.structs.replace(facts, expected_id=None, disk=Fact("disk")).id
+        if on_disk is not None:
+            found[on_disk].append(Sighting(facts.name, f"its myid is {on_disk}", own=True))
+        if said is not None and said != on_disk:
+            found[said].append(Sighting(facts.name, f"says that it is {said}", own=True))
+        for source, members in _lists(facts):
+            for voter in sorted(members.voters):
+                found[voter].append(Sighting(facts.name, f"{source} names {voter} as a voter: {members}", own=False))
+    return dict(found)
+
+
+def _lists(facts: ServerFacts) -> Iterator[tuple[str, Members]]:
+    disk = facts.disk.value
+    yield from ((x.source, x.members) for x in (disk.acting, disk.next) if x is not None) if disk else ()
+    if facts.config.value is not None:
+        yield "its list in memory", facts.config.value
+    elif facts.conf.value is not None and facts.conf.value.members is not None:
+        yield "its list by conf", facts.conf.value.members
+
+
+def id_is_new(joiner: Joiner, health: Health, inventory: Inventory) -> Refusal | None:
+    """R5 for an id that the inventory gives: a disk or a list seen elsewhere has it. `free_id` passes such ids over by itself.
+
+    A list is no obstacle to the id of a server that a person attested wiped or destroyed; its disk is, when it is seen all the same.
+    """
+    host, server_id = inventory.host(joiner.host), joiner.server.id
+    ledger = ledger_in(health.picture)
+    attested = ledger is not None and any(r.id == server_id and r.fate in GONE for r in ledger.retired)
+    seen = ids_seen(health.picture, host).get(server_id, []) if host else []
+    seen = [s for s in seen if s.own or not attested]
+    if not seen:
+        return None
+    headline = f"id {server_id} of {joiner.host} belongs to another disk, or did, and that disk may still vote."
+    told = [*map(str, seen[:3]), *([f"and {len(seen) - 3} more"] if len(seen) > 3 else [])]
+    another = ("", f"give {joiner.host} a zkprov_id that was never used, or none")
+    return Refusal("R5", headline, tuple(told), (another, *_aside(seen, joiner.host, health.picture, inventory)))
+
+
+def _aside(seen: Sequence[Sighting], joiner: str, picture: Picture, inventory: Inventory) -> Iterator[tuple[str, str]]:
+    """How to do away with what was seen: no way where a member or a server that runs shows it."""
+    names = sorted({s.host for s in seen})
+    if any(picture.standing[name] is not Standing.DOWN for name in names):
+        yield "zkprov status", "shows who they are"
+        return
+    hosts = [(name, inventory.host(name)) for name in names]
+    places = [f"{h.data_dir} and {h.config_dir} on {name}" if h else f"its files on {name}" for name, h in hosts]
+    yield f"zkprov add-node {joiner}", f"again, once these are moved aside: {', '.join(places)}"
 
 
 def _retired(retired: Retired) -> str:

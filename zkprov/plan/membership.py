@@ -20,7 +20,7 @@ from zkprov.model.members import Members
 from zkprov.model.quorum import braces, spare
 from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
-from zkprov.plan.entry import free_id, joiner_of
+from zkprov.plan.entry import free_id, id_is_new, joiner_of
 from zkprov.plan.steps import Joiner, Options, Plan, Proof, Refusal, Step, StepKind, seconds
 
 __all__ = ["Wish", "free_id", "plan_add"]
@@ -64,6 +64,9 @@ def plan_add(health: Health, inventory: Inventory, wish: Wish) -> Plan | Refusal
     joiners = _joiners(health, inventory, wish)
     if isinstance(joiners, Refusal):
         return joiners
+    known = next((r for j in joiners if (r := id_is_new(j, health, inventory))), None)
+    if known:
+        return known
     walk = _Walk(health, live, wish)
     for joiner in joiners:
         refusal = walk.add(joiner)

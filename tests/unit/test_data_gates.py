@@ -122,10 +122,43 @@ class TestSameHistory:
         made = healthy(3).having(1, identity=young).having(3, identity=young).having(2, identity=shown)
         result = of(data.same_history, made)
         assert (result.verdict, result.unsafe, told(result)) == (UNKNOWN, False, "2 (zk2): has no /zkprov/ensemble yet")
-        asked_before = healthy(3).having(
-            2, identity=found("identity", shown, 0.1), srvr=found("srvr", healthy(3).servers[1].srvr.value, 0.2)
+
+    @pytest.mark.parametrize(("srvr_at", "asked", "surely"), [(0.1, 0.2, True), (0.2, 0.1, False), (0.4, 0.1, False)])
+    @pytest.mark.parametrize("shown", [Outcome.ABSENT, Identity("/app", 0x100000001, 5)])
+    def test_past_its_creation_when_it_was_asked(
+        self, shown: Identity | Outcome, srvr_at: float, asked: float, surely: bool
+    ) -> None:
+        """An answer that was whole after `srvr`'s may have been asked for, and given, before it."""
+        answer = msgspec.structs.replace(found("identity", shown, 0.3), asked=asked)
+        made = healthy(3).having(2, identity=answer, srvr=found("srvr", healthy(3).servers[1].srvr.value, srvr_at))
+        result = of(data.same_history, made)
+        assert (result.verdict, result.unsafe) == ((FAIL, True) if surely else (UNKNOWN, False))
+
+    def test_a_znode_that_was_made_anew_proves_nothing(self) -> None:
+        """An application deleted its znode and created it again: a server that is a moment behind shows the former creation."""
+        made = healthy(3, identity=Identity("/app", ZXID, 9)).having(2, identity=Identity("/app", 0x100000001, 5))
+        behind = made.reading(2, zxid=ZXID - 1)
+        result = of(data.same_history, behind, LOOK)
+        assert (result.verdict, result.unsafe, result.stops) == (UNKNOWN, False, True)
+        assert told(result) == (
+            "1 (zk1), 3 (zk3): /app of czxid 0x7000004a1, ctime 9\n2 (zk2): /app of czxid 0x100000001, ctime 5"
         )
-        assert of(data.same_history, asked_before).verdict is UNKNOWN
+        assert str(behind.health().condition) == "unknown"
+
+    def test_the_former_creation_on_a_server_past_the_later_one_does(self) -> None:
+        made = healthy(3, identity=Identity("/app", ZXID, 9)).having(2, identity=Identity("/app", 0x100000001, 5))
+        assert of(data.same_history, made, LOOK).unsafe
+
+    def test_two_creations_at_one_zxid_do(self) -> None:
+        made = healthy(3, identity=Identity("/app", 0x100000001, 9)).having(
+            2, identity=Identity("/app", 0x100000001, 5)
+        )
+        assert of(data.same_history, made.having(2, srvr=Outcome.CLOSED), LOOK).unsafe
+
+    @pytest.mark.parametrize("path", ["/zkprov/ensemble", "/cluster/id"])
+    def test_one_that_nobody_deletes_does(self, path: str) -> None:
+        made = healthy(3, identity=Identity(path, 0x700000400, 9)).having(2, identity=Identity(path, 0x100000001, 5))
+        assert of(data.same_history, made.reading(2, zxid=0x100000005), LOOK).unsafe
 
     def test_znodes_that_may_be_deleted_prove_nothing(self) -> None:
         made = healthy(3).having(2, identity=Identity("/aaa", 0x700000001, 5))

@@ -184,6 +184,15 @@ class TestTwo:
         assert (found.verdict, found.unsafe) == (FAIL, True)
         assert "two histories" in told(found)
 
+    @pytest.mark.parametrize("path", ["/app", "/cluster/id"])
+    def test_two_creations_of_what_may_be_made_anew(self, path: str) -> None:
+        """A deposed leader shows the znode that an application has deleted and created again under the new one."""
+        made = woken().having(3, identity=Identity(path, 0x100000001, 5))
+        for i in (1, 2):
+            made = made.having(i, identity=Identity(path, 0x800000001, 9))
+        found = gate(made, LOOK)
+        assert (found.verdict, found.unsafe) == ((FAIL, True) if path == "/cluster/id" else (UNKNOWN, False))
+
     def test_two_paths_say_nothing(self) -> None:
         made = outage(Identity("/cluster/id", 0x100000009, 5)).down(4, 5, 6).having(7, mntr=Outcome.CLOSED)
         assert gate(made, LOOK).verdict is UNKNOWN

@@ -144,6 +144,20 @@ def test_only_srvr_and_no_session(stubs: Stubs) -> None:
     assert server.serving
 
 
+def test_when_a_question_was_begun_and_when_its_answer_was_whole(stubs: Stubs) -> None:
+    """The identity is asked for only when the session is open: what `srvr` told before was told before it was asked."""
+    behave = tree({"/zkprov/ensemble": b""})
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        await behave(reader, writer)
+
+    server = one(client=stubs.listen(slow))
+    assert server.identity.value is not None
+    assert 0.2 <= server.identity.asked <= server.identity.at
+    assert server.srvr.asked + 0.2 <= server.srvr.at
+
+
 def test_a_server_without_quorum_says_so_for_sessions_too(stubs: Stubs) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (await reader.read(4)).decode("latin-1") in WORDS:

@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Set
 
 from zkprov.judge.gates import NO_LIST, listed, unseen
+from zkprov.judge.history import past, two_histories
 from zkprov.judge.picture import Picture, Standing, leads
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
-from zkprov.model.facts import Identity, Outcome, ServerFacts, Survey
+from zkprov.model.facts import LASTING, Identity, Outcome, ServerFacts, Survey
 
 MAX_BEHIND = 1000
 """Transactions that a synced follower may be behind, or before, within one survey, whose answers are not of one instant."""
 COUNT = "zk_digest_mismatches_count"
 UNTOLD = frozenset({Outcome.NOT_ASKED, Outcome.CLOSED, Outcome.REFUSED, Outcome.DENIED, Outcome.ABSENT})
 """How the digests of a server that serves come out when it has none to tell, at this look and at the next."""
-LASTING = ("/zkprov/ensemble", "/cluster/id")
-"""Identity znodes that nobody deletes, in the order in which a server's identity is read from them."""
 
 
 def synced(
@@ -96,8 +95,8 @@ def _zxid(facts: ServerFacts | None) -> int | None:
 def same_history(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
     """Every server holds the same permanent znode, created at the same zxid and time. Equal proves nothing alone.
 
-    Different creations of one path are two histories. A server that lacks a znode which nobody deletes has another history if it
-    was past the creation when it was asked; else it may only be a moment behind.
+    Different creations of one path are two histories, or a server is a moment behind an application that made its znode anew
+    (`history`). One that lacks a znode which nobody deletes is a moment behind too, unless it was past the creation when it was asked.
     """
     asked = [(s.id, picture.member(s.id)) for s, _ in listed(picture, excused)]
     servers = [f for _, f in asked if f is not None] + list(picture.of(Standing.JOINER))
@@ -108,23 +107,24 @@ def same_history(picture: Picture, purpose: Purpose, excused: Set[int] = frozens
         for f in servers
         if f.identity.value is None and f.identity.outcome is not Outcome.ABSENT
     ]
-    holders: dict[Identity, list[str]] = defaultdict(list)
+    holders: dict[Identity, list[ServerFacts]] = defaultdict(list)
     for facts in servers:
         if facts.identity.value is not None:
-            holders[facts.identity.value].append(picture.label(facts))
-    failed = [
-        Evidence(", ".join(who), f"{v.path} of czxid {v.czxid:#x}, ctime {v.ctime_ms}")
-        for v, who in sorted(holders.items(), key=lambda item: -len(item[1]))
-        if any(w.path == v.path and w != v for w in holders)
-    ]
-    first = min(
-        holders, key=lambda v: (LASTING.index(v.path) if v.path in LASTING else len(LASTING), v.path), default=None
-    )
+            holders[facts.identity.value].append(facts)
+    failed: list[Evidence] = []
+    differing: list[Evidence] = []
+    for v, who in sorted(holders.items(), key=lambda item: -len(item[1])):
+        if any(w.path == v.path and w != v for w in holders):
+            what = f"{v.path} of czxid {v.czxid:#x}, ctime {v.ctime_ms}"
+            proved = any(two_histories(f, other) for f in who for other in servers)
+            (failed if proved else differing).append(Evidence(", ".join(picture.label(f) for f in who), what))
+    unknown = differing + unknown
+    first = min(holders, key=lambda v: (LASTING.index(v.path) if v.lasting else len(LASTING), v.path), default=None)
     if first is not None and not failed:
         for facts in servers:
-            shown = facts.identity.value
-            if (shown is None and facts.identity.outcome is Outcome.ABSENT) or (shown and shown.path != first.path):
-                surely = first.path in LASTING and _past(facts, first.czxid)
+            own = facts.identity.value
+            if (own is None and facts.identity.outcome is Outcome.ABSENT) or (own and own.path != first.path):
+                surely = first.lasting and past(facts, first.czxid)
                 (failed if surely else unknown).append(
                     Evidence(
                         picture.label(facts),
@@ -137,17 +137,11 @@ def same_history(picture: Picture, purpose: Purpose, excused: Set[int] = frozens
         unknown,
         "one history on every server" if holders else "no server holds a permanent znode yet",
         ("identity znode (czxid, ctime)",),
-        required=purpose is Purpose.CHANGE,
+        required=purpose is Purpose.CHANGE or bool(differing),
         unsafe=True,
         remedy='docs: incidents, "A second leader"',
         to_know="look again: zkprov status",
     )
-
-
-def _past(facts: ServerFacts, czxid: int) -> bool:
-    """Whether the server's zxid was past `czxid` before it was asked for the znode."""
-    srvr = facts.srvr
-    return srvr.value is not None and srvr.value.zxid >= czxid and srvr.at <= facts.identity.at
 
 
 def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = None) -> GateResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zkprov.judge.history import two_histories
 from zkprov.judge.picture import Picture, Standing, epoch_of, leads, own_list, tells_mode
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
@@ -235,11 +236,11 @@ def one_leader(
             return result(Verdict.UNKNOWN, f"one leader: {leader}, and " + "; ".join(str(e) for e in astray[:3]), AGAIN)
         return result(Verdict.PASS, f"one leader: {leader}")
     summary = ("two leaders: " if len(ours) == 2 else f"{len(ours)} leaders: ") + " and ".join(str(x) for x in ours)
-    histories = _histories(picture, ours)
+    different = _two_histories(picture, ours)
     limit = deposed_limit_s(picture.survey)
     change_nothing = 'docs: incidents, "A second leader"; change nothing until one side is stopped'
-    if all(x.established for x in ours) or len(histories) > 1:
-        why = "two histories" if len(histories) > 1 else "each has a quorum of its own list, or serves writes"
+    if all(x.established for x in ours) or different:
+        why = "two histories" if different else "each has a quorum of its own list, or serves writes"
         evidence += (Evidence("", why),)
         return result(Verdict.FAIL, summary, change_nothing, unsafe=True)
     if doubted_s >= limit:
@@ -294,10 +295,10 @@ def _untold_leader(picture: Picture) -> str:
     return "one leader, and no server says which: a quorum serves under one list and one history"
 
 
-def _histories(picture: Picture, ours: list[Leader]) -> set[tuple[str, int, int]]:
-    """The different histories that the leaders hold, compared at one and the same path."""
-    values = {f.identity.value for x in ours if (f := picture.survey.by_name(x.name)) and f.identity.value}
-    return {(v.path, v.czxid, v.ctime_ms) for v in values if any(w.path == v.path and w != v for w in values)}
+def _two_histories(picture: Picture, ours: list[Leader]) -> bool:
+    """Whether two of the leaders hold different histories."""
+    found = [f for x in ours if (f := picture.survey.by_name(x.name))]
+    return any(two_histories(one, other) for n, one in enumerate(found) for other in found[:n])
 
 
 def _describe(leader: Leader) -> str:

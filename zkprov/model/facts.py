@@ -33,13 +33,17 @@ class Outcome(StrEnum):
 
 
 class Fact(msgspec.Struct, Generic[T], frozen=True):
-    """One answer. `at` is in seconds since the survey began; `value` is there exactly when the outcome is OK."""
+    """One answer. `value` is there exactly when the outcome is OK.
+
+    `asked`: when the question was begun, or before; `at`: when the answer was whole; both in seconds since the survey began.
+    """
 
     source: str
     outcome: Outcome = Outcome.NOT_ASKED
     value: T | None = None
     at: float = 0.0
     detail: str = ""
+    asked: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.outcome is Outcome.OK) != (self.value is not None):
@@ -116,12 +120,21 @@ class Digests(msgspec.Struct, frozen=True):
     by_zxid: dict[int, int]
 
 
+LASTING = ("/zkprov/ensemble", "/cluster/id")
+"""Identity znodes that nobody deletes, in the order in which a server's identity is read from them."""
+
+
 class Identity(msgspec.Struct, frozen=True):
     """A permanent znode's creation: equal on servers of one history. `ctime_ms` in ms since 1970 by the leader's clock."""
 
     path: str
     czxid: int
     ctime_ms: int
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is created once: any other znode may be made anew, and a server that is behind shows the former creation."""
+        return self.path in LASTING
 
     @property
     def tag(self) -> str:

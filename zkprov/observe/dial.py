@@ -179,11 +179,12 @@ class Dialer:
 
     async def fact(self, source: str, question: Awaitable[T]) -> Fact[T]:
         """What came of `question`, whatever happens in it; never later than the deadline."""
+        asked = self.since()
         try:
             async with asyncio.timeout_at(self.deadline):
                 value = await question
         except Unanswered as reason:
-            return Fact(source, reason.outcome, at=self.since(), detail=reason.detail)
+            return Fact(source, reason.outcome, None, self.since(), reason.detail, asked)
         except TimeoutError:
             return Fact(source, Outcome.TIMEOUT, at=self.since(), detail=f"no answer in {self.since():.1f} s")
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -195,7 +196,7 @@ class Dialer:
         except Exception as error:
             detail = f"unexpected: {type(error).__name__}: {str(error)[:200]}"
             return Fact(source, Outcome.JUNK, at=self.since(), detail=detail)
-        return Fact(source, Outcome.OK, value, at=self.since())
+        return Fact(source, Outcome.OK, value, self.since(), asked=asked)
 
 
 async def read_all(reader: asyncio.StreamReader, cap: int = MAX_ANSWER) -> bytes:

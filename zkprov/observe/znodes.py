@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from zkprov.model.facts import Fact, Identity, Ledger, LedgerMember, Outcome, Retired
+from zkprov.model.facts import LASTING, Fact, Identity, Ledger, LedgerMember, Outcome, Retired
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort
 from zkprov.observe.dial import Dialer, Unanswered
@@ -26,7 +26,6 @@ CONFIG = "/zookeeper/config"
 LEDGER = "/zkprov"
 FORMAT = 1
 MAX_ENTRIES = 1000
-IDENTITIES = ("/zkprov/ensemble", "/cluster/id")
 
 
 class NewerFormat(ValueError):
@@ -148,8 +147,8 @@ async def read_identity(session: Session) -> Identity:
 
     Raises `Unanswered`: ABSENT where the tree holds no permanent znode. Containers and znodes with a time to live are not permanent.
     """
-    stats = await asyncio.gather(*(session.stat(path) for path in IDENTITIES))
-    for path, stat in zip(IDENTITIES, stats, strict=True):
+    stats = await asyncio.gather(*(session.stat(path) for path in LASTING))
+    for path, stat in zip(LASTING, stats, strict=True):
         if stat is not None:
             return Identity(path, stat.czxid, stat.ctime)
     for name in (await session.children("/") or [])[:MAX_ENTRIES]:

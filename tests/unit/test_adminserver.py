@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from http.client import HTTPMessage
+import asyncio
+import contextlib
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkprov.model.facts import LeaderView, Outcome, ZabState
+from zkprov.model.facts import Fact, LeaderView, Outcome, ZabState
+from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import (
     PARSERS,
+    Connection,
     check_status,
     parse_hash,
     parse_leader,
     parse_voting_view,
     parse_zabstate,
 )
-from zkprov.observe.dial import Unanswered
+from zkprov.observe.dial import Dialer, Unanswered
 
 # copied from a running server, the addresses shortened
 ZABSTATE = b"""{ "myid" : 3, "is_leader" : true, "quorum_address" : { "all_addresses" : [ "127.0.0.1:38479" ], "empty" : false },
@@ -147,6 +150,53 @@ def test_mutated_documents_have_an_outcome(command: str, data: st.DataObject) ->
 )
 def test_statuses(status: int, body: bytes, expected: Outcome) -> None:
     with pytest.raises(Unanswered) as caught:
-        check_status(status, HTTPMessage(), body)
+        check_status(status, {}, body)
     assert caught.value.outcome is expected
-    check_status(200, HTTPMessage(), body)
+    check_status(200, {}, body)
+
+
+class TestConnection:
+    """Questions in turn over one connection, to a server that counts connections and answers as told."""
+
+    @staticmethod
+    def asked(answers: list[bytes]) -> tuple[list[Fact[LeaderView]], int]:
+        """Three questions to a server that gives `answers` in turn over each connection, and then ends it."""
+        connections = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(1)
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                for answer in answers:
+                    await reader.readuntil(b"\r\n\r\n")
+                    writer.write(answer)
+            writer.close()
+
+        async def ask() -> list[Fact[LeaderView]]:
+            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+                at = HostPort("127.0.0.1", server.sockets[0].getsockname()[1])
+                async with Connection(Dialer(2.0), at) as connection:
+                    return [await connection.ask("leader", parse_leader) for _ in range(3)]
+
+        return asyncio.run(ask()), len(connections)
+
+    KEPT = b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n%b" % (len(LEADER), LEADER)
+
+    @pytest.mark.parametrize(
+        ("answers", "connections"),
+        [
+            ([KEPT] * 3, 1),
+            ([KEPT.replace(b"keep-alive", b"close")] * 3, 3),
+            ([b"HTTP/1.0 200 OK\r\n\r\n" + LEADER], 3),
+            ([KEPT], 3),
+        ],
+        ids=["kept", "told that it ends", "ends without a length", "ended without a word"],
+    )
+    def test_every_question_is_answered(self, answers: list[bytes], connections: int) -> None:
+        found, used = self.asked(answers)
+        assert [f.value for f in found] == [parse_leader(LEADER)] * 3
+        assert used == connections
+
+    def test_half_an_answer_is_asked_for_again_on_a_connection_of_its_own(self) -> None:
+        found, used = self.asked([self.KEPT, self.KEPT[:-5]])
+        assert [f.outcome for f in found] == [Outcome.OK] * 3
+        assert used == 3

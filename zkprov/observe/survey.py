@@ -109,6 +109,9 @@ class _Look:
             # the servers themselves first, then what says more of them: descriptors may be scarcer than questions
             for number in range(len(self._targets)):
                 self._first[number] = self._start(self._srvr(number))
+            # where nothing listens, that is said at once, and the rest is spared
+            if self._first:
+                await asyncio.wait(self._first.values(), timeout=REFUSED_WITHIN_S)
             for ask in (self._session, self._admin, self._words, self._disk):
                 for number in range(len(self._targets)):
                     self._start(ask(number))
@@ -150,7 +153,8 @@ class _Look:
     async def _refused(self, number: int) -> Fact[Any] | None:
         """The `srvr` fact of a server where nothing listens: what else is asked there is refused as well."""
         first = self._first[number]
-        await asyncio.wait({first}, timeout=REFUSED_WITHIN_S)
+        if not first.done():
+            await asyncio.wait({first}, timeout=REFUSED_WITHIN_S)
         srvr: Fact[Any] | None = self._facts[number].get("srvr")
         return srvr if first.done() and srvr and srvr.outcome is Outcome.REFUSED else None
 
@@ -180,22 +184,19 @@ class _Look:
 
     async def _admin(self, number: int) -> None:
         admin = self._targets[number].admin
-        if admin:
-            first, *rest = adminserver.PARSERS
-            asking = asyncio.ensure_future(self._command(admin, first))
-            await asyncio.wait({asking}, timeout=REFUSED_WITHIN_S)
-            if asking.done() and (refused := asking.result()).outcome is Outcome.REFUSED:
-                self._facts[number][first] = refused
-                for name in rest:
-                    self._facts[number][name] = Fact(
-                        f"{name}@{admin}", Outcome.REFUSED, at=refused.at, detail=refused.detail
-                    )
-                return
-            found = await asyncio.gather(asking, *(self._command(admin, name) for name in rest))
-            self._facts[number] |= dict(zip((first, *rest), found, strict=True))
-
-    async def _command(self, admin: HostPort, name: str) -> Fact[Any]:
-        return await adminserver.ask(self._dialer, admin, name, adminserver.PARSERS[name])
+        if not admin:
+            return
+        facts = self._facts[number]
+        async with adminserver.Connection(self._dialer, admin) as connection:
+            for name, parse in adminserver.PARSERS.items():
+                config = facts.get("config")
+                if name == "voting_view" and config and config.value:
+                    continue  # the list itself was read
+                facts[name] = fact = await connection.ask(name, parse)
+                if fact.outcome is Outcome.REFUSED:
+                    refused = {n: f"{n}@{admin}" for n in adminserver.PARSERS if n not in facts}
+                    facts |= {n: Fact(at, Outcome.REFUSED, at=fact.at, detail=fact.detail) for n, at in refused.items()}
+                    return
 
     async def _words(self, number: int) -> None:
         at = self._targets[number].client

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.facts_made import VERSION, Made, disk_of, healthy, members, outage, server
+from tests.unit.facts_made import VERSION, Made, disk_of, healthy, members, outage, server, serving
 from zkprov.judge.may_act import servers_of
 from zkprov.judge.one_quorum import during, one_quorum, prove_step
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.acting import ProofServer, SeenList
 from zkprov.model.facts import Mode, Retired
 from zkprov.model.proof import prove
-from zkprov.model.server import HostPort, Role
+from zkprov.model.server import ClientAddress, HostPort, Role
 
 
 def by_name(made: Made) -> dict[str, ProofServer]:
@@ -151,6 +151,56 @@ def test_a_step_over_a_stale_disk_is_unsafe_before_it() -> None:
     joiner = server(6)
     proofs = dict(prove_step(made.picture, made.live, made.live.with_server(joiner), joiner))
     assert str(proofs["before"].verdict) == "unsafe"
+
+
+def twin(made: Made, name: str, server_id: int, listed: tuple[int, ...] = (1, 2, 3)) -> Made:
+    """A stopped disk on another host, with an id that a server of the step has too."""
+    disk = disk_of(server_id, members(listed, version=VERSION - 5), active=False)
+    return made.spare(name).having(name, disk=disk)
+
+
+def test_a_joiner_is_not_taken_for_another_disk_with_its_id() -> None:
+    """zk9 was 5 once. Woken, it takes over the list of five: {1,2,5} and {3,4,5} may elect at once, each with a 5 of its own."""
+    joiner = server(5)
+    for made in (healthy(4), healthy(4).spare("zk5")):
+        observed = made.live.with_server(joiner.with_role(Role.OBSERVER))
+        five = made.live.with_server(joiner)
+        assert all(p.safe for _, p in prove_step(made.picture, observed, five, joiner))
+        proofs = dict(prove_step(twin(made, "zk9", 5).picture, observed, five, joiner))
+        assert proofs["before"].servers == 6
+        assert {label: str(p.verdict) for label, p in proofs.items()}["crash within"] == "unsafe"
+
+
+def test_an_earlier_joiner_is_not_taken_for_another_disk_with_its_id() -> None:
+    """By the step that adds 6, an earlier one has added 5: beside the disk on zk9, and not in its place."""
+    made = healthy(4).spare("zk5", "zk6")
+    five = made.live.with_server(server(5))
+    step = (five, five.with_server(server(6, Role.OBSERVER)), server(6))
+    assert dict(prove_step(made.picture, *step))["before"].servers == 6
+    assert dict(prove_step(twin(made, "zk9", 5).picture, *step))["before"].servers == 7
+
+
+def test_a_voter_that_nobody_looked_at_is_the_joiner_only_where_its_list_means_the_same_place() -> None:
+    """A list on zk9 names a voter 5. Is it the joiner's own address, then it is the joiner; else there are two with that id."""
+    made, joiner = healthy(4).spare("zk5", "zk6", "zk9"), server(5)
+    five, observer = made.live.with_server(joiner), server(6, Role.OBSERVER)
+    for host, servers in (("10.0.0.5", 7), ("10.0.0.77", 8)):
+        named = members((1, 2, 3, 4), version=VERSION - 5).with_server(server(5, host=host))
+        seen = made.having("zk9", disk=disk_of(9, named, active=False))
+        proofs = dict(prove_step(seen.picture, five, five.with_server(observer), observer))
+        assert proofs["before"].servers == servers, host
+
+
+def test_a_server_of_the_step_is_found_again_by_its_place() -> None:
+    """It runs, or is named by another name than the list's client part: it is there once."""
+    made = healthy(4)
+    joiner = server(5)
+    started = made.also(serving(5, members((1, 2, 3, 4), (5,), version=0), 4))
+    observed = made.live.with_server(joiner.with_role(Role.OBSERVER))
+    assert dict(prove_step(started.picture, made.live, observed, joiner))["before"].servers == 5
+    local = msgspec.structs.replace(joiner, client=ClientAddress(2181, "127.0.0.1"))
+    named = made.live.with_server(local.with_role(Role.OBSERVER))
+    assert dict(prove_step(started.picture, made.live, named, local))["before"].servers == 5
 
 
 def test_a_crash_counts_every_stage_on_every_server() -> None:

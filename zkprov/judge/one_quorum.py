@@ -7,13 +7,14 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from zkprov.judge.may_act import replaced, servers_of, with_unseen_voters
-from zkprov.judge.picture import Picture, Standing
+from zkprov.judge.picture import Picture, Standing, client_of, member_at
 from zkprov.judge.rendering import joiner_list
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model import proof
 from zkprov.model.acting import ProofServer, SeenList, anywhere
+from zkprov.model.facts import ServerFacts
 from zkprov.model.members import Members
-from zkprov.model.server import Server
+from zkprov.model.server import HostPort, Server
 
 __all__ = ["during", "moved", "one_quorum", "prove_step", "servers_of"]
 
@@ -51,8 +52,8 @@ def prove_step(
     servers = servers_of(picture)
     if live is not None and not before.same_list(live):
         servers = moved(servers, live, old, serving)
-    servers = _present(servers, old)
-    starting = _starting(servers, old, [server, *(s for s in after.servers if s.id != server.id)])
+    servers = _present(servers, picture, old)
+    starting = _starting(servers, picture, old, [server, *(s for s in after.servers if s.id != server.id)])
     if after.same_list(before):
         proved = proof.prove(starting)
         first = proved if proved.safe else proof.prove(servers)
@@ -61,7 +62,8 @@ def prove_step(
     if crash.safe:
         # The crash counts in every state from the one before the step to the one after it.
         return ("before", crash), ("crash within", crash), ("after", crash)
-    done = moved(starting, old, new, serving | {s.name for s in starting if s.id in new.ids})
+    named = frozenset(here.name for s in new.servers if (here := _here(starting, picture, s)))
+    done = moved(starting, old, new, serving | named)
     return ("before", proof.prove(starting)), ("crash within", crash), ("after", proof.prove(done))
 
 
@@ -100,26 +102,71 @@ def moved(
     return tuple(found)
 
 
-def _present(servers: tuple[ProofServer, ...], members: Members) -> tuple[ProofServer, ...]:
+def _present(servers: tuple[ProofServer, ...], picture: Picture, members: Members) -> tuple[ProofServer, ...]:
     """With the servers that earlier steps will have added, acting under the list that names them."""
     lists = (SeenList(members, "after the steps before"),)
-    found = []
-    for s in servers:
-        if s.id in members.ids and not s.lists and s.seen:
-            s = replaced(s, lists)  # noqa: PLW2901
-        found.append(s)
-    known = {s.id for s in servers}
-    found += [ProofServer(f"server {i}", i, lists, reconfig_enabled=True) for i in sorted(members.ids - known)]
+    found = list(servers)
+    for server in members.servers:
+        here = _here(found, picture, server)
+        if here is None:
+            found.append(ProofServer(_name(found, picture, server), server.id, lists, reconfig_enabled=True))
+        elif here.seen and not here.lists:
+            found[found.index(here)] = replaced(here, lists)
     return tuple(found)
 
 
-def _starting(servers: tuple[ProofServer, ...], before: Members, named: Sequence[Server]) -> tuple[ProofServer, ...]:
+def _starting(
+    servers: tuple[ProofServer, ...], picture: Picture, before: Members, named: Sequence[Server]
+) -> tuple[ProofServer, ...]:
     """With each of `named`: as it is, or with the files that are rendered for it."""
     found = list(servers)
     for server in named:
-        if any(s.id == server.id and (s.lists or not s.seen) for s in found):
+        here = _here(found, picture, server)
+        if here is not None and (here.lists or not here.seen):
             continue
         own = SeenList(joiner_list(before, server), f"the files rendered for {server.id}")
-        found = [s for s in found if s.id != server.id]
-        found.append(ProofServer(f"server {server.id}", server.id, (own,), reconfig_enabled=True))
+        found = [s for s in found if s is not here]
+        found.append(ProofServer(_name(found, picture, server), server.id, (own,), reconfig_enabled=True))
     return with_unseen_voters(found, None)
+
+
+def _here(servers: Sequence[ProofServer], picture: Picture, server: Server) -> ProofServer | None:
+    """The one of `servers` that is this server, by its place: another disk may carry its id."""
+    facts = _facts_of(picture, server)
+    short, long = _names(picture, server)
+    for s in servers:
+        if s.id != server.id:
+            continue
+        if s.name == long or (facts is not None and s.name == facts.name):
+            return s
+        # a voter that nobody looked at is another disk where a list has it at another place
+        if s.name == short and (s.seen or not _elsewhere(servers, server)):
+            return s
+    return None
+
+
+def _elsewhere(servers: Sequence[ProofServer], server: Server) -> bool:
+    lists = [m for s in servers for seen in s.lists for m in (seen.members, seen.next) if m is not None]
+    named = [x for m in lists if (x := m.get(server.id)) is not None and x.votes]
+    return any(not x.same_place(server) for x in named)
+
+
+def _facts_of(picture: Picture, server: Server) -> ServerFacts | None:
+    """What the survey saw at the server's place: under its client's endpoint, else at one of its addresses, else as the member it is."""
+    servers = picture.survey.servers
+    at = [client_of(server)]
+    if server.client is not None:
+        at += [HostPort(a.host, server.client.port) for a in server.addresses]
+    place = next((f for place in at if place for f in servers if f.client == place), None)
+    return place or next((f for f in picture.members if member_at(Members.of(server), f)), None)
+
+
+def _name(servers: Sequence[ProofServer], picture: Picture, server: Server) -> str:
+    """What a server that is not there yet is called; two disks with one id are not called alike."""
+    short, long = _names(picture, server)
+    return long if any(s.name == short for s in servers) else short
+
+
+def _names(picture: Picture, server: Server) -> tuple[str, str]:
+    facts = _facts_of(picture, server)
+    return f"server {server.id}", f"server {server.id} ({facts.name if facts else server.address.host})"

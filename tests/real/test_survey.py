@@ -24,7 +24,7 @@ from zkprov.observe.sessions import Sessions, probe_write_and_read
 from zkprov.observe.survey import Target, take_survey
 
 pytestmark = pytest.mark.real
-QUESTIONS = ("srvr", "mntr", "conf", "cons", "zabstate", "leader", "voting_view", "hash", "config", "disk")
+QUESTIONS = ("srvr", "mntr", "conf", "cons", "zabstate", "leader", "hash", "config", "disk")
 
 
 def targets(lab: Lab, admin: bool = True, disk: bool = True) -> list[Target]:

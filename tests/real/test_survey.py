@@ -102,7 +102,7 @@ def test_every_fact_of_three_servers_and_all_of_one_mind(make_lab, client) -> No
         assert server.zabstate.value is not None and server.zabstate.value.voting
         assert server.zabstate.value.phase == "BROADCAST"
         assert server.leader.value is not None and server.leader.value.leader_id == leaders[0].id
-        assert server.voting_view.outcome is Outcome.NOT_ASKED, "the list itself was read"
+        assert server.voting_view.value in {None, (1, 2, 3)}, "not asked where the list itself was read before"
         assert server.srvr.value is not None and server.srvr.value.release == lab.release
     clients = [c.session for s in survey.servers for c in s.cons.value or ()]
     assert clients == [own], "the application's session, and none of ours"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scene import QUICK, Instant, Scene, instants
-from tests.real.driver import client, events_in, live_config, version_of, wait_for
+from tests.real.driver import client, edited_inventory, events_in, live_config, version_of, wait_for
 
 
 @pytest.mark.real
@@ -127,3 +127,22 @@ def test_a_plan_is_applied_once(scene: Scene) -> None:
     scene.planned()
     scene.zkprov("apply", str(plan), "--yes").expect(6)
     assert [e["evidence"]["state"] for e in events_in(scene.events) if e["kind"] == "run.ended"] == ["done"]
+
+
+@pytest.mark.real
+def test_a_run_whose_inventory_changed_meanwhile_can_be_ended(scene: Scene, tmp_path: Path) -> None:
+    """Neither taken up nor in the way for ever; and not ended at a place where its joiner never was."""
+    running = scene.add()
+    scene.reach(running, Instant(2, "answer"))
+    running.process.kill()
+    running.wait()
+    settings = {"tickTime": "1500"}
+    changed = scene.elsewhere.with_inventory(
+        edited_inventory(scene.lab, tmp_path / "c.yml", "zk5", zkprov_settings=settings)
+    )
+    moved = edited_inventory(scene.lab, tmp_path / "m.yml", "zk4", zkprov_client_port=1)
+    scene.elsewhere.with_inventory(moved)("abort").expect(6, "zk4 is at", "the plan has server.4=", "zkprov abort")
+    changed("resume").expect(6, "the inventory is not the one", "or end the run: zkprov abort")
+    changed("add-node", "zk5", *QUICK).expect(5, "is unfinished")
+    changed("abort").expect(0, "Aborted run", "4 is not in the list", "its disk is at")
+    scene.former()

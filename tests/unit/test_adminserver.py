@@ -48,10 +48,23 @@ def outcome(command: str, body: bytes) -> Outcome:
 
 
 def test_values() -> None:
-    assert parse_zabstate(ZABSTATE) == ZabState(3, True, 1, 0x10000012E, "BROADCAST")
+    assert parse_zabstate(ZABSTATE) == ZabState(3, True, 1, 0x10000012E, "BROADCAST", 41623)
     assert parse_leader(LEADER) == LeaderView(True, 3, "127.0.0.1")
     assert parse_voting_view(VOTING_VIEW) == (1, 2)
     assert parse_hash(HASH).by_zxid == {4294967424: 7579001057, 4294967552: -5}
+
+
+@pytest.mark.parametrize("address", [b"null", b'""', b'"127.0.0.1"', b'"fe80::1"', b'"zk1:123456"', b"5", b"{}"])
+def test_a_client_address_without_a_port(address: bytes) -> None:
+    """A server that serves TLS only may have none; the rest of its answer stands."""
+    assert parse_zabstate(ZABSTATE.replace(b'"127.0.0.1:41623"', address)) == ZabState(
+        3, True, 1, 0x10000012E, "BROADCAST"
+    )
+
+
+@pytest.mark.parametrize("host", [b"0.0.0.0", b"zk1", b"[::]", b"0:0:0:0:0:0:0:0", b""])
+def test_the_port_for_clients(host: bytes) -> None:
+    assert parse_zabstate(ZABSTATE.replace(b"127.0.0.1:41623", host + b":2181")).client_port == 2181
 
 
 @pytest.mark.parametrize("command", COMMANDS)

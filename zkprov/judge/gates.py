@@ -139,7 +139,10 @@ def _list(members: Members) -> str:
 
 
 def voting_as_planned(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
-    """Participants vote, observers do not. `Mode: follower` alone does not tell (FACTS)."""
+    """Participants vote, observers do not. `Mode: follower` alone does not tell (FACTS).
+
+    An AdminServer of another server leaves it unknown, whatever else tells: the inventory is to be corrected before a change.
+    """
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
     for server, facts in listed(picture, excused):
@@ -150,6 +153,8 @@ def voting_as_planned(picture: Picture, purpose: Purpose, excused: Set[int] = fr
             elif zab.voting != server.votes:
                 what = "votes" if zab.voting else "does not vote"
                 failed.append(Evidence(picture.label(facts), f"{what}, its role is {server.role}"))
+        elif facts and facts.zabstate.outcome is Outcome.ANOTHERS:
+            unknown.append(unseen(picture, server, facts, facts.zabstate))
         elif facts and facts.srvr.value is not None and facts.config.value is not None:
             own, mode = facts.config.value.get(server.id), facts.srvr.value.mode
             if own is None or own.role is not server.role:

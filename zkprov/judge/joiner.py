@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zkprov.judge.picture import Picture, Standing, leads
 from zkprov.judge.verdict import Evidence, GateResult, Verdict
-from zkprov.model.facts import Mode
+from zkprov.model.facts import Mode, Outcome
 
 
 def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
@@ -27,6 +27,8 @@ def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
         return fail(f"does not serve ({facts.srvr})")
     if leads(facts):
         return fail("leads, instead of following")
+    if facts.zabstate.outcome is Outcome.ANOTHERS:
+        return fail(str(facts.zabstate), Verdict.UNKNOWN)
     if facts.srvr.value is None and facts.zabstate.value is None:
         return fail(f"does not say what it is ({facts.srvr})", Verdict.UNKNOWN)
     if facts.id is not None and facts.id != server_id:

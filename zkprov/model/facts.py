@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     DENIED = "denied"  # no right to ask
     ABSENT = "absent"  # asked, and there is no such thing (no such znode, no such file)
     JUNK = "junk"  # an answer, but not ZooKeeper's
+    ANOTHERS = "another server's"  # an answer, but not of the server that was asked
     TRUNCATED = "truncated"
     TOO_LARGE = "too large"
 
@@ -97,13 +98,17 @@ class ClientSession(msgspec.Struct, frozen=True):
 
 
 class ZabState(msgspec.Struct, frozen=True):
-    """AdminServer `zabstate`: `phase` is ELECTION, DISCOVERY, SYNCHRONIZATION or BROADCAST; `voting` as the server sees itself."""
+    """AdminServer `zabstate`: `phase` is ELECTION, DISCOVERY, SYNCHRONIZATION or BROADCAST; `voting` as the server sees itself.
+
+    `client_port`: where it serves clients, if it says so.
+    """
 
     server_id: int
     voting: bool
     epoch: int
     zxid: int
     phase: str
+    client_port: int | None = None
 
 
 class LeaderView(msgspec.Struct, frozen=True):

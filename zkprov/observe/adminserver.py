@@ -23,6 +23,7 @@ T = TypeVar("T")
 MAX_HEAD = 64 * 1024
 MAX_HEADERS = 100
 Headers = dict[str, str]
+CLIENT_PORT = re.compile(r"(?:[^:]*|\[[^\]]*\]|(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}):([0-9]{1,5})")
 PHASES = frozenset({"ELECTION", "DISCOVERY", "SYNCHRONIZATION", "BROADCAST"})
 Long = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
@@ -40,6 +41,7 @@ class ZabStateAnswer(Answer):
     myid: Long | None = None
     zab_epoch: Long | None = None
     last_zxid: Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,16}$")] | None = None
+    client_address: object = None
 
 
 class LeaderAnswer(Answer):
@@ -69,7 +71,9 @@ def parse_zabstate(body: bytes) -> ZabState:
     phase = answer.zabstate.upper()
     if answer.myid is None or answer.zab_epoch is None or answer.last_zxid is None or phase not in PHASES:
         raise Unanswered(Outcome.JUNK, f"not an answer to zabstate: {glimpse(body.decode('utf-8', 'replace'))}")
-    return ZabState(answer.myid, answer.voting, answer.zab_epoch, int(answer.last_zxid, 16), phase)
+    port = CLIENT_PORT.fullmatch(answer.client_address) if isinstance(answer.client_address, str) else None
+    zxid = int(answer.last_zxid, 16)
+    return ZabState(answer.myid, answer.voting, answer.zab_epoch, zxid, phase, int(port[1]) if port else None)
 
 
 def parse_leader(body: bytes) -> LeaderView:

@@ -20,6 +20,7 @@ from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, 
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 from zkprov.observe import adminserver, fourletter, znodes
+from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
 from zkprov.observe.dial import Dialer, Unanswered, in_thread
 from zkprov.observe.sessions import Sessions, sessions_or_own
@@ -284,6 +285,7 @@ class _Look:
                 expected = next(iter(candidates)) if len(candidates) == 1 else None
             servers.append(self._server(target, facts, expected))
         ours = {s.name: self._sessions.id_at(s.client) for s in servers if s.client}
+        servers = own_answers(servers)
         return one_each(servers, {name: number for name, number in ours.items() if number is not None})
 
     def _lists(self) -> Iterator[Members]:

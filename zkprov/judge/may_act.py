@@ -25,6 +25,7 @@ def servers_of(picture: Picture) -> tuple[ProofServer, ...]:
     retired servers attested destroyed or wiped, unless something is seen there after all.
     """
     ledger = ledger_in(picture)
+    lowest = min((r for f in picture.members if (r := _release(f))), default=None)
     found = []
     for number, facts in enumerate(picture.survey.servers):
         nothing = facts.disk.value is None and facts.config.value is None and facts.conf.value is None
@@ -32,7 +33,7 @@ def servers_of(picture: Picture) -> tuple[ProofServer, ...]:
         if standing is Standing.STRANGER or (nothing and standing is Standing.DOWN) or _of_others(facts, picture):
             continue
         server_id = picture.member_id(facts) if standing is Standing.MEMBER else facts.id
-        found.append(_server(facts, NO_ID - number if server_id is None else server_id, ledger))
+        found.append(_server(facts, NO_ID - number if server_id is None else server_id, ledger, lowest))
     # What lies set aside can be put back; and a removed server that runs on has its list in memory besides.
     found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate == "set aside"]
     return with_unseen_voters(found, ledger)
@@ -109,7 +110,13 @@ def standing_alone(server_id: int) -> Members:
     return Members.of(Server(server_id, (ServerAddress("localhost", 2888, 3888),)))
 
 
-def _server(facts: ServerFacts, server_id: int, ledger: Ledger | None) -> ProofServer:
+def _release(facts: ServerFacts) -> Release | None:
+    said = facts.srvr.value.release if facts.srvr.value else (facts.mntr.value or {}).get("zk_version", "")
+    return Release.read(said)
+
+
+def _server(facts: ServerFacts, server_id: int, ledger: Ledger | None, lowest: Release | None) -> ProofServer:
+    """`lowest`: the release that a server which tells none may be of."""
     disk = facts.disk.value
     lists = list(lists_on_disk(facts.name, server_id, disk)) if disk else []
     if facts.srvr.value and facts.srvr.value.mode is Mode.STANDALONE and facts.config.value is None:
@@ -130,8 +137,9 @@ def _server(facts: ServerFacts, server_id: int, ledger: Ledger | None) -> ProofS
         )
     entry = ledger.members.get(server_id) if ledger else None
     same_disk = entry is not None and (not entry.disk or not disk or not disk.disk_id or disk.disk_id == entry.disk)
-    release = Release.read(facts.srvr.value.release) if facts.srvr.value else None
-    barred = disk is not None and _barred(disk) and not facts.serving and (release is None or release.has_autocreate)
+    release = _release(facts) or lowest
+    # An autocreate that is not known to be heeded bars nobody.
+    barred = disk is not None and _barred(disk) and not facts.serving and release is not None and release.has_autocreate
     seen = disk is not None and disk.acting is not None
     return ProofServer(
         facts.name,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from zkprov.act import local as local_module
 from zkprov.act.hosts import Host
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, send, server_process
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.marks import COPY, NOTE
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
+from zkprov.observe.disk import read_host
 
 # Stands for `java`: takes a server's arguments, and runs until it is told to end.
 FAKE_JAVA = """#!/bin/sh
@@ -402,3 +406,99 @@ class TestCommands:
     def test_one_that_fails_is_said_so(self, commanded: LocalHost, command: str, word: str) -> None:
         with pytest.raises(NotHealthy, match=word):
             LocalHost(msgspec.structs.replace(commanded.host, start_command=command)).start()
+
+
+class TestMark:
+    """What tells a wiped disk from the one that a voter was seasoned on (R2)."""
+
+    @pytest.fixture
+    def folders(self, local: LocalHost) -> set[Path]:
+        """`version-2` of a server that has data."""
+        configure(local, FILES, "r1")
+        found = {Path(f, "version-2") for f in (local.host.data_dir, local.host.data_log_dir)}
+        for folder in found:
+            folder.mkdir(parents=True)
+            (folder / "currentEpoch").write_text("1")
+        return found
+
+    def seen(self, local: LocalHost) -> tuple[str, bool]:
+        disk = read_host(local.host).value
+        assert disk is not None
+        return disk.disk_id, disk.data_marked
+
+    def test_before_there_is_data_the_mark_stands_alone(self, local: LocalHost) -> None:
+        configure(local, FILES, "r1")
+        mark = local.mark_disk()
+        assert self.seen(local) == (mark, False)
+        assert not local.has_data(), "a mark would make the joiner's disk look used"
+
+    def test_it_is_tied_to_the_data_and_stays(self, local: LocalHost) -> None:
+        configure(local, FILES, "r1")
+        mark = local.mark_disk()
+        for folder in {local.host.data_dir, local.host.data_log_dir}:
+            Path(folder, "version-2").mkdir()
+            Path(folder, "version-2", "currentEpoch").write_text("1")
+        assert self.seen(local) == (mark, False), "an older zkprov's mark, or a joiner's, is no wiped one"
+        assert local.mark_disk() == mark == local.mark_disk()
+        assert self.seen(local) == (mark, True)
+
+    @pytest.mark.parametrize("how", ["the folders", "what they hold", "the last of it"])
+    def test_a_wipe_of_the_data_alone_is_another_disk(self, local: LocalHost, folders: set[Path], how: str) -> None:
+        mark = local.mark_disk()
+        assert self.seen(local) == (mark, True)
+        wiped = folders if how != "the last of it" else {max(folders)}
+        for folder in wiped:
+            shutil.rmtree(folder)
+            if how == "what they hold":
+                folder.mkdir()
+        assert self.seen(local) == ("", False)
+        # it came back and took a snapshot from the leader
+        for folder in wiped:
+            folder.mkdir(exist_ok=True)
+            (folder / "snapshot.700000000").write_text("x")
+        assert self.seen(local) == ("", False)
+        again = local.mark_disk()
+        assert again != mark
+        assert self.seen(local) == (again, True)
+        assert local.mark_disk() == again
+
+    def test_after_a_wipe_a_new_mark_waits_for_data(self, local: LocalHost, folders: set[Path]) -> None:
+        mark = local.mark_disk()
+        for folder in folders:
+            shutil.rmtree(folder)
+        again = local.mark_disk()
+        assert again != mark
+        assert self.seen(local) == (again, False)
+
+    @pytest.mark.parametrize("writes", range(4))
+    def test_a_crash_at_any_point_of_it(
+        self, local: LocalHost, folders: set[Path], monkeypatch: pytest.MonkeyPatch, writes: int
+    ) -> None:
+        """The mark is the same before and after, whatever was written of it."""
+        mark = local.mark_disk()
+        for folder in (*folders, Path(local.host.data_dir)):
+            for name in (COPY, NOTE):
+                (folder / name).unlink(missing_ok=True)
+        whole, left = local_module._write, [writes]
+
+        def write(path: Path, content: bytes) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            whole(path, content)
+
+        monkeypatch.setattr(local_module, "_write", write)
+        with contextlib.suppress(KeyboardInterrupt):
+            local.mark_disk()
+        assert self.seen(local)[0] == mark
+        monkeypatch.setattr(local_module, "_write", whole)
+        assert local.mark_disk() == mark
+        assert self.seen(local) == (mark, True)
+
+    def test_the_copy_alone_is_no_data(self, local: LocalHost, folders: set[Path]) -> None:
+        local.mark_disk()
+        for folder in folders:
+            (folder / "currentEpoch").unlink()
+        assert not local.has_data()
+        disk = read_host(local.host).value
+        assert disk is not None and not disk.has_data

@@ -14,7 +14,6 @@ from zkprov.model.problems import BadInput, NotHealthy
 # whatever the docs say (FACTS, "How a second ensemble forms").
 MYID = "myid"
 INITIALIZE = "initialize"
-DISK_MARK = ".zkprov-disk"
 
 
 class Host(Protocol):
@@ -72,7 +71,9 @@ class Host(Protocol):
         """Whether one of the folders is there."""
 
     def mark_disk(self) -> str:
-        """The random mark in data_dir that tells this disk from a wiped or another one; written now where there is none."""
+        """The random mark that tells this disk from a wiped or another one (`model.marks`); written now where there is none, or where the
+        data that it stood for is gone; tied to the data once there is any.
+        """
 
     def has_data(self) -> bool:
         """Whether data_dir or data_log_dir holds a `version-2` with anything in it (R5)."""

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shlex
 import shutil
 import socket
@@ -19,7 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from zkprov.act.hosts import DISK_MARK, checked_label, folders_of, place_of, refuse_data
+from zkprov.act.disk_marks import holds_data, lay_mark
+from zkprov.act.hosts import checked_label, folders_of, place_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
@@ -130,7 +130,7 @@ class LocalHost:
         if self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first, if it is not needed")
         for folder in (self.host.data_dir, self.host.data_log_dir):
-            if _holds_data(folder):
+            if holds_data(folder):
                 raise refuse_data(self.host, folder)
         with self._disk():
             for folder in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir, self.host.log_dir):
@@ -291,14 +291,11 @@ class LocalHost:
         return any(Path(f).exists() for f in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir))
 
     def mark_disk(self) -> str:
-        mark = Path(self.host.data_dir) / DISK_MARK
         with self._disk():
-            if not mark.exists():
-                _write(mark, f"{secrets.token_hex(8)}\n".encode())
-            return mark.read_text().strip()
+            return lay_mark((self.host.data_dir, self.host.data_log_dir), _write)
 
     def has_data(self) -> bool:
-        return any(_holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))
+        return any(holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))
 
     def _command(self, command: str) -> None:
         done = self._run(command)
@@ -370,14 +367,6 @@ def _is_taken(host: str, port: int) -> bool:
 
 def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
-
-
-def _holds_data(folder: str) -> bool:
-    try:
-        with os.scandir(Path(folder) / "version-2") as entries:
-            return any(True for _ in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from zkprov.act.hosts import DISK_MARK
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import await_end, send
 from zkprov.lab import founding
 from zkprov.lab.lab import Lab
 from zkprov.lab.ready import await_modes
+from zkprov.model import marks
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 
@@ -86,7 +86,7 @@ def wipe(lab: Lab, server_id: int) -> None:
         kill(lab, server_id)
     for folder in {host.data_dir, host.data_log_dir}:
         shutil.rmtree(Path(folder) / "version-2", ignore_errors=True)
-        (Path(folder) / DISK_MARK).unlink(missing_ok=True)
+        (Path(folder) / marks.DISK).unlink(missing_ok=True)
 
 
 def _signal(lab: Lab, server_id: int, number: signal.Signals) -> None:

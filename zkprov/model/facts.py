@@ -159,6 +159,8 @@ class Disk(msgspec.Struct, frozen=True):
 
     `has_data`: a `version-2` with anything in it, in dataDir or dataLogDir. `initialize`: the marker that lets an empty server vote.
     `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
+    `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
+    `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
     """
 
     my_id: int | None
@@ -169,6 +171,7 @@ class Disk(msgspec.Struct, frozen=True):
     initialize: bool = False
     active: bool | None = None
     disk_id: str = ""
+    data_marked: bool = False
     problems: tuple[str, ...] = ()
 
     @property

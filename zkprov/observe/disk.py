@@ -14,6 +14,7 @@ import re
 import stat
 from pathlib import Path, PurePosixPath
 
+from zkprov.model import marks
 from zkprov.model.config import ZooCfg, parse_zoo_cfg, read_list, scan_zoo_cfg, version_from_file_name
 from zkprov.model.facts import Disk, Fact, ListOnDisk, Outcome
 from zkprov.model.inventory import InventoryHost
@@ -24,8 +25,6 @@ from zkprov.model.properties import notes_of_twice, scan
 MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
 ZOO_CFG = "zoo.cfg"
 NEXT = f"{ZOO_CFG}.dynamic.next"
-DISK_ID = ".zkprov-disk"
-"""The file in dataDir that tells one disk from another of the same server; written at the install, gone after a wipe."""
 
 
 def read_folder(folder: Path, name: str, data_dir: Path | None = None) -> Fact[Disk]:
@@ -93,6 +92,7 @@ class _Reading:
             if my_id is None and (self.flat or not has_data) and not initialize and not self.problems:
                 return Fact(self.label, Outcome.ABSENT, detail=f"no {ZOO_CFG}, no myid and no data")
             self.problems.append(f"{self._place(ZOO_CFG)}: missing")
+        disk_id, data_marked = self._disk_id(folders)
         value = Disk(
             my_id=my_id,
             settings=cfg.public_settings if cfg else {},
@@ -100,7 +100,8 @@ class _Reading:
             next=following,
             has_data=has_data,
             initialize=initialize,
-            disk_id=self._disk_id(folders),
+            disk_id=disk_id,
+            data_marked=data_marked,
             problems=tuple(self.problems),
         )
         return Fact(self.label, Outcome.OK, value)
@@ -217,18 +218,26 @@ class _Reading:
             )
         return folders
 
-    def _disk_id(self, folders: list[Path]) -> str:
-        for folder in dict.fromkeys(folders):
-            text = (self._text(folder / DISK_ID, str(folder / DISK_ID)) or "").strip()
-            if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
-                return text
-        return ""
+    def _disk_id(self, folders: list[Path]) -> tuple[str, bool]:
+        """The mark, and whether the data has it too. No mark where the data had it, and has it no longer: it was wiped."""
+        folders = list(dict.fromkeys(folders))
+        for folder in folders:
+            if mark := self._mark(folder / marks.DISK):
+                if self._mark(folder / marks.NOTE) != mark:
+                    return mark, False
+                kept = all(self._mark(f / "version-2" / marks.COPY) == mark for f in folders)
+                return mark if kept else "", kept
+        return "", False
+
+    def _mark(self, path: Path) -> str:
+        text = (self._text(path, str(path)) or "").strip()
+        return text if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) else ""
 
 
 def _filled(folder: Path) -> bool:
-    """Whether the folder has anything in it. Raises PermissionError where that cannot be seen."""
+    """Whether the folder has anything in it but the mark of our own. Raises PermissionError where that cannot be seen."""
     try:
         with os.scandir(folder) as entries:
-            return next(entries, None) is not None
+            return any(entry.name != marks.COPY for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -20,6 +20,7 @@ from tests.unit.facts_made import (
     serving,
 )
 from zkprov.judge.gates import no_rogue
+from zkprov.judge.health import Condition
 from zkprov.judge.picture import Standing, live_list
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.facts import Identity, LeaderView, Mode, Outcome, ServerFacts, Srvr
@@ -33,6 +34,7 @@ MEMBER, JOINER, ROGUE, STRANGER, DOWN = (
     Standing.STRANGER,
     Standing.DOWN,
 )
+UNREAD = dict.fromkeys(("config", "identity", "ledger"), Outcome.TIMEOUT)
 
 
 def standing(made: Made, server_id: int = 4) -> Standing:
@@ -177,6 +179,137 @@ class TestJoiners:
         """The same list and version say nothing: both first ensembles have 100000000."""
         made = healthy(3)
         assert standing(made.also(outsider(made.live, identity=OTHERS))) is ROGUE
+
+
+class TestAMoment:
+    """What one look did not show of a server is no proof against it."""
+
+    @pytest.fixture
+    def silent(self) -> Made:
+        """Our joiner follows, and its session timed out in this look."""
+        own = disk_of(4, members((1, 2, 3), (4,), version=0), has_data=False)
+        return healthy(3).also(outsider(healthy(3).live)).having(4, **UNREAD, conf=Outcome.CLOSED, disk=own)
+
+    def test_a_joiner_whose_session_timed_out(self, silent: Made) -> None:
+        gate = no_rogue(silent.picture, Purpose.CHANGE)
+        assert (standing(silent), gate.verdict, gate.unsafe) == (JOINER, Verdict.UNKNOWN, False)
+        assert "config: timeout" in gate.summary
+        assert silent.health(Purpose.CHANGE).condition is Condition.UNKNOWN
+
+    @pytest.mark.parametrize("more", [{"leader": Outcome.NOT_ASKED}, {"leader": LeaderView(False, -1, "")}])
+    def test_whom_it_follows_not_told_either(self, silent: Made, more: dict[str, object]) -> None:
+        assert no_rogue(silent.having(4, **more).picture, Purpose.CHANGE).verdict is Verdict.UNKNOWN
+
+    def test_a_removed_server_whose_session_timed_out(self) -> None:
+        made = healthy(4, leader=3)
+        shorter = made.live.without(4).at_version(VERSION + 1)
+        for i in (1, 2, 3):
+            made = made.having(i, config=shorter)
+        assert (
+            no_rogue(made.having(4, **UNREAD, conf=Outcome.CLOSED).picture, Purpose.CHANGE).verdict is Verdict.UNKNOWN
+        )
+
+    @pytest.mark.parametrize("disk", [Outcome.NOT_ASKED, Outcome.DENIED])
+    def test_nothing_but_its_mode_was_read(self, silent: Made, disk: Outcome) -> None:
+        made = silent.having(4, leader=Outcome.NOT_ASKED, disk=disk)
+        assert no_rogue(made.picture, Purpose.CHANGE).verdict is Verdict.UNKNOWN
+
+    @pytest.mark.parametrize("told", [LeaderView(False, 3, ""), Outcome.NOT_ASKED])
+    def test_a_session_that_broke_between_two_answers(self, silent: Made, told: object) -> None:
+        """Our history and no list; or a list of a moment ago and no history."""
+        late = silent.live.at_version(VERSION - 8).without(2)
+        for more in ({"identity": OURS}, {"config": late}):
+            gate = no_rogue(silent.having(4, leader=told, **more).picture, Purpose.CHANGE)
+            assert not gate.unsafe, more
+        elsewhere = silent.having(4, leader=told, config=late).reading(4, zxid=0x100000001)
+        assert no_rogue(elsewhere.picture, Purpose.CHANGE).unsafe
+
+    def test_one_that_names_a_leader_of_others_is_a_rogue(self, silent: Made) -> None:
+        gate = no_rogue(silent.having(4, leader=LeaderView(False, 7, "10.0.0.7")).picture, Purpose.CHANGE)
+        assert (gate.verdict, gate.unsafe) == (Verdict.FAIL, True)
+
+    def test_one_that_leads_is_a_rogue(self, silent: Made) -> None:
+        assert no_rogue(silent.reading(4, mode=Mode.LEADER).picture, Purpose.CHANGE).unsafe
+
+    @pytest.mark.parametrize("session", [Outcome.TIMEOUT, Outcome.DENIED])
+    def test_an_ensemble_of_others_stays_a_stranger(self, silent: Made, session: Outcome) -> None:
+        """Its list on disk has nothing of ours, though it has a leader 3 as well."""
+        foreign = disk_of(4, members((3, 4), version=5, host="10.7.0.1"))
+        unread = dict.fromkeys(UNREAD, session)
+        assert standing(silent.having(4, **unread, disk=foreign, leader=LeaderView(False, 3, ""))) is STRANGER
+
+    def test_one_that_lets_nobody_ask_stays_a_stranger(self, silent: Made) -> None:
+        """No moment: it never tells."""
+        assert standing(silent.having(4, **dict.fromkeys(UNREAD, Outcome.DENIED), disk=None, leader=None)) is STRANGER
+
+
+def handed_over(own: Members | None, *, new_leader: bool = True, synced: bool = False) -> Made:
+    """4 led, and a reconfig removed it; it says `leader` still and holds `own` in memory. 3 leads now, or nobody yet."""
+    made = healthy(4)
+    shorter = made.live.without(4).at_version(VERSION + 1)
+    for i in (1, 2, 3):
+        made = made.having(
+            i, config=shorter, disk=disk_of(i, shorter), leader=LeaderView(False, 4 if synced else 3, "")
+        )
+    if new_leader:
+        for i in (1, 2, 3):
+            made = made.reading(i, zxid=0x800000001, mode=Mode.LEADER if i == 3 else None)
+        made = made.having(3, leader=LeaderView(True, 3, ""))
+    return made.having(4, config=own or Outcome.TIMEOUT, disk=disk_of(4, own or shorter))
+
+
+class TestALeaderThatWasJustRemoved:
+    OLD = healthy(4).live
+    NEW = OLD.without(4).at_version(VERSION + 1)
+
+    @pytest.mark.parametrize("own", [OLD, NEW, None], ids=["before", "after", "unread"])
+    def test_may_believe_for_a_moment(self, own: Members | None) -> None:
+        made = handed_over(own)
+        assert made.picture.live == self.NEW
+        for doubted_s, expected in ((0.0, Condition.UNKNOWN), (11.0, Condition.UNKNOWN), (12.1, Condition.UNSAFE)):
+            assert made.health(Purpose.CHANGE, doubted_s=doubted_s).condition is expected, doubted_s
+        gate = no_rogue(made.picture, Purpose.CHANGE)
+        assert (gate.verdict, gate.unsafe) == (Verdict.UNKNOWN, False)
+        assert "removed" in gate.summary
+
+    @pytest.mark.parametrize("own", [OLD, NEW], ids=["before", "after"])
+    def test_while_nobody_leads_yet(self, own: Members) -> None:
+        assert handed_over(own, new_leader=False).health(Purpose.CHANGE).condition is not Condition.UNSAFE
+
+    def test_it_notices_before_its_followers_do(self) -> None:
+        """Their lists in memory are still the old one, which is the ensemble's then."""
+        made = healthy(4).having(4, config=self.NEW, conf=None)
+        assert made.picture.live == self.OLD
+        health = made.health(Purpose.CHANGE)
+        assert health.condition is not Condition.UNSAFE
+        assert health.gate("same config").stops
+        alone = members((1, 2), version=VERSION + 1)
+        assert made.having(4, config=alone).health(Purpose.CHANGE).condition is Condition.UNSAFE
+
+    def test_with_a_quorum_behind_it_is_a_second_leader_after_the_moment(self) -> None:
+        """1 and 2 follow 4 under the list of four, which 3 says to lead as well."""
+        made = handed_over(self.OLD)
+        for i in (1, 2):
+            made = made.having(i, config=self.OLD, leader=LeaderView(False, 4, "")).reading(i, zxid=ZXID)
+        assert made.health(Purpose.CHANGE, doubted_s=12.1).condition is Condition.UNSAFE
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"zxid": 0x900000001},  # it was elected since
+            {"zxid": 0x600000001},  # the reconfig was not its own
+            {"config": members((1, 4), version=VERSION)},
+            {"config": members((1, 2, 3, 4), version=VERSION + 2)},
+            {"identity": OTHERS},
+        ],
+        ids=["later", "earlier", "another list", "a newer list", "another history"],
+    )
+    def test_another_leader_is_a_rogue_at_once(self, changed: dict[str, object]) -> None:
+        made = handed_over(self.OLD)
+        more = dict(changed)
+        made = made.reading(4, zxid=zxid) if isinstance(zxid := more.pop("zxid", None), int) else made
+        gate = no_rogue(made.having(4, **more).picture, Purpose.CHANGE)
+        assert (gate.verdict, gate.unsafe) == (Verdict.FAIL, True)
 
 
 class TestRogues:

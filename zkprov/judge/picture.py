@@ -7,11 +7,15 @@ from enum import StrEnum
 
 import msgspec
 
-from zkprov.model.facts import Mode, ServerFacts, Survey
+from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 
 WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})  # noqa: S104 — compared with, not bound
+
+
+MOMENTARY = frozenset({Outcome.TIMEOUT, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.NOT_SERVING})
+"""How a question comes out that may be answered at the next look."""
 
 
 class Standing(StrEnum):
@@ -27,7 +31,8 @@ class Standing(StrEnum):
 class Picture(msgspec.Struct, frozen=True):
     """A survey with every server's standing. `live` None: no list could be read anywhere.
 
-    `unclear`: joiners by name that may as well belong to another ensemble: they do not say whom they follow.
+    `unclear`: joiners by name that may as well belong to another ensemble, as they do not say whom they follow, or that led until
+    they were removed.
     """
 
     survey: Survey
@@ -183,7 +188,8 @@ class _Around:
     def stand(self, facts: ServerFacts) -> tuple[Standing, str]:
         member, own = member_at(self.live, facts), own_list(facts)
         if member is not None and facts.id in (None, member.id):
-            if leads(facts) and own is not None and own.servers and member.id not in own.ids:
+            outside = leads(facts) and own is not None and own.servers and member.id not in own.ids
+            if outside and not self._led_until_removed(facts):
                 return Standing.ROGUE, "leads under a list without itself"
             if self._is_copy(facts, self.by_endpoint.get(member.id)):
                 return Standing.ROGUE, f"says that it is {member.id}, which serves elsewhere"
@@ -197,14 +203,53 @@ class _Around:
         follows = self.follows(facts)
         if follows:
             return Standing.JOINER, "follows our leader without being in the list"
+        if follows is None and facts.config.value is None:
+            return Standing.JOINER, f"serves, and what it holds could not be read ({facts.config})"
         if follows is None:
             return Standing.JOINER, f"holds the list {own} and does not say whom it follows"
+        if self._led_until_removed(facts):
+            return Standing.JOINER, "was the leader until it was removed from the list, and says to lead still"
         if facts.identity.value is not None and facts.identity.value in self.identities:
             return Standing.ROGUE, "serves outside the config and carries our identity"
         names = names_us(own, self.live) or names_us(_list_on_disk(facts), self.live)
         if names:
             return Standing.ROGUE, f"acts under its own list, which names {names} of ours"
         return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
+
+    def _unread(self, facts: ServerFacts) -> bool:
+        """Whether this look failed to show what tells ours from others, and nothing that it did show is another ensemble's.
+
+        A session that could not be opened in time proves nothing; one that is never granted will not show more at the next look.
+        """
+        identity = facts.identity.outcome in MOMENTARY
+        if facts.config.value is not None:
+            return identity and bool(names_us(facts.config.value, self.live)) and epoch_of(facts) in self._epochs()
+        if not (facts.config.outcome in MOMENTARY and (identity or facts.identity.value in self.identities)):
+            return False
+        lists = [x for x in (own_list(facts), _list_on_disk(facts)) if x is not None and x.servers]
+        return not lists or any(names_us(x, self.live) for x in lists)
+
+    def _epochs(self) -> set[int | None]:
+        return {epoch_of(f) for f in self.leaders}
+
+    def _led_until_removed(self, facts: ServerFacts) -> bool:
+        """Whether it is the leader that a reconfig of its own removed, which says `leader` until it notices.
+
+        Its epoch is the one in which the list without it was committed. Its own list and the live one are that list, or the one before.
+        Whether that moment lasts too long, or a quorum follows it all the same, is the gate's affair that compares leaders.
+        """
+        own, identity = own_list(facts), facts.identity.value
+        if not leads(facts) or own is None or facts.id is None:
+            return False
+        if identity not in self.identities and facts.identity.outcome not in MOMENTARY:
+            return False
+        before, after = sorted((own, self.live), key=lambda m: m.version)
+        if epoch_of(facts) != after.version >> 32:
+            return False
+        if own.same_config(self.live):
+            return facts.id not in own.ids
+        led = before.get(facts.id)
+        return led is not None and led.votes and before.without(facts.id).same_list(after)
 
     def _is_copy(self, facts: ServerFacts, member: ServerFacts | None) -> bool:
         """Another server of a member's id, and not that member by a second name: it leads where that one does not, or the like."""
@@ -224,20 +269,24 @@ class _Around:
         own = facts.config.value
         same_list = own is not None and own.same_list(self.live)
         ours = same_list or (identity is not None and identity in self.identities)
-        if facts.leader.value is not None and facts.leader.value.leader_id >= 0:
-            leader = self.live.get(facts.leader.value.leader_id)
-            if leader is None or not leader.votes or not ours:
+        told = facts.leader.value.leader_id if facts.leader.value else -1
+        leader = self.live.get(told)
+        if told >= 0 and (leader is None or not leader.votes):
+            return False
+        if not (ours and own) and self._unread(facts):
+            return None
+        if told >= 0:
+            if not ours:
                 return False
             # an answer of a moment before or after the leader's own
             return True if any(member_at(self.live, f) == leader for f in self.leaders) else None
         if same_list:
             return True
         # a list of a moment ago, or another ensemble's that began as a copy of ours: as long as its epoch is our leader's, either
-        epochs = {epoch_of(f) for f in self.leaders}
         led_here = own is not None and any(
             (m := member_at(self.live, f)) and _same_server(own.get(m.id), m) for f in self.leaders
         )
-        return None if ours and led_here and epoch_of(facts) in epochs else False
+        return None if ours and led_here and epoch_of(facts) in self._epochs() else False
 
 
 def epoch_of(facts: ServerFacts) -> int | None:

@@ -7,7 +7,9 @@ import pytest
 
 from tests.unit.facts_made import (
     OTHERS,
+    SESSION,
     VERSION,
+    WORDS,
     Made,
     disk_of,
     found,
@@ -132,3 +134,13 @@ def test_an_ensemble_that_is_unsafe_as_it_is_comes_first() -> None:
     plan = add(made, 6, 4)
     assert isinstance(plan, Refusal)
     assert plan.rule == "R1"
+
+
+def test_a_server_that_seeks_a_leader_elsewhere_stops_the_plan_and_on_the_host_itself_is_named_as_that() -> None:
+    words = dict.fromkeys((*WORDS, *SESSION), Outcome.NOT_SERVING)
+    made = healthy(3).spare("zk4", "zk5").having("zk5", **words, disk=Outcome.NOT_ASKED)
+    plan = add(made, 4)
+    assert isinstance(plan, Refusal)
+    assert (plan.rule, plan.exit_code) == ("R8", 4)
+    assert ("", "zk5: zoo.cfg and the files that it names") in plan.next
+    assert refused(add(made, 5)).startswith("a server runs on zk5 already.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.facts_made import VERSION, Made, disk_of, healthy, members, outage, server, serving
+from tests.unit.facts_made import SESSION, VERSION, WORDS, Made, disk_of, healthy, members, outage, server, serving
+from zkprov.judge.health import Condition
 from zkprov.judge.may_act import servers_of
 from zkprov.judge.one_quorum import during, one_quorum, prove_step
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.acting import ProofServer, SeenList
-from zkprov.model.facts import Mode, Retired
+from zkprov.model.facts import Mode, Outcome, Retired
 from zkprov.model.proof import prove
 from zkprov.model.server import ClientAddress, HostPort, Role
 
@@ -62,6 +63,49 @@ def test_unseen_disks_are_assumed_and_named() -> None:
     gate = one_quorum(made.picture, Purpose.LOOK)
     assert gate.verdict is Verdict.UNKNOWN
     assert "zk3" in gate.summary and "zk3" in gate.remedy
+
+
+def seeking(made: Made, *names: str, word: Outcome = Outcome.NOT_SERVING) -> Made:
+    """They run and serve nobody, and their disks cannot be read from here."""
+    for name in names:
+        made = made.having(name, **dict.fromkeys((*WORDS, *SESSION), word), disk=Outcome.NOT_ASKED)
+    return made
+
+
+@pytest.mark.parametrize("word", [Outcome.NOT_SERVING, Outcome.CLOSED])
+def test_a_server_that_seeks_a_leader_under_a_list_that_nobody_saw_is_not_passed_over(word: Outcome) -> None:
+    """The moment before the outage: 5 to 7 run already, in no list of ours."""
+    made = healthy(3).spare("zk5", "zk6", "zk7")
+    assert one_quorum(made.picture, Purpose.CHANGE).verdict is Verdict.PASS
+    made = seeking(made, "zk5", "zk6", "zk7", word=word)
+    gate = one_quorum(made.picture, Purpose.CHANGE)
+    assert (gate.verdict, gate.stops, gate.unsafe) == (Verdict.UNKNOWN, True, False)
+    assert "zk6" in gate.summary and "zk6" in gate.remedy
+    assert made.health(Purpose.CHANGE).condition is Condition.UNKNOWN
+    for i in (5, 6, 7):
+        made = made.having(f"zk{i}", disk=disk_of(i, members((1, 2, 3), (i,), version=0)))
+    assert one_quorum(made.picture, Purpose.CHANGE).verdict is Verdict.PASS
+
+
+def test_danger_that_is_seen_is_told_before_what_nobody_saw() -> None:
+    assert one_quorum(seeking(outage().spare("zk8"), "zk8").picture, Purpose.LOOK).verdict is Verdict.FAIL
+
+
+def test_a_member_that_seeks_a_leader_acts_under_a_list_that_was_seen() -> None:
+    assert one_quorum(seeking(healthy(3), "zk1").picture, Purpose.CHANGE).verdict is Verdict.PASS
+
+
+def test_a_joiner_that_starts_seeks_a_leader_and_its_list_is_seen() -> None:
+    made = healthy(3).spare("zk4").looking(4)
+    made = made.having(4, disk=disk_of(4, members((1, 2, 3), (4,), version=0), has_data=False))
+    assert one_quorum(made.picture, Purpose.CHANGE).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("word", [Outcome.REFUSED, Outcome.TIMEOUT, Outcome.JUNK])
+def test_a_host_where_no_server_is_seen_to_run_is_no_obstacle(word: Outcome) -> None:
+    assert (
+        one_quorum(seeking(healthy(3).spare("zk5"), "zk5", word=word).picture, Purpose.CHANGE).verdict is Verdict.PASS
+    )
 
 
 def test_what_the_ledger_confirmed_on_a_disk_is_the_least_that_it_may_act_under() -> None:

@@ -24,6 +24,11 @@ SOURCES = ("/zookeeper/config", "lists on disk and .next", "ledger: retired")
 def one_quorum(picture: Picture, purpose: Purpose) -> GateResult:
     """The gate: no two disjoint sets of the servers seen can each elect a leader (R1)."""
     result = proof.prove(servers_of(picture))
+    if result.safe and (seeking := _seeking(picture)):
+        evidence = tuple(Evidence(picture.label(f), "runs, serves nobody, and its list was not seen") for f in seeking)
+        said = "; ".join(str(e) for e in evidence[:3]) + (f"; and {len(seeking) - 3} more" if seeking[3:] else "")
+        remedy = "; ".join(f"{f.name}: zoo.cfg and the files that it names" for f in seeking[:3])
+        return GateResult("one quorum", Verdict.UNKNOWN, said, evidence, SOURCES, remedy=remedy)
     if result.safe:
         said = f"proved for {result.servers} servers and {result.lists} lists"
         return GateResult("one quorum", Verdict.PASS, said, (), SOURCES)
@@ -32,6 +37,15 @@ def one_quorum(picture: Picture, purpose: Purpose) -> GateResult:
         said = "two sets of servers can each elect a leader"
         return GateResult("one quorum", Verdict.FAIL, said, evidence, SOURCES, unsafe=True, remedy="zkprov prove")
     return GateResult("one quorum", Verdict.UNKNOWN, result.reason, evidence, SOURCES, remedy="; ".join(result.fetch))
+
+
+def _seeking(picture: Picture) -> list[ServerFacts]:
+    """The servers beside the list that run without a leader: each asks others for their votes, under a list that nobody has seen."""
+    return [
+        f
+        for f in picture.of(Standing.DOWN)
+        if f.up and f.disk.value is None and f.config.value is None and f.conf.value is None
+    ]
 
 
 def prove_step(

@@ -54,8 +54,9 @@ def plan_add(health: Health, inventory: Inventory, wish: Wish) -> Plan | Refusal
     """
     live = health.picture.live
     danger = next((g for g in health.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
-    # what a wished host's own disk could do alone is that host's trouble first, and named there
-    joiners = _joiners(health, inventory, wish) if live and danger and danger.gate == "one quorum" else None
+    # what a wished host's own disk, or a server that runs there, could do alone is that host's trouble first, and named there
+    first = danger or first_stop(health.gates)
+    joiners = _joiners(health, inventory, wish) if live and first and first.gate == "one quorum" else None
     if isinstance(joiners, Refusal):
         return joiners
     refusal = _state_allows(health, inventory, wish, danger)

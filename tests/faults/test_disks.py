@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -93,13 +94,18 @@ def test_a_damaged_journal_and_damaged_plans(scene: Scene) -> None:
 
 
 @pytest.mark.real
-def test_a_wiped_member_is_a_newcomer_again(scene: Scene) -> None:
+@pytest.mark.parametrize("what", ["all", "version-2"])
+def test_a_wiped_member_is_a_newcomer_again(scene: Scene, what: str) -> None:
     scene.add().wait().expect(0)
     marks = {h.id: (Path(h.data_dir) / ".zkprov-disk").read_text() for h in (*scene.lab.founders, scene.new)}
     assert len(set(marks.values())) == 4 and all(marks.values())
     assert all(scene.ledger(f"members/{i}")["disk"] == mark.strip() for i, mark in marks.items())
     wiped = next(i for i in (1, 2, 3) if i != scene.leader())
-    outage.wipe(scene.lab, wiped)
+    if what == "all":
+        outage.wipe(scene.lab, wiped)
+    else:
+        outage.kill(scene.lab, wiped)
+        shutil.rmtree(Path(scene.lab.host(wiped).data_dir) / "version-2")
     LocalHost(scene.lab.host(wiped)).start()
     wait_for(lambda: scene.zkprov("check").code == 0, what="a healthy ensemble")
     # {wiped, 4, 5} would be a quorum of five; without the wipe {4, 5} would not

@@ -93,6 +93,7 @@ def disk_of(server_id: int, acting: Members, following: Members | None = None, *
         has_data=more.pop("has_data", True),
         active=more.pop("active", True),
         disk_id=more.pop("disk_id", f"disk-{server_id}"),
+        data_marked=more.pop("data_marked", True),
         **more,
     )
 

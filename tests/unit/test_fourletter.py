@@ -207,5 +207,5 @@ def test_any_bytes_have_an_outcome(word: str, data: bytes) -> None:
     assert outcome(word, data.decode("utf-8", "replace")) in {
         Outcome.JUNK,
         Outcome.TRUNCATED,
-        *([Outcome.OK] if data == b"\n" else []),
+        *([Outcome.OK] if data and set(data) <= set(b"\r\n") else []),  # no connections
     }

@@ -7,13 +7,12 @@ from enum import StrEnum
 
 import msgspec
 
+from zkprov.judge.history import two_histories
 from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 
 WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})  # noqa: S104 — compared with, not bound
-
-
 MOMENTARY = frozenset({Outcome.TIMEOUT, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.NOT_SERVING})
 """How a question comes out that may be answered at the next look."""
 
@@ -181,6 +180,7 @@ class _Around:
     def __init__(self, survey: Survey, live: Members) -> None:
         self.survey, self.live = survey, live
         at = [(f, member_at(live, f)) for f in survey.servers]
+        self.holders = [f for f, m in at if m and f.identity.value]
         self.identities = {f.identity.value for f, m in at if m and f.identity.value}
         self.leaders = [f for f, m in at if m and leads(f)]
         self.by_endpoint = {m.id: f for f, m in at if m and f.client is not None and client_of(m) == f.client}
@@ -255,17 +255,18 @@ class _Around:
         """Another server of a member's id, and not that member by a second name: it leads where that one does not, or the like."""
         if member is None or member is facts or not (facts.serving and member.serving):
             return False
-        one, other = facts.identity.value, member.identity.value
         modes = facts.srvr.value is not None and member.srvr.value is not None
-        return (modes and leads(facts) != leads(member)) or (one is not None and other is not None and one != other)
+        return (modes and leads(facts) != leads(member)) or two_histories(facts, member)
 
     def follows(self, facts: ServerFacts) -> bool | None:
         """Whether it follows our leader: by its own word, else by sharing list and history; None where that cannot be told."""
         if leads(facts) or not facts.serving:
             return False
         identity = facts.identity.value
-        if identity is not None and any(i.path == identity.path and i != identity for i in self.identities):
+        if any(two_histories(facts, f) for f in self.holders):
             return False
+        # another creation of a znode that may be made anew: either of us may be behind
+        behind = identity is not None and any(i.path == identity.path and i != identity for i in self.identities)
         own = facts.config.value
         same_list = own is not None and own.same_list(self.live)
         ours = same_list or (identity is not None and identity in self.identities)
@@ -277,7 +278,7 @@ class _Around:
             return None
         if told >= 0:
             if not ours:
-                return False
+                return None if behind else False
             # an answer of a moment before or after the leader's own
             return True if any(member_at(self.live, f) == leader for f in self.leaders) else None
         if same_list:
@@ -286,7 +287,7 @@ class _Around:
         led_here = own is not None and any(
             (m := member_at(self.live, f)) and _same_server(own.get(m.id), m) for f in self.leaders
         )
-        return None if ours and led_here and epoch_of(facts) in self._epochs() else False
+        return None if (ours or behind) and led_here and epoch_of(facts) in self._epochs() else False
 
 
 def epoch_of(facts: ServerFacts) -> int | None:

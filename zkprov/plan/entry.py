@@ -38,7 +38,7 @@ def joiner_of(
     except BadInput as none_free:
         told = f"in {none_free.place}, the list, the ledger and on disks, of members or of servers that left"
         return Refusal("R5", f"{none_free.problem}.", (told,), (("", none_free.remedy),))
-    refusal = _id_is_free(host, server_id, live, ledger, taken) or _comes_in_empty(
+    refusal = _id_is_free(host, server_id, live, ledger, taken) or comes_in_empty(
         host, health.picture.survey.by_name(host.name), health
     )
     if refusal:
@@ -154,7 +154,7 @@ def _retired(retired: Retired) -> str:
     return f"{retired.id} retired on {retired.host}, {retired.fate}" + (f": {retired.where}" if retired.where else "")
 
 
-def _comes_in_empty(host: InventoryHost, facts: ServerFacts | None, health: Health) -> Refusal | None:
+def comes_in_empty(host: InventoryHost, facts: ServerFacts | None, health: Health) -> Refusal | None:
     aside = ("", f"stop it and move {host.data_dir} and {host.config_dir} aside on {host.name}, then try again")
     if facts is None:
         look = ("zkprov status", "shows which servers are asked")

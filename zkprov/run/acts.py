@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +17,9 @@ from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LedgerMember
 from zkprov.model.members import Members
-from zkprov.model.problems import Interrupted, Stale
+from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
+from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import Step, StepKind, seconds
 from zkprov.run.gating import GateFailed
 from zkprov.run.undo import listed
@@ -43,6 +45,8 @@ def start(run: Engine, step: Step) -> str:
     if host.fenced_by() is None and (host.is_active() or host.has_data()):
         what = f"{step.host}: a server runs or data lies there now, and neither did when this was planned (R5)"
         raise GateFailed(GateResult("joiner", Verdict.FAIL, what, remedy="zkprov status"))
+    if host.fenced_by() is None:
+        _still_empty(run, health, step)
     mine = take(run, host, step)
     run.checkpoint()
     if host.exists() and run.attempt and mine:
@@ -84,6 +88,15 @@ def start(run: Engine, step: Step) -> str:
         if run.clock.monotonic() > deadline:
             raise GateFailed(gate)
         run.gates.pause(GLANCE_S)
+
+
+def _still_empty(run: Engine, health: Health, step: Step) -> None:
+    """R5 once more: also an `initialize` file, or a list, that came since the plan was made."""
+    seen = health.picture.survey.by_name(step.host)
+    refusal = comes_in_empty(run.world.inventory_host(step.host), seen, health)
+    if refusal:
+        summary = f"{refusal.headline} ({'; '.join(refusal.evidence)}) (R5)"
+        raise GateFailed(GateResult("joiner", Verdict.FAIL, summary, remedy="zkprov status"), step.server)
 
 
 def take(run: Engine, host: Host, step: Step) -> bool:
@@ -157,7 +170,7 @@ def change(run: Engine, step: Step, role: Role) -> str:
     live = _live(health)
     run.intend(step)
     if promote:
-        _remember(run, health, live, step.server)
+        _remember(run, health, live, step.server, step.host)
     _confirm(run, health, live)
     what = "voting" if promote else "an observer"
     return f"{what}; config {live.version_hex} on {len(live.servers) - len(excused)} servers, memory and disk"
@@ -202,7 +215,7 @@ def _came_just_now(run: Engine) -> set[int]:
     return {server_id for server_id, came in run.came.items() if now - came < season_s}
 
 
-def _remember(run: Engine, health: Health, live: Members, server_id: int) -> None:
+def _remember(run: Engine, health: Health, live: Members, server_id: int, host: str) -> None:
     """The newcomer's time begins: a quorum write, and the ledger's entry."""
     facts = health.picture.member(server_id)
     disk = facts.disk.value.disk_id if facts and facts.disk.value else None
@@ -212,6 +225,9 @@ def _remember(run: Engine, health: Health, live: Members, server_id: int) -> Non
         season = run.plan.options.season_s
         run.came[server_id] = run.clock.monotonic()
         run.ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
+    # Its data is there now: from here on also a wipe of the data alone is seen.
+    with contextlib.suppress(Problem):
+        run.world.host(host).mark_disk()
 
 
 def _confirm(run: Engine, health: Health, live: Members) -> None:

@@ -15,7 +15,7 @@ from zkprov.judge.verdict import Purpose
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.release import Release
 from zkprov.model.server import ClientAddress, Server
-from zkprov.plan.membership import free_id
+from zkprov.plan.entry import free_id, ids_seen
 from zkprov.run.world import World
 
 
@@ -52,7 +52,15 @@ def rendered(world: World, name: str) -> Rendered:
     disk = facts.disk.value if facts and member else None
     if member is None:
         ident = (
-            host.id if host.id is not None else free_id(live, ledger_of(health.picture.survey), world.inventory, set())
+            host.id
+            if host.id is not None
+            else free_id(
+                live,
+                ledger_of(health.picture.survey),
+                world.inventory,
+                set(),
+                ids_seen(health.picture, host).keys(),
+            )
         )
         server = Server(ident, (host.server_address,), client=ClientAddress(host.client_port, host.client_host))
         wish = joiner_list(live, server)

@@ -258,7 +258,8 @@ class Conductor:
         """The mark on each member's disk, laid now where one has none and can be reached: with it a wipe is seen (R2)."""
         marks = disks_of(picture)
         for facts in picture.members:
-            if facts.disk.value is not None and not facts.disk.value.disk_id:
+            # also one that was marked before it held data: the mark is tied to the data now
+            if facts.disk.value is not None and not (facts.disk.value.disk_id and facts.disk.value.data_marked):
                 with contextlib.suppress(Problem):
                     marks[picture.member_id(facts)] = self.world.host(facts.name).mark_disk()
         return marks
@@ -281,7 +282,7 @@ class Conductor:
             raise Stale(
                 f"another history: {', '.join(sorted(same_path))}, the plan knew {plan.history}",
                 place=f"plan {plan.id}",
-                remedy="zkprov status",
+                remedy="zkprov status; plan again, if it shows one ensemble",
             )
 
     def _same_place(self, standing: RunDocument) -> None:

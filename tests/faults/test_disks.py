@@ -105,7 +105,8 @@ def test_a_wiped_member_is_a_newcomer_again(scene: Scene, what: str) -> None:
         outage.wipe(scene.lab, wiped)
     else:
         outage.kill(scene.lab, wiped)
-        shutil.rmtree(Path(scene.lab.host(wiped).data_dir) / "version-2")
+        for folder in {scene.lab.host(wiped).data_dir, scene.lab.host(wiped).data_log_dir}:
+            shutil.rmtree(Path(folder) / "version-2")
     LocalHost(scene.lab.host(wiped)).start()
     wait_for(lambda: scene.zkprov("check").code == 0, what="a healthy ensemble")
     # {wiped, 4, 5} would be a quorum of five; without the wipe {4, 5} would not

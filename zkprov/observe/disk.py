@@ -21,6 +21,7 @@ from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.properties import notes_of_twice, scan
+from zkprov.observe.remembered import remembered
 
 MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
 ZOO_CFG = "zoo.cfg"
@@ -134,7 +135,7 @@ class _Reading:
         if text is None:
             return None
         try:
-            return parse_zoo_cfg(text, place)
+            return _zoo_cfg_of(text, place)
         except BadInput as bad:
             self.problems.append(str(bad))
         try:
@@ -184,12 +185,12 @@ class _Reading:
         if text is None:
             return None
         try:
-            lines = scan(text, place)
-            self.problems += notes_of_twice(lines, place)
-            return ListOnDisk(read_list(lines, place, version), place)
+            notes, members = _list_of(text, place, version)
         except BadInput as bad:
             self.problems.append(str(bad))
             return None
+        self.problems += notes
+        return ListOnDisk(members, place)
 
     def _my_id(self, folders: list[Path]) -> int | None:
         for folder in dict.fromkeys(folders):
@@ -232,6 +233,15 @@ class _Reading:
     def _mark(self, path: Path) -> str:
         text = (self._text(path, str(path)) or "").strip()
         return text if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) else ""
+
+
+_zoo_cfg_of = remembered(parse_zoo_cfg)
+
+
+@remembered
+def _list_of(text: str, place: str, version: int | None) -> tuple[tuple[str, ...], Members]:
+    lines = scan(text, place)
+    return notes_of_twice(lines, place), read_list(lines, place, version)
 
 
 def _filled(folder: Path) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TypeVar
 
 from zkprov.model.dynamic import parse_members
@@ -17,13 +16,13 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Problem
 from zkprov.model.server import HostPort
 from zkprov.observe.dial import Dialer, Unanswered, read_all
+from zkprov.observe.remembered import remembered
 
 T = TypeVar("T")
 
 NOT_SERVING = "This ZooKeeper instance is not currently serving requests"
 VALUE = re.compile(r"^(zk_[^\t\n]*)\t([^\n]*)\n", re.MULTILINE)
 NOT_LISTED = re.compile(r"\A\w{4} is not executed because it is not in the whitelist\.\s*\Z")
-MAX_REMEMBERED = 20_000
 MAX_LONG = (1 << 63) - 1
 
 
@@ -97,20 +96,13 @@ def parse_conf(text: str, place: str = "conf") -> Conf:
     return Conf(settings, membership_of(membership.strip() + "\n", place))
 
 
+@remembered
 def membership_of(text: str, place: str) -> Members:
     """The list in `text`, lines as in a dynamic file with `version=`. Raises ValueError."""
-    return _seen_before(text, place) if len(text) < MAX_REMEMBERED else _membership(text, place)
-
-
-def _membership(text: str, place: str) -> Members:
     try:
         return parse_members(text, place)
     except Problem as wrong:
         raise ValueError(str(wrong)) from None
-
-
-# The same few lists come with every look.
-_seen_before = lru_cache(maxsize=512)(_membership)
 
 
 # " /10.0.0.7:51234[1](queued=0,recved=3,sent=3,sid=0x1000…,lop=PING,est=…,to=10000,…)"; a name may stand before the slash

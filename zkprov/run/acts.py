@@ -113,10 +113,30 @@ def take(run: Engine, host: Host, step: Step) -> bool:
 
 
 def change(run: Engine, step: Step, role: Role) -> str:
-    joiner = run.plan.joiner(step.server)
-    want = joiner.server.with_role(role)
+    want = run.plan.joiner(step.server).server.with_role(role)
     promote = role is Role.PARTICIPANT
-    samples = run.plan.options.samples if promote else 1
+    live = _ready(run, step, want)
+    if live is not None:
+        _ask(run, step, want, live)
+        if promote:
+            _await_serving(run, step.host)
+    # While its role changes a joiner does not serve; it must do so in each sample before its promotion.
+    promotion = step.number < len(run.plan.steps) and run.plan.steps[step.number].kind is StepKind.PROMOTE
+    excused = frozenset({step.server}) if promotion and not promote else frozenset()
+    health = run.gates.passed(expect=step.after, excused=excused)
+    live = _live(health)
+    if promotion and run.plan.options.samples > 1:
+        run.gates.keep(health.picture.survey)  # the first sample of the promotion, should the joiner have served in it
+    run.intend(step)
+    if promote:
+        _remember(run, health, live, step.server, step.host)
+    _confirm(run, health, live)
+    what = "voting" if promote else "an observer"
+    return f"{what}; config {live.version_hex} on {len(live.servers) - len(excused)} servers, memory and disk"
+
+
+def _ready(run: Engine, step: Step, want: Server) -> Members | None:
+    """The list from which the step may be made now, by gates and rules on a fresh look; None where it is made already."""
 
     def follows(health: Health) -> GateResult | None:
         listed = health.picture.live.get(step.server) if health.picture.live else None
@@ -125,15 +145,15 @@ def change(run: Engine, step: Step, role: Role) -> str:
         gate = joiner_follows(health.picture, step.host, step.server)
         return None if gate.verdict is Verdict.PASS else gate
 
+    samples = run.plan.options.samples if want.role is Role.PARTICIPANT else 1
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
     while True:
         health = run.gates.passed(samples=samples, also=follows)
         looked = run.clock.monotonic()
         live = _live(health)
         present = listed(run.plan, live, step.server)
-        applied = present is not None and (present.role is role or present.votes)
-        if applied:
-            break
+        if present is not None and (present.role is want.role or present.votes):
+            return None
         if not live.same_list(step.before):
             raise Stale(
                 f"the list is {live}, the plan expects {step.before}: somebody else changed it",
@@ -145,35 +165,33 @@ def change(run: Engine, step: Step, role: Role) -> str:
         # A ledger's write may wait out an election: what was seen before it is no ground for an act.
         waited = run.clock.monotonic() - looked
         if waited <= FRESH_S:
-            break
+            return live
         summary = f"the ledger's writes took {seconds(waited)} after the gates had passed"
         late = GateResult("fresh look", Verdict.FAIL, summary, remedy="zkprov status")
         if run.clock.monotonic() > deadline:
             raise GateFailed(late, step.server)
         run.events.emit("gate", gate=late.gate, verdict=str(late.verdict), summary=late.summary)
-    if not applied:
-        what = f"reconfig joining {want.line} from config {live.version_hex}"
-        run.events.emit("act", what=what, from_config=live.version_hex)
-        outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
-        run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
-        if run.stop.is_set():
-            raise Interrupted("stopped by a signal", remedy="zkprov resume")
-        if outcome.answer is reconfig.Answer.UNKNOWN:
-            # ZooKeeper keeps the order of one session: after a write through it, the lost request is done, or never will be
-            run.intend(step)
-        if outcome.answer is reconfig.Answer.REFUSED:
-            raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
-    # While its role changes a joiner does not serve; it must do so in each sample before its promotion.
-    promotion = step.number < len(run.plan.steps) and run.plan.steps[step.number].kind is StepKind.PROMOTE
-    excused = frozenset({step.server}) if promotion and not promote else frozenset()
-    health = run.gates.passed(expect=step.after, excused=excused)
-    live = _live(health)
-    run.intend(step)
-    if promote:
-        _remember(run, health, live, step.server, step.host)
-    _confirm(run, health, live)
-    what = "voting" if promote else "an observer"
-    return f"{what}; config {live.version_hex} on {len(live.servers) - len(excused)} servers, memory and disk"
+
+
+def _ask(run: Engine, step: Step, want: Server, live: Members) -> None:
+    what = f"reconfig joining {want.line} from config {live.version_hex}"
+    run.events.emit("act", what=what, from_config=live.version_hex)
+    outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
+    run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
+    if run.stop.is_set():
+        raise Interrupted("stopped by a signal", remedy="zkprov resume")
+    if outcome.answer is reconfig.Answer.UNKNOWN:
+        # ZooKeeper keeps the order of one session: after a write through it, the lost request is done, or never will be
+        run.intend(step)
+    if outcome.answer is reconfig.Answer.REFUSED:
+        raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
+
+
+def _await_serving(run: Engine, host: str) -> None:
+    """While its role changes a server does not serve, and no whole look is worth its cost. The gates judge what comes of it."""
+    deadline = run.clock.monotonic() + FRESH_S
+    while not run.world.serves(host).serving and run.clock.monotonic() < deadline:
+        run.gates.pause(GLANCE_S)
 
 
 def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server) -> None:

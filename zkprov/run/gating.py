@@ -36,28 +36,35 @@ class Gatekeeper:
         self._world, self._options, self._events, self._clock, self._stop = world, options, events, clock, stop
         self._doubted_since: float | None = None
         self._last: Survey | None = None
+        self._before: Survey | None = None
         self._kept: tuple[Survey, float] | None = None
 
     def look(self, names: Sequence[str] | None = None) -> Survey:
         return self._world.survey(names)
 
     def keep(self, survey: Survey) -> None:
-        """This look is the next one to be judged, unless more than `KEPT_S` pass first. Nothing is to be changed in between."""
+        """This look is the next one to be judged, unless more than `KEPT_S` pass first. No act is to come in between."""
         self._kept = survey, self._clock.monotonic()
 
-    def _next(self) -> Survey:
+    def _next(self) -> tuple[Survey, float]:
+        """The look to be judged, and when it was begun by the monotonic clock."""
+        now = self._clock.monotonic()
         kept, self._kept = self._kept, None
-        return kept[0] if kept and self._clock.monotonic() - kept[1] <= KEPT_S else self.look()
+        return (kept[0], kept[1] - kept[0].took) if kept and now - kept[1] <= KEPT_S else (self.look(), now)
 
     def health(self, excused: Set[int] = frozenset()) -> Health:
         """One sample, judged for a change; remembers for how long two leaders have been declared."""
-        survey = self._next()
+        return self._judged(excused)[0]
+
+    def _judged(self, excused: Set[int]) -> tuple[Health, float]:
+        survey, began = self._next()
+        earlier = self._before if survey is self._last else self._last
         doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
-        health = judge(survey, Purpose.CHANGE, earlier=self._last, doubted_s=doubted, excused=excused)
+        health = judge(survey, Purpose.CHANGE, earlier=earlier, doubted_s=doubted, excused=excused)
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
-        self._last = survey
-        return health
+        self._before, self._last = earlier, survey
+        return health, began
 
     def passed(
         self,
@@ -74,8 +81,7 @@ class Gatekeeper:
         deadline = self._clock.monotonic() + self._options.step_timeout_s
         good, told = 0, ""
         while True:
-            began = self._clock.monotonic()
-            health = self.health(excused)
+            health, began = self._judged(excused)
             failing = first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
             if failing is None:
                 good += 1

@@ -109,9 +109,11 @@ class EnsembleLedger:
 
     def now_ms(self) -> int:
         """The ensemble's own clock: the mtime of a fresh write."""
-        self._put(f"{ROOT}/clock", b"")
-        found = self._get(f"{ROOT}/clock")
-        return int(found[1].mtime) if found else 0
+        written = self._put(f"{ROOT}/clock", b"")
+        if written is None:
+            found = self._get(f"{ROOT}/clock")
+            written = found[1] if found else None
+        return int(written.mtime) if written else 0
 
     def member_came(self, server_id: int, member: LedgerMember) -> None:
         """A new voter, or one on a new disk: its time begins now, by the znode's creation."""
@@ -269,15 +271,17 @@ class EnsembleLedger:
                 return None
             return data or b"", stat
 
-    def _put(self, path: str, data: bytes) -> None:
+    def _put(self, path: str, data: bytes) -> Any:
+        """Writes; the znode's stat where it was there before, else None."""
         from kazoo.exceptions import NodeExistsError, NoNodeError
 
         with self._told(path):
             try:
-                self._answer(lambda: self._client.set_async(path, data))
+                return self._answer(lambda: self._client.set_async(path, data))
             except NoNodeError:
                 with contextlib.suppress(NodeExistsError):
                     self._answer(lambda: self._client.create_async(path, data, self.acl, makepath=True))
+                return None
 
     def _delete(self, path: str) -> None:
         from kazoo.exceptions import NoNodeError

@@ -72,7 +72,7 @@ def test_a_gate_is_waited_for_as_long_as_the_step_may_take(clock: Jumping, monke
     judged = SimpleNamespace(gates=(failing,), leaders=(), condition="degraded", picture=SimpleNamespace(live=None))
     monkeypatch.setattr(gating, "judge", lambda *_, **__: judged)
     survey = Survey("kafka", 0.0, 0.0, ())
-    world: Any = SimpleNamespace(survey=lambda names=None: survey)
+    world: Any = SimpleNamespace(survey=lambda names=None, clients=True: survey)
     gates = Gatekeeper(world, Options(step_timeout_s=20.0), run.events, run.clock, run.stop)
     with pytest.raises(GateFailed, match="4 is behind"):
         gates.passed()

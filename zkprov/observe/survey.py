@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -64,6 +64,7 @@ def take_survey(
     timeout_s: float = 3.0,
     sessions: Sessions | None = None,
     want_sessions: bool = True,
+    want_clients: bool = True,
     discover: bool = True,
     own_sessions: Collection[str] = (),
     clock: Callable[[], float] = time.time,
@@ -77,7 +78,7 @@ def take_survey(
     started = time.monotonic()
     with sessions_or_own(sessions, min(10.0, max(4.0, 2 * timeout_s))) as held:
         # the margin is for the loop's own work after the deadline with very many servers
-        work = _Look(held, timeout_s, want_sessions, discover).take(targets)
+        work = _Look(held, timeout_s, sessions=want_sessions, clients=want_clients, discover=discover).take(targets)
         servers, local_ends = held.run(work, timeout_s + 30)
         own = held.own_ids | frozenset(own_sessions)
         took = time.monotonic() - started
@@ -88,10 +89,10 @@ def take_survey(
 class _Look:
     """One survey under way."""
 
-    def __init__(self, sessions: Sessions, timeout_s: float, want_sessions: bool, discover: bool) -> None:
-        self._sessions = sessions
+    def __init__(self, held: Sessions, timeout_s: float, *, sessions: bool, clients: bool, discover: bool) -> None:
+        self._sessions = held
         self._timeout_s = timeout_s
-        self._want_sessions = want_sessions
+        self._want_sessions, self._want_clients = sessions, clients
         self._discover = discover
         self._facts: list[dict[str, Any]] = []
         self._targets: list[Target] = []
@@ -205,12 +206,15 @@ class _Look:
             for word in ("mntr", "conf", "cons"):
                 self._facts[number][word] = Fact(f"{word}@{at}", Outcome.REFUSED, at=refused.at, detail=refused.detail)
         elif at:
-            mntr, conf, cons = await asyncio.gather(
-                fourletter.ask(self._dialer, at, "mntr", fourletter.parse_mntr),
-                fourletter.ask(self._dialer, at, "conf", partial(fourletter.parse_conf, place=f"conf of {at}")),
-                fourletter.ask(self._dialer, at, "cons", fourletter.parse_cons),
-            )
-            self._facts[number] |= {"mntr": mntr, "conf": conf, "cons": cons}
+            asked: dict[str, Awaitable[Fact[Any]]] = {
+                "mntr": fourletter.ask(self._dialer, at, "mntr", fourletter.parse_mntr),
+                "conf": fourletter.ask(self._dialer, at, "conf", partial(fourletter.parse_conf, place=f"conf of {at}")),
+            }
+            if self._want_clients:
+                asked["cons"] = fourletter.ask(self._dialer, at, "cons", fourletter.parse_cons)
+            found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+            self._facts[number] |= found
+            conf = found["conf"]
             if conf.value and conf.value.members:
                 await self._found(conf.value.members, number)
 

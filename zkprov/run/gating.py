@@ -40,7 +40,7 @@ class Gatekeeper:
         self._kept: tuple[Survey, float] | None = None
 
     def look(self, names: Sequence[str] | None = None) -> Survey:
-        return self._world.survey(names)
+        return self._world.survey(names, clients=False)
 
     def keep(self, survey: Survey) -> None:
         """This look is the next one to be judged, unless more than `KEPT_S` pass first. No act is to come in between."""

@@ -55,20 +55,24 @@ class World:
             ]
         return found
 
-    def survey(self, names: Sequence[str] | None = None) -> Survey:
-        """One look; at the named hosts only, or at all that is known. What the ledger retired is remembered for the next."""
+    def survey(self, names: Sequence[str] | None = None, *, clients: bool = True) -> Survey:
+        """One look; at the named hosts only, or at all that is known. What the ledger retired is remembered for the next.
+
+        `clients`: whether each server's clients are asked for, which no gate needs.
+        """
         survey = take_survey(
             self.targets(names),
             ensemble=self.inventory.ensemble,
             timeout_s=self.timeout_s,
             sessions=self.sessions,
+            want_clients=clients,
             discover=names is None,
         )
         if names is None:
             fresh = _retired_in(survey)
             if fresh - set(self.retired):
                 self.retired = tuple(sorted(fresh, key=lambda r: r.id))
-                return self.survey()
+                return self.survey(clients=clients)
             self.last = survey
         return survey
 

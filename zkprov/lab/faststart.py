@@ -64,9 +64,8 @@ def _train(software: Software, flags: Sequence[str], cache: Path, folder: Path) 
         lab.up()
         trainee = lab.host(1)
         target = Target(trainee.name, trainee.client, trainee.admin)
-        for _ in range(
-            _LOOKS
-        ):  # each with sessions of its own; what a server is asked for the first time takes it longest
+        # What a server is asked for the first time takes it longest; each look asks all, with a session of its own.
+        for _ in range(_LOOKS):
             take_survey([target], ensemble=lab.name, discover=False)
         LocalHost(trainee).stop(_WRITTEN_AFTER_S)
         with made.open("rb") as file:

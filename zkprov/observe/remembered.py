@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -17,6 +17,7 @@ def remembered(read: Callable[P, T]) -> Callable[P, T]:
     """`read(text, …)`, whose results are kept, but no errors. It must be a function of its arguments alone, and its result a value."""
     kept = lru_cache(maxsize=1024)(read)
 
+    @wraps(read)
     def call(*given: P.args, **named: P.kwargs) -> T:
         usual = len(given[0]) <= USUAL  # type: ignore[arg-type]
         return kept(*given, **named) if usual else read(*given, **named)  # type: ignore[arg-type]

@@ -74,6 +74,7 @@ def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) ->
     return SimpleNamespace(
         plan=made,
         attempt=attempt,
+        clock=SimpleNamespace(monotonic=lambda: 0.0),
         world=SimpleNamespace(host=lambda _: host),
         ledger=SimpleNamespace(live=lambda: live),
         gates=SimpleNamespace(health=lambda: survey, passed=lambda **_: survey),

@@ -11,7 +11,7 @@ from tests.unit.facts_made import ADMIN, OTHERS, Made, ensemble, healthy, member
 from zkprov.judge.health import Condition
 from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.verdict import Purpose, Verdict
-from zkprov.model.facts import Conf, Mode, Outcome, ServerFacts, Srvr
+from zkprov.model.facts import Conf, Fact, Mode, Outcome, ServerFacts, Srvr
 from zkprov.model.server import HostPort
 from zkprov.observe.admin_owner import own_answers
 
@@ -110,6 +110,20 @@ def test_a_client_port_that_tells_no_id(known: bool) -> None:
     alone = healthy(1).having(1, **SILENT)
     (facts,) = own_answers([msgspec.structs.replace(alone.servers[0], expected_id=1 if known else 9)])
     assert unread(facts) == {Outcome.OK}
+
+
+def test_a_server_that_runs_where_its_client_port_is_shut_is_seen() -> None:
+    """A copy of server 2 on the joiner's host: its AdminServer is nobody else's, so it is believed, and something runs there."""
+    made = healthy(3)
+    copy = msgspec.structs.replace(
+        serving(4, made.live, 3),
+        **{n: Fact(n, Outcome.REFUSED) for n in ("srvr", *SILENT)},
+        session=Fact("session", Outcome.REFUSED),
+        zabstate=made.servers[1].zabstate,
+        admin=HostPort("10.0.0.4", 8080),
+    )
+    *_, seen = own_answers([*made.servers, copy])
+    assert seen.zabstate.outcome is Outcome.OK and seen.up
 
 
 def test_a_second_leader_is_not_hidden() -> None:

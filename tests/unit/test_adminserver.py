@@ -213,3 +213,8 @@ class TestConnection:
         found, used = self.asked([self.KEPT, self.KEPT[:-5]])
         assert [f.outcome for f in found] == [Outcome.OK] * 3
         assert used == 3
+
+
+def test_an_answer_to_another_question_is_none() -> None:
+    with pytest.raises(Unanswered, match="which was not asked"):
+        parse_leader(LEADER.replace(b'"leader"', b'"zabstate"'))

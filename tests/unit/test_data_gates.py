@@ -220,9 +220,8 @@ class TestDigests:
             healthy(3).having(2, **dict.fromkeys((*WORDS, *SESSION), Outcome.NOT_SERVING)),
             healthy(3).having(2, mntr=Outcome.TIMEOUT),
             healthy(3).having(2, mntr={"zk_server_state": "follower"}),
-            healthy(3).having(2, mntr={"zk_digest_mismatches_count": "0", "zk_uptime": "86400000"}),
         ],
-        ids=["down", "without quorum", "mntr unread", "mntr without the count", "another process"],
+        ids=["down", "without quorum", "mntr unread", "mntr without the count"],
     )
     @pytest.mark.parametrize("digests", [Digests({5: 5}), EQUAL], ids=["none common", "one equal"])
     def test_a_count_grows_only_from_one_that_was_read(self, before: Made, digests: Digests) -> None:
@@ -231,6 +230,28 @@ class TestDigests:
         result = data.digests_equal(now.picture, CHANGE, before.survey)
         expected = PASS if digests is EQUAL else UNKNOWN
         assert (result.verdict, result.unsafe, result.stops) == (expected, False, expected is UNKNOWN)
+
+    @pytest.mark.parametrize(
+        ("uptime", "zxid", "expected"),
+        [
+            ("900", ZXID - 33, UNKNOWN),
+            ("900", ZXID + 128, PASS),
+            ("90000000", ZXID + 128, FAIL),
+            (None, ZXID + 128, FAIL),
+        ],
+        ids=["told before it grew", "told since", "the same process", "no uptime told"],
+    )
+    def test_what_another_process_counts_only_a_later_digest_clears(
+        self, uptime: str | None, zxid: int, expected: Verdict
+    ) -> None:
+        """Each change of role begins another process: a promotion must not pass on a digest of before."""
+        before = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "0", "zk_uptime": "86400000"})
+        mntr = {"zk_digest_mismatches_count": "2"} | ({"zk_uptime": uptime} if uptime else {})
+        now = healthy(3).having(2, mntr=mntr)
+        for i in (1, 2, 3):
+            now = now.having(i, hash=Digests({zxid: 7}))
+        result = data.digests_equal(now.picture, CHANGE, before.survey)
+        assert (result.verdict, result.unsafe) == (expected, expected is FAIL)
 
     @pytest.mark.parametrize("before", [None, healthy(3)])
     @pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.TRUNCATED, Outcome.NOT_SERVING, Outcome.JUNK])

@@ -442,6 +442,16 @@ class TestMark:
         assert local.mark_disk() == mark == local.mark_disk()
         assert self.seen(local) == (mark, True)
 
+    def test_data_wiped_by_name_is_another_disk_as_long_as_it_is_gone(
+        self, local: LocalHost, folders: set[Path]
+    ) -> None:
+        mark = local.mark_disk()
+        for folder in folders:
+            for file in [f for f in folder.iterdir() if f.name != COPY]:
+                file.unlink()
+        assert self.seen(local) == ("", False)
+        assert local.mark_disk() != mark
+
     @pytest.mark.parametrize("how", ["the folders", "what they hold", "the last of it"])
     def test_a_wipe_of_the_data_alone_is_another_disk(self, local: LocalHost, folders: set[Path], how: str) -> None:
         mark = local.mark_disk()

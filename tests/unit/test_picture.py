@@ -231,6 +231,15 @@ class TestAMoment:
     def test_one_that_leads_is_a_rogue(self, silent: Made) -> None:
         assert no_rogue(silent.reading(4, mode=Mode.LEADER).picture, Purpose.CHANGE).unsafe
 
+    def test_one_that_leads_unread_is_no_stranger(self, silent: Made) -> None:
+        """Nothing of it was read but that it leads: a second leader of ours whose session timed out looks so too."""
+        made = silent.reading(4, mode=Mode.LEADER).having(
+            4, config=Outcome.TIMEOUT, identity=Outcome.TIMEOUT, conf=Outcome.CLOSED, disk=None, leader=None
+        )
+        health = made.health(Purpose.CHANGE)
+        assert standing(made) is not STRANGER
+        assert any(g.stops for g in health.gates)
+
     @pytest.mark.parametrize("session", [Outcome.TIMEOUT, Outcome.DENIED])
     def test_an_ensemble_of_others_stays_a_stranger(self, silent: Made, session: Outcome) -> None:
         """Its list on disk has nothing of ours, though it has a leader 3 as well."""

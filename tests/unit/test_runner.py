@@ -17,7 +17,7 @@ from tests.unit.facts_made import Made, healthy, inventory
 from tests.unit.plans_made import plan
 from zkprov.model.facts import LedgerMember
 from zkprov.model.problems import BadInput, Stale
-from zkprov.plan.steps import Options
+from zkprov.plan.steps import Options, StepKind
 from zkprov.run.clock import SystemClock
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import RunDocument
@@ -89,3 +89,14 @@ def test_a_run_may_be_ended_under_another_inventory_as_long_as_the_joiner_is_whe
     here = msgspec.structs.replace(here, client_port=here.client_port + 1)
     with pytest.raises(Stale, match=r"zk4 is at .*, the plan has server\.4="):
         asked._same_place(standing)
+
+
+@pytest.mark.parametrize("kind", [StepKind.SETTLE, StepKind.SEASON])
+def test_a_wait_is_ended_wherever_its_server_is(kind: StepKind, tmp_path: Path) -> None:
+    """A season is about a voter that stands, perhaps of an earlier plan, and names the host that comes next."""
+    made = plan()
+    wait = msgspec.structs.replace(made.steps[3], kind=kind, server=3)
+    standing = RunDocument(
+        made.id, State.STOPPED, 4, 0, "you", msgspec.structs.replace(made, steps=(*made.steps[:3], wait))
+    )
+    conductor(healthy(3), tmp_path)._same_place(standing)

@@ -21,7 +21,8 @@ def lay_mark(folders: Sequence[str], write: Write) -> str:
     data_dir, versions = Path(folders[0]), [Path(f) / "version-2" for f in dict.fromkeys(folders)]
     mark = _text(data_dir / DISK)
     noted = bool(mark) and _text(data_dir / NOTE) == mark
-    if not mark or (noted and any(_text(v / COPY) != mark for v in versions)):
+    kept = any(holds_data(f) for f in folders) and all(_text(v / COPY) == mark for v in versions)
+    if not mark or (noted and not kept):
         mark, noted = secrets.token_hex(8), False
         write(data_dir / DISK, f"{mark}\n".encode())
     if not noted and all(v.is_dir() for v in versions) and any(holds_data(f) for f in folders):

@@ -161,18 +161,16 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
             continue
         what = f"zk_digest_mismatches_count is {count}"
         counted = Evidence(picture.label(facts), what)
-        if _grew(facts, earlier):
+        before = _before(facts, earlier)
+        grown = before is not None and _mismatches(before) < count
+        if before is not None and grown and _same_process(before, facts):
             failed.append(counted)
         elif facts.hash.value is None:
             if facts.hash.outcome in UNTOLD:
                 failed.append(counted)
             else:
                 waiting.append(Evidence(picture.label(facts), f"{what}, and its digests were not read ({facts.hash})"))
-        elif not any(
-            facts.hash.value.by_zxid.keys() & o.hash.value.by_zxid.keys()
-            for o in serving
-            if o is not facts and o.hash.value
-        ):
+        elif not _cleared(facts, serving, (_zxid(before) or 0) if grown else 0):
             waiting.append(counted)
     told = [(f, f.hash.value.by_zxid) for f in serving if f.hash.value and f.hash.value.by_zxid]
     compared = 0
@@ -201,18 +199,23 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
     )
 
 
-def _grew(facts: ServerFacts, earlier: Survey | None) -> bool:
-    """Whether the same process counted more mismatches since an earlier sample in which it served and told its count."""
+def _before(facts: ServerFacts, earlier: Survey | None) -> ServerFacts | None:
+    """The server in an earlier sample in which it served and told its count."""
     before = earlier.by_name(facts.name) if earlier else None
-    if before is None or not before.serving or COUNT not in (before.mntr.value or {}):
-        return False
-    return _mismatches(before) < _mismatches(facts) and _uptime_ms(facts) >= _uptime_ms(before)
+    return before if before is not None and before.serving and COUNT in (before.mntr.value or {}) else None
 
 
-def _uptime_ms(facts: ServerFacts) -> int:
-    """`zk_uptime`; 0 where it is not told. It begins again with each process, and with each change of role."""
-    text = (facts.mntr.value or {}).get("zk_uptime", "")
-    return int(text) if text.isdecimal() else 0
+def _cleared(facts: ServerFacts, serving: list[ServerFacts], since: int) -> bool:
+    """Whether the last digest that the server logged, after zxid `since`, is one that another logged too: equal, or told elsewhere."""
+    digests = facts.hash.value.by_zxid if facts.hash.value else {}
+    last = max(digests, default=0)
+    return last > since and any(o is not facts and o.hash.value and last in o.hash.value.by_zxid for o in serving)
+
+
+def _same_process(before: ServerFacts, facts: ServerFacts) -> bool:
+    """By `zk_uptime`, which begins again with each process and with each change of role; where it is not told, it is the same."""
+    earlier, now = ((f.mntr.value or {}).get("zk_uptime", "") for f in (before, facts))
+    return not (earlier.isdecimal() and now.isdecimal() and int(now) < int(earlier))
 
 
 def _mismatches(facts: ServerFacts) -> int:

@@ -214,6 +214,8 @@ class _Around:
         names = names_us(own, self.live) or names_us(_list_on_disk(facts), self.live)
         if names:
             return Standing.ROGUE, f"acts under its own list, which names {names} of ours"
+        if leads(facts) and self._unread(facts):
+            return Standing.JOINER, f"leads, and what it holds could not be read ({facts.config})"
         return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
 
     def _unread(self, facts: ServerFacts) -> bool:

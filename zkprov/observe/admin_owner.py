@@ -18,8 +18,8 @@ ANSWERS = ("zabstate", "leader", "voting_view", "hash")
 def own_answers(servers: Sequence[ServerFacts]) -> list[ServerFacts]:
     """The servers, the AdminServer's answers unread (`Outcome.ANOTHERS`) where they are those of another one.
 
-    Where nothing at the client port tells an id, the AdminServer's is disbelieved only if that other server is known elsewhere, and the
-    list has another id here or both have one AdminServer: a server of a strange id at a member's address is to be seen.
+    Where nothing at the client port tells an id, the AdminServer's is disbelieved only if the inventory gives that other server the same
+    AdminServer: whoever runs at an address of ours, of whatever id, is to be seen.
     """
     return [_without(f) if _is_anothers(f, servers) else f for f in servers]
 
@@ -30,12 +30,8 @@ def _is_anothers(facts: ServerFacts, servers: Sequence[ServerFacts]) -> bool:
         return False
     if told := _told(facts):
         return owner not in told or _serves_elsewhere(facts)
-    return any(
-        (owner in _told(o) or (o.expected_id == owner and not _told(o)))
-        and (facts.expected_id not in (None, owner) or o.admin == facts.admin)
-        for o in servers
-        if o is not facts
-    )
+    known = [o for o in servers if o is not facts and o.admin == facts.admin]
+    return any(owner in _told(o) or (o.expected_id == owner and not _told(o)) for o in known)
 
 
 def _owner(facts: ServerFacts) -> int | None:

@@ -63,6 +63,14 @@ class HashAnswer(Answer):
     digests: list[Digest] | None = None
 
 
+COMMANDS: dict[type[Answer], str] = {
+    ZabStateAnswer: "zabstate",
+    LeaderAnswer: "leader",
+    VotingViewAnswer: "voting_view",
+    HashAnswer: "hash",
+}
+
+
 def parse_zabstate(body: bytes) -> ZabState:
     """Raises `Unanswered`: with NOT_SERVING also for a standalone server, which has no such state."""
     answer = decode(body, ZabStateAnswer)
@@ -111,6 +119,8 @@ def decode(body: bytes, kind: type[A]) -> A:
         raise Unanswered(Outcome.JUNK, f"not the JSON of an AdminServer: {str(wrong)[:200]}") from None
     if answer.error is not None:
         raise Unanswered(*meaning(answer.error))
+    if answer.command != COMMANDS[kind]:
+        raise Unanswered(Outcome.JUNK, f"an answer to {glimpse(answer.command)}, which was not asked")
     return answer
 
 

@@ -93,7 +93,7 @@ class _Reading:
             if my_id is None and (self.flat or not has_data) and not initialize and not self.problems:
                 return Fact(self.label, Outcome.ABSENT, detail=f"no {ZOO_CFG}, no myid and no data")
             self.problems.append(f"{self._place(ZOO_CFG)}: missing")
-        disk_id, data_marked = self._disk_id(folders)
+        disk_id, data_marked = self._disk_id(folders, has_data)
         value = Disk(
             my_id=my_id,
             settings=cfg.public_settings if cfg else {},
@@ -219,14 +219,14 @@ class _Reading:
             )
         return folders
 
-    def _disk_id(self, folders: list[Path]) -> tuple[str, bool]:
+    def _disk_id(self, folders: list[Path], has_data: bool) -> tuple[str, bool]:
         """The mark, and whether the data has it too. No mark where the data had it, and has it no longer: it was wiped."""
         folders = list(dict.fromkeys(folders))
         for folder in folders:
             if mark := self._mark(folder / marks.DISK):
                 if self._mark(folder / marks.NOTE) != mark:
                     return mark, False
-                kept = all(self._mark(f / "version-2" / marks.COPY) == mark for f in folders)
+                kept = has_data and all(self._mark(f / "version-2" / marks.COPY) == mark for f in folders)
                 return mark if kept else "", kept
         return "", False
 

@@ -37,6 +37,7 @@ FRESH_S = 2.0
 def start(run: Engine, step: Step) -> str:
     joiner = run.plan.joiner(step.server)
     health = run.gates.passed()
+    looked = run.clock.monotonic()
     live = _live(health)
     if listed(run.plan, live, step.server):
         return "is in the list already"
@@ -49,6 +50,9 @@ def start(run: Engine, step: Step) -> str:
         _still_empty(run, health, step)
     mine = take(run, host, step)
     run.checkpoint()
+    if run.clock.monotonic() - looked > FRESH_S:
+        health = run.gates.passed()
+        live = _live(health)
     if host.exists() and run.attempt and mine:
         host.stop(10)
         run.fence(step.number)

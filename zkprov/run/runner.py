@@ -20,7 +20,7 @@ from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import HostPort
 from zkprov.plan.options import checked
-from zkprov.plan.steps import Plan
+from zkprov.plan.steps import Plan, StepKind
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.engine import Engine
@@ -106,9 +106,7 @@ class Conductor:
                 except Problem:
                     self.journal.finish(plan.id, State.ABORTED, self.clock.now())
                     raise
-                run = self._engine(plan, client, ledger, attempt)
-                run.engine.gates.keep(survey)
-                return run.result(first=1, endpoints=endpoints)
+                return self._engine(plan, client, ledger, attempt).result(first=1, endpoints=endpoints)
 
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
@@ -288,6 +286,8 @@ class Conductor:
     def _same_place(self, standing: RunDocument) -> None:
         """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
         step = standing.plan.steps[standing.head - 1]
+        if step.kind in (StepKind.SETTLE, StepKind.SEASON):
+            return  # nothing is undone there, and a season's server is not the one that comes next
         host, meant = self.world.inventory_host(step.host), standing.plan.joiner(step.server).server
         port = meant.client.port if meant.client else None
         if host.server_address not in meant.addresses or port != host.client_port:

@@ -13,7 +13,7 @@ from tests.real.driver import client, edited_inventory, events_in, live_config, 
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize(
     "instant",
     instants("1 step.begun\n1 act\n1 step.done\n2 gates\n2 act\n2 step.done\n3 sample\n3 act\n3 answer\n4 step.begun"),

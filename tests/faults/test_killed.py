@@ -12,7 +12,7 @@ from tests.real.driver import live_config
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=4)
+@pytest.mark.matrix(keep=3)
 @pytest.mark.parametrize("late", [False, True], ids=["now", "late"])
 @pytest.mark.parametrize("instant", EVERY, ids=str)
 def test_killed_and_resumed(scene: Scene, instant: Instant, late: bool) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import resource
+import socket
 import statistics
 import subprocess
 import sys
@@ -78,7 +79,10 @@ def epoch(made) -> int:
 
 
 def script(made) -> tuple[float, float]:
-    """What a bare script does: files, start, wait until it follows, two reconfigs, wait until it votes. Seconds."""
+    """What a bare script does: files, start, wait until it follows, two reconfigs, wait until it votes. Seconds.
+
+    It votes when the leader counts it: `srvr` on the joiner still says follower for a moment after the answer, then nothing, then follower.
+    """
     from zkprov.act.local import LocalHost
     from zkprov.act.render import render_host
     from zkprov.judge.rendering import joiner_list
@@ -101,7 +105,7 @@ def script(made) -> tuple[float, float]:
     await_mode(inventory_host.client_port, b"Mode: follower")
     client.reconfig(wish.get(4).line, None, None)
     client.reconfig(server.line, None, None)
-    await_mode(inventory_host.client_port, b"Mode: follower")
+    await_voters(made, 4)
     took = time.monotonic() - began
     client.stop()
     client.close()
@@ -109,14 +113,23 @@ def script(made) -> tuple[float, float]:
 
 
 def await_mode(port: int, mode: bytes) -> None:
-    import socket
-
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as peer:
-            peer.sendall(b"srvr")
-            if mode in peer.makefile("rb").read():
-                return
+    while mode not in word(port, b"srvr"):
         time.sleep(0.01)
+
+
+def await_voters(made, count: int) -> None:
+    """Until the leader counts all voters but itself among its followers in sync."""
+    ports = [made.host(n).client_port for n in (1, 2, 3)]
+    leader = next(port for port in ports if b"Mode: leader" in word(port, b"srvr"))
+    while b"zk_synced_followers\t%d\n" % (count - 1) not in word(leader, b"mntr").replace(b".0\n", b"\n"):
+        time.sleep(0.01)
+
+
+def word(port: int, question: bytes) -> bytes:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as peer:
+        peer.sendall(question)
+        return peer.makefile("rb").read()
+    return b""
 
 
 def zkprov(made) -> tuple[float, float]:

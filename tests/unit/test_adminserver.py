@@ -187,8 +187,11 @@ class TestConnection:
         async def ask() -> list[Fact[LeaderView]]:
             async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
                 at = HostPort("127.0.0.1", server.sockets[0].getsockname()[1])
-                async with Connection(Dialer(2.0), at) as connection:
-                    return [await connection.ask("leader", parse_leader) for _ in range(3)]
+                connection, dialer = Connection(at), Dialer(2.0)
+                try:
+                    return [await connection.ask(dialer, "leader", parse_leader) for _ in range(3)]
+                finally:
+                    await connection.end()
 
         return asyncio.run(ask()), len(connections)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,7 @@ def _setting(key: str, value: object) -> str:
     return entry(key, str(value))
 
 
+@lru_cache(maxsize=8)
 def _environment(templates: Path | None) -> Environment:
     from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment

@@ -100,6 +100,11 @@ def _same_server(one: Server | None, other: Server | None) -> bool:
     return one is not None and other is not None and bool(set(one.addresses) & set(other.addresses))
 
 
+def release_of(picture: Picture) -> str:
+    """The release that the first member says which tells one; empty where none does."""
+    return next((f.srvr.value.release for f in picture.members if f.srvr.value), "")
+
+
 def tells_mode(facts: ServerFacts) -> bool:
     """Whether a server says if it leads."""
     return bool(facts.srvr.value or facts.leader.value or "zk_server_state" in (facts.mntr.value or {}))

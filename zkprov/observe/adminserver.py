@@ -162,53 +162,52 @@ def check_status(status: int, headers: Headers, body: bytes) -> None:
 class Connection:
     """Questions to one AdminServer, one after the other over one connection; opened anew where the server ended it.
 
-    Each costs a server that has just started some 20 ms of its processor, and as much again for a connection of its own.
+    Each costs a server that has just started some 20 ms of its processor, and two to four times that for a connection of its own.
     """
 
-    def __init__(self, dialer: Dialer, at: HostPort) -> None:
-        self._dialer, self._at = dialer, at
+    def __init__(self, at: HostPort) -> None:
+        self._at = at
         self._held = AsyncExitStack()
         self._open: tuple[StreamReader, StreamWriter] | None = None
 
-    async def __aenter__(self) -> Connection:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._end()
-
-    async def ask(self, command: str, parse: Callable[[bytes], T]) -> Fact[T]:
+    async def ask(self, dialer: Dialer, command: str, parse: Callable[[bytes], T]) -> Fact[T]:
         """GETs `/commands/<command>`; always a fact, by the dialer's deadline."""
 
         async def question() -> T:
             kept = self._open is not None
             try:
-                status, headers, body = await self._get(command)
+                status, headers, body = await self._get(dialer, command)
             except (Unanswered, OSError):
-                await self._end()
+                await self.end()
                 if not kept:
                     raise
-                status, headers, body = await self._get(command)
+                status, headers, body = await self._get(dialer, command)
             check_status(status, headers, body)
             return parse(body)
 
-        fact = await self._dialer.fact(f"{command}@{self._at}", question())
-        if fact.outcome is Outcome.TIMEOUT:
-            await self._end()  # its answer may still come, and would be taken for the next one's
+        whole = False
+        try:
+            fact = await dialer.fact(f"{command}@{self._at}", question())
+            whole = fact.outcome is not Outcome.TIMEOUT
+        finally:
+            if not whole:
+                await self.end()  # its answer may still come, and would be taken for the next one's
         return fact
 
-    async def _get(self, command: str) -> tuple[int, Headers, bytes]:
+    async def _get(self, dialer: Dialer, command: str) -> tuple[int, Headers, bytes]:
         if self._open is None:
-            self._open = await self._held.enter_async_context(self._dialer.connect(self._at))
+            self._open = await self._held.enter_async_context(dialer.connect(self._at))
         reader, writer = self._open
         # 1.0: no chunks. Whoever does not say that the connection stays, ends it.
         head = f"GET /commands/{command} HTTP/1.0\r\nHost: {self._at}\r\nAccept: application/json\r\n"
         writer.write(f"{head}Connection: keep-alive\r\n\r\n".encode("ascii", "replace"))
         status, headers, body = await read_answer(reader)
         if "content-length" not in headers or headers.get("connection", "").lower() != "keep-alive":
-            await self._end()
+            await self.end()
         return status, headers, body
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Ends the connection; the next question opens one."""
         self._open = None
         await self._held.aclose()
 

@@ -1,5 +1,7 @@
 """ZooKeeper sessions for looking: each pinned to one server, one per server for a whole run, all on one thread's event loop.
 
+So are the connections to AdminServers.
+
 The bytes are kazoo's (`kazoo.protocol.serialization`), the connection is ours: a kazoo client costs three threads, tries again by itself
 and cannot be cancelled; here a thousand servers cost one thread, a lost session is opened again only by the next look, and a
 deadline ends everything. Sessions that act (reconfig, ledger, lock) are kazoo clients and live elsewhere.
@@ -11,7 +13,7 @@ import asyncio
 import contextlib
 import struct
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ from kazoo.protocol import serialization as wire
 
 from zkprov.model.facts import Fact, Outcome
 from zkprov.model.server import HostPort
+from zkprov.observe.adminserver import Connection
 from zkprov.observe.dial import MAX_ANSWER, Dialer, Unanswered
 
 T = TypeVar("T")
@@ -27,6 +30,9 @@ PING_XID = -2
 AUTH_XID = -4
 MAX_WELCOME = 4096
 """Bytes of the answer to a new session; ZooKeeper's has 41."""
+
+MAX_KEPT = 64
+"""Connections to AdminServers that are kept between two looks."""
 
 CLOSE_S = 0.3
 """How long the end of a session waits for the server's word; the server ends the session without it too."""
@@ -71,6 +77,7 @@ class Session:
         self._opened = asyncio.Event()
         self._why: Exception | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._unsent: list[bytes] = []
         self._ended = asyncio.Event()
 
     @property
@@ -134,7 +141,15 @@ class Session:
     def _send(self, frame: bytes) -> None:
         if self._writer is None or self._why is not None:
             raise self._why or Unanswered(Outcome.TRUNCATED, "the session is not open")
-        self._writer.write(wire.int_struct.pack(len(frame)) + frame)
+        if not self._unsent:
+            # what is asked for in one turn of the loop goes out at once: a look has some twenty questions to each server
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += (wire.int_struct.pack(len(frame)), frame)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = b"".join(self._unsent), []
+        if self.alive and self._writer is not None:
+            self._writer.write(unsent)
 
     def _take(self, frame: bytes) -> None:
         header, offset = wire.ReplyHeader.deserialize(frame, 0)
@@ -248,6 +263,7 @@ class Sessions:
         self._auth = auth
         self._open: dict[HostPort, Session] = {}
         self._ids: set[str] = set()
+        self._admin: dict[HostPort, Connection] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="zkprov-observe")
         self._thread.start()
@@ -281,6 +297,20 @@ class Sessions:
         self._open[at] = session
         return session
 
+    @contextlib.asynccontextmanager
+    async def admin(self, at: HostPort) -> AsyncIterator[Connection]:
+        """The connection to the AdminServer at `at`, for one look at a time; kept for the next, as far as `MAX_KEPT` goes."""
+        connection = self._admin.pop(at, None) or Connection(at)
+        try:
+            yield connection
+        except BaseException:
+            await connection.end()
+            raise
+        if at in self._admin or len(self._admin) >= MAX_KEPT:
+            await connection.end()
+        else:
+            self._admin[at] = connection
+
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         """Carries out `work` on the loop and returns what it returns; raises TimeoutError if it is not done by then."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -304,6 +334,9 @@ class Sessions:
     async def _close_all(self) -> None:
         await asyncio.gather(*(s.close() for s in self._open.values()))
         self._open.clear()
+        for connection in self._admin.values():
+            await connection.end()
+        self._admin.clear()
         rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
         for task in rest:
             task.cancel()

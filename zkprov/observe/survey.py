@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,8 @@ DiskReader = Callable[[], Fact[Disk]]
 ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
 REFUSED_WITHIN_S = 0.01
 """A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""
+LIST_WITHIN_S = 0.25
+WORDS = ("mntr", "conf", "cons")
 MAX_NAMED = 255
 """Servers beyond the targets that are asked because an answer names them; ids go to 255 at most in a sound ensemble."""
 
@@ -64,7 +66,7 @@ def take_survey(
     timeout_s: float = 3.0,
     sessions: Sessions | None = None,
     want_sessions: bool = True,
-    want_clients: bool = True,
+    words: Collection[str] = WORDS,
     discover: bool = True,
     own_sessions: Collection[str] = (),
     clock: Callable[[], float] = time.time,
@@ -73,12 +75,13 @@ def take_survey(
 
     `sessions` keeps sessions between surveys; without it each survey opens and closes its own. `own_sessions`: ids (`0x…`) of further
     sessions of zkprov's that `cons` leaves out. `cons` holds sessions only: four letter words and our own connections are no clients.
+    `words`: which of `mntr`, `conf` and `cons` are asked besides `srvr`.
     """
     began = clock()
     started = time.monotonic()
     with sessions_or_own(sessions, min(10.0, max(4.0, 2 * timeout_s))) as held:
         # the margin is for the loop's own work after the deadline with very many servers
-        work = _Look(held, timeout_s, sessions=want_sessions, clients=want_clients, discover=discover).take(targets)
+        work = _Look(held, timeout_s, sessions=want_sessions, words=words, discover=discover).take(targets)
         servers, local_ends = held.run(work, timeout_s + 30)
         own = held.own_ids | frozenset(own_sessions)
         took = time.monotonic() - started
@@ -89,10 +92,12 @@ def take_survey(
 class _Look:
     """One survey under way."""
 
-    def __init__(self, held: Sessions, timeout_s: float, *, sessions: bool, clients: bool, discover: bool) -> None:
+    def __init__(
+        self, held: Sessions, timeout_s: float, *, sessions: bool, words: Collection[str], discover: bool
+    ) -> None:
         self._sessions = held
         self._timeout_s = timeout_s
-        self._want_sessions, self._want_clients = sessions, clients
+        self._want_sessions, self._words_asked = sessions, [w for w in WORDS if w in words]
         self._discover = discover
         self._facts: list[dict[str, Any]] = []
         self._targets: list[Target] = []
@@ -114,8 +119,10 @@ class _Look:
             # where nothing listens, that is said at once, and the rest is spared
             if self._first:
                 await asyncio.wait(self._first.values(), timeout=REFUSED_WITHIN_S)
-            for ask in (self._session, self._admin, self._words, self._disk):
-                for number in range(len(self._targets)):
+            asked = range(len(self._targets))
+            self._sessions_asked = [self._start(self._session(number)) for number in asked]
+            for ask in (self._admin, self._words, self._disk):
+                for number in asked:
                     self._start(ask(number))
             while self._tasks and not self._mistake:
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -189,33 +196,40 @@ class _Look:
         if not admin:
             return
         facts = self._facts[number]
-        async with adminserver.Connection(self._dialer, admin) as connection:
+        async with self._sessions.admin(admin) as connection:
             for name, parse in adminserver.PARSERS.items():
-                config = facts.get("config")
-                if name == "voting_view" and config and config.value:
-                    continue  # the list itself was read
-                facts[name] = fact = await connection.ask(name, parse)
+                if name == "voting_view" and await self._has_list(number):
+                    continue
+                facts[name] = fact = await connection.ask(self._dialer, name, parse)
                 if fact.outcome is Outcome.REFUSED:
                     refused = {n: f"{n}@{admin}" for n in adminserver.PARSERS if n not in facts}
                     facts |= {n: Fact(at, Outcome.REFUSED, at=fact.at, detail=fact.detail) for n, at in refused.items()}
                     return
 
+    async def _has_list(self, number: int) -> bool:
+        """Whether the list itself was read, in which `voting_view` is; a session under way is waited for a moment, it costs less."""
+        session = self._sessions_asked[number]
+        if not session.done():
+            await asyncio.wait({session}, timeout=LIST_WITHIN_S)
+        config: Fact[Members] | None = self._facts[number].get("config")
+        return bool(config and config.value)
+
     async def _words(self, number: int) -> None:
         at = self._targets[number].client
         if at and (refused := await self._refused(number)):
-            for word in ("mntr", "conf", "cons"):
+            for word in self._words_asked:
                 self._facts[number][word] = Fact(f"{word}@{at}", Outcome.REFUSED, at=refused.at, detail=refused.detail)
         elif at:
-            asked: dict[str, Awaitable[Fact[Any]]] = {
-                "mntr": fourletter.ask(self._dialer, at, "mntr", fourletter.parse_mntr),
-                "conf": fourletter.ask(self._dialer, at, "conf", partial(fourletter.parse_conf, place=f"conf of {at}")),
+            parsers: dict[str, Callable[[str], object]] = {
+                "mntr": fourletter.parse_mntr,
+                "conf": partial(fourletter.parse_conf, place=f"conf of {at}"),
+                "cons": fourletter.parse_cons,
             }
-            if self._want_clients:
-                asked["cons"] = fourletter.ask(self._dialer, at, "cons", fourletter.parse_cons)
-            found = dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+            asked = [fourletter.ask(self._dialer, at, word, parsers[word]) for word in self._words_asked]
+            found: dict[str, Fact[Any]] = dict(zip(self._words_asked, await asyncio.gather(*asked), strict=True))
             self._facts[number] |= found
-            conf = found["conf"]
-            if conf.value and conf.value.members:
+            conf = found.get("conf")
+            if conf and conf.value and conf.value.members:
                 await self._found(conf.value.members, number)
 
     async def _disk(self, number: int) -> None:

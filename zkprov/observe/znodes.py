@@ -176,8 +176,6 @@ async def read_ledger_fact(session: Session, dialer: Dialer) -> Fact[Ledger]:
 async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
     """Raises `Unanswered`: ABSENT where no ledger was ever written. Adds to `problems` what could not be read."""
     clock = Clock()
-    if await session.stat(LEDGER) is None:
-        raise Unanswered(Outcome.ABSENT, "no ledger: zkprov never changed this ensemble")
 
     async def attempt(work: Awaitable[T], otherwise: T) -> T:
         try:
@@ -238,18 +236,28 @@ async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
                 return found[0].decode("utf-8", "replace")[:200] or "unnamed"
         return ""
 
-    values = await asyncio.gather(
-        attempt(uuid(), ""),
-        attempt(members(), {}),
-        attempt(gone(), ()),
-        attempt(paused(), ""),
-        attempt(holder(), ""),
-        attempt(text(f"{LEDGER}/run"), ""),
-    )
-    # written to tell the time (`clock`), and while a run goes on (`canary`)
-    for stat in await asyncio.gather(*(session.stat(f"{LEDGER}/{name}") for name in ("clock", "canary"))):
+    async def time_told(name: str) -> None:
+        stat = await session.stat(f"{LEDGER}/{name}")
         clock.saw((b"", stat) if stat else None)
-    return Ledger(*values, now_ms=clock.now_ms)
+
+    # all at once: a cold server takes longest for the way there and back
+    root, told, _, _ = await asyncio.gather(
+        session.stat(LEDGER),
+        asyncio.gather(
+            attempt(uuid(), ""),
+            attempt(members(), {}),
+            attempt(gone(), ()),
+            attempt(paused(), ""),
+            attempt(holder(), ""),
+            attempt(text(f"{LEDGER}/run"), ""),
+        ),
+        time_told("clock"),  # written to tell the time
+        time_told("canary"),  # written while a run goes on
+    )
+    if root is None:
+        raise Unanswered(Outcome.ABSENT, "no ledger: zkprov never changed this ensemble")
+    entry, known, left, reason, locked, run = told
+    return Ledger(entry, known, left, reason, locked, run, clock.now_ms)
 
 
 class Clock:

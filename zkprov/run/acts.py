@@ -13,9 +13,9 @@ from zkprov.judge.health import Health
 from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule
 from zkprov.judge.one_quorum import prove_step
-from zkprov.judge.picture import picture_of
+from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import LedgerMember
+from zkprov.model.facts import LedgerMember, Mode
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
@@ -37,7 +37,6 @@ FRESH_S = 2.0
 def start(run: Engine, step: Step) -> str:
     joiner = run.plan.joiner(step.server)
     health = run.gates.passed()
-    looked = run.clock.monotonic()
     live = _live(health)
     if listed(run.plan, live, step.server):
         return "is in the list already"
@@ -50,7 +49,7 @@ def start(run: Engine, step: Step) -> str:
         _still_empty(run, health, step)
     mine = take(run, host, step)
     run.checkpoint()
-    if run.clock.monotonic() - looked > FRESH_S:
+    if run.clock.monotonic() - run.gates.looked_at > FRESH_S:
         health = run.gates.passed()
         live = _live(health)
     if host.exists() and run.attempt and mine:
@@ -59,8 +58,7 @@ def start(run: Engine, step: Step) -> str:
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
     _prove(run, health, live, live, joiner.server)
-    release = next((f.srvr.value.release for f in health.picture.members if f.srvr.value), "")
-    files = run.world.render(step.host, joiner.server, live, release)
+    files = run.world.render(step.host, joiner.server, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
     # from here on the host's own fence stops an attempt that was taken over
@@ -70,7 +68,7 @@ def start(run: Engine, step: Step) -> str:
     host.start()
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
     while True:
-        facts = run.world.serves(step.host)
+        facts = run.world.glance(step.host)
         if facts.serving:
             survey = run.gates.look()
             gate = joiner_follows(picture_of(survey), step.host, step.server)
@@ -122,8 +120,7 @@ def change(run: Engine, step: Step, role: Role) -> str:
     live = _ready(run, step, want)
     if live is not None:
         _ask(run, step, want, live)
-        if promote:
-            _await_serving(run, step.host)
+        _await_role(run, step.host, role)
     # While its role changes a joiner does not serve; it must do so in each sample before its promotion.
     promotion = step.number < len(run.plan.steps) and run.plan.steps[step.number].kind is StepKind.PROMOTE
     excused = frozenset({step.server}) if promotion and not promote else frozenset()
@@ -152,8 +149,9 @@ def _ready(run: Engine, step: Step, want: Server) -> Members | None:
     samples = run.plan.options.samples if want.role is Role.PARTICIPANT else 1
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
     while True:
+        # told while the samples are taken: an earlier time makes a newcomer younger, never older
+        now_ms = run.ledger.now_ms() if want.role is Role.PARTICIPANT else 0
         health = run.gates.passed(samples=samples, also=follows)
-        looked = run.clock.monotonic()
         live = _live(health)
         present = listed(run.plan, live, step.server)
         if present is not None and (present.role is want.role or present.votes):
@@ -163,14 +161,14 @@ def _ready(run: Engine, step: Step, want: Server) -> Members | None:
                 f"the list is {live}, the plan expects {step.before}: somebody else changed it",
                 remedy="zkprov abort, then plan again",
             )
-        _rules(run, health, live, live.with_server(want), want)
+        _rules(run, health, live, live.with_server(want), want, now_ms)
         run.intend(step)
         run.checkpoint()
         # A ledger's write may wait out an election: what was seen before it is no ground for an act.
-        waited = run.clock.monotonic() - looked
+        waited = run.clock.monotonic() - run.gates.looked_at
         if waited <= FRESH_S:
             return live
-        summary = f"the ledger's writes took {seconds(waited)} after the gates had passed"
+        summary = f"the look that the gates passed on is {seconds(waited)} old, the ledger's writes came in between"
         late = GateResult("fresh look", Verdict.FAIL, summary, remedy="zkprov status")
         if run.clock.monotonic() > deadline:
             raise GateFailed(late, step.server)
@@ -191,14 +189,19 @@ def _ask(run: Engine, step: Step, want: Server, live: Members) -> None:
         raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
 
 
-def _await_serving(run: Engine, host: str) -> None:
-    """While its role changes a server does not serve, and no whole look is worth its cost. The gates judge what comes of it."""
+def _await_role(run: Engine, host: str, role: Role) -> None:
+    """A server whose role changes serves on as what it was for a moment, then not at all. Until it serves as what it is to be, no
+    whole look is worth its cost. What comes of it, also when it takes too long, the gates judge.
+    """
     deadline = run.clock.monotonic() + FRESH_S
-    while not run.world.serves(host).serving and run.clock.monotonic() < deadline:
+    while run.clock.monotonic() < deadline:
+        srvr = run.world.glance(host).srvr.value
+        if srvr is not None and (srvr.mode is Mode.OBSERVER) == (role is Role.OBSERVER):
+            return
         run.gates.pause(GLANCE_S)
 
 
-def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server) -> None:
+def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server, now_ms: int) -> None:
     """The rules once more, on the survey that the act rests on, not on the plan's."""
     _prove(run, health, live, after, server)
     if server.role is not Role.PARTICIPANT:
@@ -206,8 +209,8 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
     if ledger_of(health.picture.survey) is None:
         what = "no server shows the ledger that this run wrote"
         raise GateFailed(GateResult("R2 newcomers", Verdict.UNKNOWN, what, remedy="zkprov status"), server.id)
-    # the ledger's entries by the survey that the act rests on, their age by the ensemble's clock of this moment
-    new = newcomers_in(health.picture, run.plan.options.season_s, run.ledger.now_ms())
+    # the ledger's entries by the survey that the act rests on, their age by the ensemble's clock
+    new = newcomers_in(health.picture, run.plan.options.season_s, now_ms)
     violated = newcomers_rule(after, {n.id for n in new} | _came_just_now(run) | {server.id})
     if violated:
         remedy = "zkprov resume, when their time is over"

@@ -38,13 +38,18 @@ class Gatekeeper:
         self._last: Survey | None = None
         self._before: Survey | None = None
         self._kept: tuple[Survey, float] | None = None
+        self.looked_at = 0.0
+        """When the look that was judged last was begun, by the monotonic clock."""
 
     def look(self, names: Sequence[str] | None = None) -> Survey:
         return self._world.survey(names, clients=False)
 
-    def keep(self, survey: Survey) -> None:
-        """This look is the next one to be judged, unless more than `KEPT_S` pass first. No act is to come in between."""
-        self._kept = survey, self._clock.monotonic()
+    def keep(self, survey: Survey, ended: float | None = None) -> None:
+        """This look is the next one to be judged, unless more than `KEPT_S` pass first. No act is to come in between.
+
+        `ended`: when it ended by the monotonic clock, if not now.
+        """
+        self._kept = survey, self._clock.monotonic() if ended is None else ended
 
     def _next(self) -> tuple[Survey, float]:
         """The look to be judged, and when it was begun by the monotonic clock."""
@@ -64,6 +69,7 @@ class Gatekeeper:
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
         self._before, self._last = earlier, survey
+        self.looked_at = began
         return health, began
 
     def passed(

@@ -10,6 +10,7 @@ import msgspec
 from zkprov.act.render import render_host
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import ledger_of
+from zkprov.judge.picture import release_of
 from zkprov.judge.rendering import Violation, joiner_list, judge_rendered, shown
 from zkprov.judge.verdict import Purpose
 from zkprov.model.problems import BadInput, NotHealthy
@@ -45,7 +46,7 @@ def rendered(world: World, name: str) -> Rendered:
     live = health.picture.live
     if live is None:
         raise NotHealthy("no server tells the list of members", place=world.inventory.ensemble, remedy="zkprov status")
-    release = next((f.srvr.value.release for f in health.picture.members if f.srvr.value), host.release or "")
+    release = release_of(health.picture) or host.release or ""
     known_release = Release.parse(release, place=f"{world.inventory.path}: zkprov_release")
     member = next((s for s in live.servers if host.is_server(s)), None)
     facts = health.picture.survey.by_name(name)

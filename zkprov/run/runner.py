@@ -14,7 +14,7 @@ from zkprov.act.session import close, connect
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
-from zkprov.judge.picture import Picture, client_of, picture_of
+from zkprov.judge.picture import Picture, client_of, picture_of, release_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
@@ -76,6 +76,7 @@ class Conductor:
                     place=joiner.host,
                     remedy=f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}",
                 )
+        self._renders(plan, survey)
         with self._acting(survey) as (client, ledger, endpoints):
             refused = reconfig.rights(client, plan.joiners[0].server) if plan.joiners else ""
             if refused:
@@ -87,7 +88,7 @@ class Conductor:
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
             with self._locked(ledger, plan.id, wait_s=0.5):
-                survey = self.world.survey()
+                survey, ended = self.world.survey(clients=False), self.clock.monotonic()
                 self._still_true(plan, survey)
                 _not_paused(ledger)
                 standing = ledger.read_run()
@@ -106,7 +107,9 @@ class Conductor:
                 except Problem:
                     self.journal.finish(plan.id, State.ABORTED, self.clock.now())
                     raise
-                return self._engine(plan, client, ledger, attempt).result(first=1, endpoints=endpoints)
+                run = self._engine(plan, client, ledger, attempt)
+                run.engine.gates.keep(survey, ended)
+                return run.result(first=1, endpoints=endpoints)
 
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
@@ -261,6 +264,13 @@ class Conductor:
                 with contextlib.suppress(Problem):
                     marks[picture.member_id(facts)] = self.world.host(facts.name).mark_disk()
         return marks
+
+    def _renders(self, plan: Plan, survey: Survey) -> None:
+        """What the templates make for each joiner, rendered and judged before anything is begun. Raises `BadInput`."""
+        release = release_of(picture_of(survey))
+        for step in plan.steps if release else ():
+            if step.kind is StepKind.START:
+                self.world.render(step.host, plan.joiner(step.server).server, step.before, release)
 
     def _still_true(self, plan: Plan, survey: Survey) -> None:
         """Raises `Stale` where the ensemble, or what the plan was made from, is another now."""

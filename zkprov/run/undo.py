@@ -57,7 +57,7 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
             engine.events.emit("undo", what=f"{step.host}: stopped; its disk is at {where}")
             done.append(f"stopped; its disk is at {where}")
         host.unfence(engine.plan.id, engine.attempt)
-    elif admitted and engine.world.serves(step.host).up:
+    elif admitted and engine.world.glance(step.host).up:
         done.append(f"what runs on {step.host} is left alone: no fence of this run is there")
     return "; ".join(done) or "nothing was begun"
 

@@ -17,7 +17,7 @@ from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.server import HostPort, Server
 from zkprov.observe.sessions import Sessions
-from zkprov.observe.survey import Target, take_survey
+from zkprov.observe.survey import WORDS, Target, take_survey
 
 
 class World:
@@ -65,7 +65,7 @@ class World:
             ensemble=self.inventory.ensemble,
             timeout_s=self.timeout_s,
             sessions=self.sessions,
-            want_clients=clients,
+            words=WORDS if clients else ("mntr", "conf"),
             discover=names is None,
         )
         if names is None:
@@ -76,12 +76,18 @@ class World:
             self.last = survey
         return survey
 
-    def serves(self, name: str) -> ServerFacts:
-        """A glance at one host: whether it serves yet. For waiting only; what is decided rests on a survey."""
+    def glance(self, name: str) -> ServerFacts:
+        """`srvr` of one host: whether it serves yet, and as what. For waiting only; what is decided rests on a survey."""
         host = self.inventory_host(name)
         glance = [Target(name, host.client)]
         survey = take_survey(
-            glance, ensemble=name, timeout_s=self.timeout_s, sessions=self.sessions, want_sessions=False, discover=False
+            glance,
+            ensemble=name,
+            timeout_s=self.timeout_s,
+            sessions=self.sessions,
+            want_sessions=False,
+            words=(),
+            discover=False,
         )
         return survey.servers[0]
 

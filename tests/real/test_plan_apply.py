@@ -89,6 +89,19 @@ def test_an_inventory_or_templates_that_changed_since(three: Zkprov, tmp_path: P
     touched.nothing()
 
 
+def test_a_template_that_cannot_be_used_is_refused_before_the_run_begins(three: Zkprov, tmp_path: Path) -> None:
+    touched = Touched(three.lab, "zk4")
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    mine = templates / "zoo.cfg.j2"
+    for text, said in (("{{ nowhere }}\n", "'nowhere' is undefined"), ("standaloneEnabled=true\n", "is not allowed")):
+        mine.write_text(text)
+        three("add-node", "zk4", "--yes", *FAST, "--templates", str(templates)).expect(2, "zoo.cfg", said)
+    touched.nothing()
+    assert LocalHost(three.lab.host(4)).fenced_by() is None
+    three("resume").expect(0, "nothing to resume")
+
+
 def test_data_that_came_since_is_left_alone(three: Zkprov, tmp_path: Path) -> None:
     plan = saved(three, tmp_path / "plan.json", "zk4")
     data = Path(three.lab.host(4).data_log_dir) / "version-2" / "log.1"

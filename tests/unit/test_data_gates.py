@@ -270,6 +270,16 @@ class TestDigests:
         made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"}, hash=outcome)
         assert of(data.digests_equal, made, CHANGE).unsafe
 
+    @pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.TRUNCATED])
+    def test_an_answer_that_was_lost_may_hide_a_difference(self, outcome: Outcome) -> None:
+        result = of(data.digests_equal, healthy(3).having(2, hash=outcome))
+        assert (result.verdict, result.stops) == (UNKNOWN, True)
+        assert told(result) == f"2 (zk2): its digests were not read (hash: {outcome})"
+
+    def test_an_admin_server_behind_a_firewall_is_not_waited_for(self) -> None:
+        shut = dict.fromkeys(("zabstate", "leader", "voting_view", "hash"), Outcome.TIMEOUT)
+        assert of(data.digests_equal, healthy(3).having(2, **shut)).verdict is PASS
+
     def test_no_common_zxid(self) -> None:
         made = healthy(2).having(2, hash=Digests({5: 5}))
         result = of(data.digests_equal, made)

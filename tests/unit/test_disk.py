@@ -254,6 +254,13 @@ def test_data_without_a_config_is_no_empty_host(tmp_path: Path) -> None:
     assert disk.problems == (f"{tmp_path}/conf/zoo.cfg: missing",)
 
 
+def test_a_next_beside_it_does_not_hide_that_the_config_is_missing(tmp_path: Path) -> None:
+    lay(tmp_path, {"data/version-2/log.1": "x", "conf/zoo.cfg.dynamic.next": THREE + "version=900000001\n"})
+    disk = read_host(host(tmp_path)).value
+    assert disk
+    assert f"{tmp_path}/conf/zoo.cfg: missing" in disk.problems
+
+
 @pytest.mark.parametrize("files", [{}, {"zoo.cfg": "dataDir=/d\n"}], ids=["nothing else", "a package's zoo.cfg"])
 def test_a_next_that_an_earlier_server_left_is_told(tmp_path: Path, files: dict[str, str | bytes]) -> None:
     """With a zoo.cfg of ours written beside it, the joiner would act under it as well."""

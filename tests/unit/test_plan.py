@@ -22,7 +22,7 @@ from tests.unit.facts_made import (
     serving,
 )
 from zkprov.judge.verdict import Purpose
-from zkprov.model.facts import Ledger, LedgerMember, Mode, Outcome, Srvr
+from zkprov.model.facts import Conf, Ledger, LedgerMember, Mode, Outcome, Srvr
 from zkprov.model.problems import BadInput
 from zkprov.model.server import HostPort, Role
 from zkprov.plan.entry import free_id
@@ -268,6 +268,15 @@ class TestSeason:
             with pytest.raises(BadInput, match="59 s is less than 2 × initLimit × tickTime = 60 s"):
                 checked(options, slow)
         assert checked(options, msgspec.structs.replace(slow, lab=True)) == options
+
+    def test_at_least_two_init_limits_of_the_members_themselves(self) -> None:
+        """Whatever the inventory says: it is theirs by which a joiner may take so long."""
+        told = Conf({"serverId": "2", "initLimit": "100", "tickTime": "3000"}, healthy(3).live)
+        made = healthy(3).ledger((1, 2, 3)).having(2, conf=told).spare("zk4")
+        why = refused(add(made, 4, lab=False, season_s=120.0, reason="r"), "R2", 3)
+        assert "120 s is less than 2 × initLimit × tickTime of the members, 600 s" in why.evidence
+        planned(add(made, 4, lab=False, season_s=600.0, reason="r"))
+        planned(add(made, 4, lab=True, season_s=120.0, reason="r"))
 
     @pytest.mark.parametrize("value", ["x", "", "-5"])
     def test_settings_that_are_nonsense(self, value: str) -> None:

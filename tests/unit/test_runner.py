@@ -22,6 +22,7 @@ from zkprov.run.clock import SystemClock
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import RunDocument
 from zkprov.run.runner import Conductor
+from zkprov.run.unchanged import same_place, same_sources
 
 
 class Noting:
@@ -82,13 +83,13 @@ def test_a_run_may_be_ended_under_another_inventory_as_long_as_the_joiner_is_whe
     standing = RunDocument(made.id, State.STOPPED, 2, 0, "you", made)
     here = msgspec.structs.replace(inventory().host("zk4") or pytest.fail("no zk4"), address="zk4")
     asked = conductor(healthy(3), tmp_path, inventory_host=lambda _: here)
-    asked._same_place(standing)
+    same_place(asked.world, standing)
     with pytest.raises(Stale) as refused:
-        asked._same_sources(made, "or end the run: zkprov abort")
+        same_sources(asked.world, made, "or end the run: zkprov abort")
     assert refused.value.remedy.endswith("zkprov abort")
     here = msgspec.structs.replace(here, client_port=here.client_port + 1)
     with pytest.raises(Stale, match=r"zk4 is at .*, the plan has server\.4="):
-        asked._same_place(standing)
+        same_place(asked.world, standing)
 
 
 @pytest.mark.parametrize("kind", [StepKind.SETTLE, StepKind.SEASON])
@@ -99,4 +100,4 @@ def test_a_wait_is_ended_wherever_its_server_is(kind: StepKind, tmp_path: Path) 
     standing = RunDocument(
         made.id, State.STOPPED, 4, 0, "you", msgspec.structs.replace(made, steps=(*made.steps[:3], wait))
     )
-    conductor(healthy(3), tmp_path)._same_place(standing)
+    same_place(conductor(healthy(3), tmp_path).world, standing)

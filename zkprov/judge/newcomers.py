@@ -6,7 +6,7 @@ when it has voted, on this disk, for the seasoning time; a restart does not undo
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 
@@ -55,6 +55,29 @@ def newcomers(
         if age < season:
             found.append(Newcomer(server_id, age, season - age))
     return tuple(found)
+
+
+def longest_join_s(settings: Iterable[Mapping[str, str]]) -> float:
+    """2 × initLimit × tickTime in seconds, the longest of those: what a seasoning time is at least (R2).
+
+    ZooKeeper's defaults (10 and 2000 ms) stand for what is not set, or is no number.
+    """
+
+    def number(one: Mapping[str, str], key: str, default: int) -> int:
+        text = one.get(key, "").strip()
+        return int(text) if text.isdecimal() else default
+
+    each = (2 * number(one, "initLimit", 10) * number(one, "tickTime", 2000) / 1000 for one in settings)
+    return max(each, default=0.0) or 40.0
+
+
+def short_season(picture: Picture, season_s: float) -> str:
+    """What speaks against a seasoning time by the settings that the members run with; empty where nothing does."""
+    told = [x.settings for f in picture.members for x in (f.conf.value, f.disk.value) if x is not None]
+    least = longest_join_s(told)
+    return (
+        "" if season_s >= least else f"{season_s:g} s is less than 2 × initLimit × tickTime of the members, {least:g} s"
+    )
 
 
 def ledger_of(survey: Survey) -> Ledger | None:

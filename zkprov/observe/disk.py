@@ -89,7 +89,7 @@ class _Reading:
         if bare and not self.flat and (self.config / NEXT).exists():
             # with a zoo.cfg of ours beside it, it would be half of what the server acts under
             self.problems.append(f"{self._place(NEXT)}: left from an earlier server")
-        if cfg is None and not any(p.startswith(self._place(ZOO_CFG)) for p in self.problems):
+        if cfg is None and not any(p.startswith(f"{self._place(ZOO_CFG)}:") for p in self.problems):
             if my_id is None and (self.flat or not has_data) and not initialize and not self.problems:
                 return Fact(self.label, Outcome.ABSENT, detail=f"no {ZOO_CFG}, no myid and no data")
             self.problems.append(f"{self._place(ZOO_CFG)}: missing")

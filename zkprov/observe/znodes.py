@@ -17,7 +17,8 @@ from zkprov.model.members import Members
 from zkprov.model.server import HostPort
 from zkprov.observe.dial import Dialer, Unanswered
 from zkprov.observe.fourletter import membership_of
-from zkprov.observe.sessions import Session, Sessions
+from zkprov.observe.session import Session
+from zkprov.observe.sessions import Sessions
 
 T = TypeVar("T")
 D = TypeVar("D", bound="Document")

@@ -12,7 +12,7 @@ import msgspec
 
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
-from zkprov.judge.newcomers import SEASON_S, newcomers_in, newcomers_rule
+from zkprov.judge.newcomers import SEASON_S, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.verdict import GateResult, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -132,6 +132,12 @@ def _state_allows(health: Health, inventory: Inventory, wish: Wish, danger: Gate
         headline = f"gate `{stop.gate}` {'failed' if stop.verdict is Verdict.FAIL else 'is unknown'}."
         remedies = (("", stop.remedy),) if stop.remedy else ()
         return Refusal("R8", headline, evidence, (("zkprov check", "shows every gate"), *remedies, again), exit_code=4)
+    short = (
+        "" if inventory.lab or options.role is not Role.PARTICIPANT else short_season(health.picture, options.season_s)
+    )
+    if short:
+        again = (wish.command, "with a longer --season, or none")
+        return Refusal("R2", "the seasoning time is too short.", (short,), (again,))
     digests = health.gate("digests")
     if options.season_s < SEASON_S and digests.verdict is not Verdict.PASS and not inventory.lab:
         told = (f"seasoning time {seconds(options.season_s)} instead of {seconds(SEASON_S)}", digests.summary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zkprov.judge.newcomers import SEASON_S
+from zkprov.judge.newcomers import SEASON_S, longest_join_s
 from zkprov.model.inventory import Inventory
 from zkprov.model.problems import BadInput
 from zkprov.plan.steps import Options, seconds
@@ -48,12 +48,4 @@ def checked(options: Options, inventory: Inventory) -> Options:
 
 def least_season_s(inventory: Inventory) -> float:
     """2 × initLimit × tickTime by the inventory's settings, ZooKeeper's defaults (10 and 2000 ms) where it names none."""
-    least = 0.0
-    for host in inventory.hosts:
-        try:
-            least = max(
-                least, 2 * int(host.settings.get("initLimit", "10")) * int(host.settings.get("tickTime", "2000")) / 1000
-            )
-        except ValueError:
-            least = max(least, 40.0)
-    return least or 40.0
+    return longest_join_s(host.settings for host in inventory.hosts)

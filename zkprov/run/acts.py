@@ -11,7 +11,7 @@ from zkprov.act import reconfig
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
 from zkprov.judge.joiner import joiner_follows
-from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule
+from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import GateResult, Verdict
@@ -215,6 +215,10 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
     if violated:
         remedy = "zkprov resume, when their time is over"
         raise GateFailed(GateResult("R2 newcomers", Verdict.FAIL, str(violated), remedy=remedy), server.id)
+    short = "" if run.world.inventory.lab else short_season(health.picture, run.plan.options.season_s)
+    if short:
+        remedy = "zkprov resume, when the members run with other limits again"
+        raise GateFailed(GateResult("R2 newcomers", Verdict.FAIL, short, remedy=remedy), server.id)
     digests = health.gate("digests")
     if run.plan.options.season_s < SEASON_S and digests.verdict is not Verdict.PASS and not run.world.inventory.lab:
         summary = f"a shorter seasoning time needs equal digests: {digests.summary}"

@@ -14,13 +14,13 @@ from zkprov.act.session import close, connect
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
-from zkprov.judge.picture import Picture, client_of, picture_of, release_of
+from zkprov.judge.picture import Picture, client_of, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
-from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.plan.options import checked
-from zkprov.plan.steps import Plan, StepKind
+from zkprov.plan.steps import Plan
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.engine import Engine
@@ -29,6 +29,7 @@ from zkprov.run.gating import GateFailed
 from zkprov.run.journal import OPEN_STATES, Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
+from zkprov.run.unchanged import renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo_joiner
 from zkprov.run.world import World, credential_of
 
@@ -65,7 +66,7 @@ class Conductor:
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
         survey = self.world.last or self.world.survey()
-        self._same_sources(plan)
+        same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made
         checked(plan.options, self.world.inventory)
         for joiner in plan.joiners:
@@ -76,7 +77,7 @@ class Conductor:
                     place=joiner.host,
                     remedy=f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}",
                 )
-        self._renders(plan, survey)
+        renders(self.world, plan, survey)
         with self._acting(survey) as (client, ledger, endpoints):
             refused = reconfig.rights(client, plan.joiners[0].server) if plan.joiners else ""
             if refused:
@@ -89,7 +90,7 @@ class Conductor:
                 raise Interrupted("stopped by a signal before anything was begun")
             with self._locked(ledger, plan.id, wait_s=0.5):
                 survey, ended = self.world.survey(clients=False), self.clock.monotonic()
-                self._still_true(plan, survey)
+                still_true(self.world, plan, survey)
                 _not_paused(ledger)
                 standing = ledger.read_run()
                 if standing is not None and standing.state in OPEN_STATES:
@@ -126,7 +127,7 @@ class Conductor:
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
-                self._same_sources(standing.plan, "or end the run: zkprov abort")
+                same_sources(self.world, standing.plan, "or end the run: zkprov abort")
                 checked(standing.plan.options, self.world.inventory)
                 plan, attempt = self._taken(standing)
                 self._ensure_ledger(ledger, plan)
@@ -146,7 +147,7 @@ class Conductor:
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
-                self._same_place(standing)
+                same_place(self.world, standing)
                 plan, attempt = self._taken(standing)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 engine = self._engine(plan, client, ledger, attempt).engine
@@ -264,62 +265,6 @@ class Conductor:
                 with contextlib.suppress(Problem):
                     marks[picture.member_id(facts)] = self.world.host(facts.name).mark_disk()
         return marks
-
-    def _renders(self, plan: Plan, survey: Survey) -> None:
-        """What the templates make for each joiner, rendered and judged before anything is begun. Raises `BadInput`."""
-        release = release_of(picture_of(survey))
-        for step in plan.steps if release else ():
-            if step.kind is StepKind.START:
-                self.world.render(step.host, plan.joiner(step.server).server, step.before, release)
-
-    def _still_true(self, plan: Plan, survey: Survey) -> None:
-        """Raises `Stale` where the ensemble, or what the plan was made from, is another now."""
-        self._same_sources(plan)
-        live = judge(survey, Purpose.LOOK).picture.live
-        if live is None:
-            raise NotHealthy("no server tells the list of members", place=plan.ensemble, remedy="zkprov status")
-        if not live.same_config(plan.base):
-            raise Stale(
-                f"the list is {live} of version {live.version_hex}, the plan was made for {plan.base} of {plan.base.version_hex}",
-                place=f"plan {plan.id}",
-                remedy="plan again: zkprov plan add …",
-            )
-        found = {f"{i.path}@{i.czxid:x}/{i.ctime_ms}" for f in survey.servers if (i := f.identity.value)}
-        same_path = {h for h in found if h.split("@")[0] == plan.history.split("@")[0]}
-        if plan.history and same_path and plan.history not in same_path:
-            raise Stale(
-                f"another history: {', '.join(sorted(same_path))}, the plan knew {plan.history}",
-                place=f"plan {plan.id}",
-                remedy="zkprov status; plan again, if it shows one ensemble",
-            )
-
-    def _same_place(self, standing: RunDocument) -> None:
-        """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
-        step = standing.plan.steps[standing.head - 1]
-        if step.kind in (StepKind.SETTLE, StepKind.SEASON):
-            return  # nothing is undone there, and a season's server is not the one that comes next
-        host, meant = self.world.inventory_host(step.host), standing.plan.joiner(step.server).server
-        port = meant.client.port if meant.client else None
-        if host.server_address not in meant.addresses or port != host.client_port:
-            raise Stale(
-                f"{step.host} is at {host.server_address} (client {host.client}) by the inventory, the plan has {meant.line}",
-                place=self.world.inventory.path,
-                remedy=f"give {step.host} the address and ports of the plan again, then zkprov abort",
-            )
-
-    def _same_sources(self, plan: Plan, otherwise: str = "or plan again") -> None:
-        if plan.inventory_digest != self.world.inventory.digest:
-            raise Stale(
-                "the inventory is not the one that the plan was made from",
-                place=self.world.inventory.path,
-                remedy=f"use the inventory of then, {otherwise}",
-            )
-        if plan.templates_digest != self.world.templates_digest():
-            raise Stale(
-                "the templates are not those that the plan was made from",
-                place="templates",
-                remedy=f"use those of then, {otherwise}",
-            )
 
 
 class _Run:

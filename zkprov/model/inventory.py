@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import msgspec
 
-from zkprov.model.server import HostPort, Server, ServerAddress
+from zkprov.model.server import HostPort, Role, Server, ServerAddress
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How a host is reached over SSH, by Ansible's own variables; what is None is for `~/.ssh/config` and the defaults of `ssh` to say.
+
+    `host`: `ansible_host`, else the name in the inventory. `options`: (`ProxyJump`, `bastion`) and the like, of `ansible_ssh_common_args`
+    and its kin, in `ssh_config`'s words. `sudo`: whether root is needed and is not who logs in (`ansible_become`).
+    `python`: the interpreter there (`ansible_python_interpreter`).
+    """
+
+    host: str
+    port: int | None = None
+    user: str | None = None
+    key_file: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    sudo: bool = False
+    python: str = "python3"
 
 
 class InventoryHost(msgspec.Struct, frozen=True):
     """One host of the inventory with zkprov's variables (`zkprov_*`) read and checked. Paths are absolute, on that host.
 
     `address` stands in server lines. `id` None: the next free id is taken. `connection`: Ansible's (`local`, `ssh`, …).
+    `access`: how to reach it, unless it is `local`. `unit`, `user`: of systemd and of the system, there; `install_dir` holds the releases and
+    `current`; `archive` is a path on *this* machine, or an URL. `heap`: of the JVM, as in `-Xmx` (`512m`); empty: from the memory there.
     `client_host`: the address in the client part of the server line; None writes the port alone.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
     """
@@ -37,6 +56,14 @@ class InventoryHost(msgspec.Struct, frozen=True):
     start_command: str = ""
     stop_command: str = ""
     is_active_command: str = ""
+    access: Access | None = None
+    role: Role = Role.PARTICIPANT
+    archive: str = ""
+    archive_sha512: str = ""
+    install_dir: str = "/opt/zookeeper"
+    unit: str = "zookeeper"
+    user: str = "zookeeper"
+    heap: str = ""
 
     @property
     def client(self) -> HostPort:

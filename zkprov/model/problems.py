@@ -27,6 +27,14 @@ class NotHealthy(Problem):
     exit_code = 4
 
 
+class Unreached(NotHealthy):
+    """A host that could not be asked or told over its connection. `outcome`: the value of the `Outcome` that a fact of it has."""
+
+    def __init__(self, problem: str, *, outcome: str, place: str = "", remedy: str = "") -> None:
+        super().__init__(problem, place=place, remedy=remedy)
+        self.outcome = outcome
+
+
 class Busy(Problem):
     """Another run holds the lock or the host, or the ensemble is paused."""
 

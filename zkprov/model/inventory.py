@@ -85,6 +85,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
 class Inventory(msgspec.Struct, frozen=True):
     """One ensemble's hosts. `ensemble` is the group's name; `digest` changes whenever what was read changes.
 
+    `super_password`: the host with whose variables the super user's password is found, if it is there; never the password.
     `lab`: an ensemble to try things on (`zkprov_lab`): times that are too short for real data are allowed, and said.
     """
 
@@ -94,6 +95,7 @@ class Inventory(msgspec.Struct, frozen=True):
     digest: str
     auth_file: str | None = None
     lab: bool = False
+    super_password: str = ""
 
     def host(self, name: str) -> InventoryHost | None:
         return next((h for h in self.hosts if h.name == name), None)

@@ -10,9 +10,11 @@ import contextlib
 import hashlib
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +23,16 @@ from typing import Any
 import msgspec
 
 from zkprov.model.problems import BadInput
+from zkprov.observe.access import VARIABLES as ACCESS
 
 _TIMEOUT_S = 60.0
 _MAX_BYTES = 16_000_000
-_KEPT = ("ansible_host", "ansible_connection")
+_MEMORY = 2 * 1024**3
+PASSWORD = "zkprov_super_password"  # noqa: S105 — the variable's name
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """Group → its hosts, those of its children included; host → the variables that zkprov reads."""
+    """Group → its hosts, those of its children included; host → the variables that zkprov reads, a password as True."""
 
     groups: dict[str, tuple[str, ...]]
     variables: dict[str, dict[str, Any]]
@@ -55,8 +59,29 @@ def listing(path: str) -> Listing:
     return found
 
 
+def password(path: str, host: str) -> str | None:
+    """`zkprov_super_password` of one host, asked for anew: it is kept nowhere. Raises `BadInput` without a word of it."""
+    source = Path(path).absolute()
+    value = _document(_ask(source, path), path).get("_meta", {}).get("hostvars", {}).get(host, {}).get(PASSWORD)
+    place = f"{path}: {host}"
+    if isinstance(value, dict) and isinstance(value.get("__ansible_vault"), str):
+        arguments, vaulted = ["decrypt", "--output=-"], value["__ansible_vault"].encode()
+        value = _run("ansible-vault", arguments, path, vaulted).decode(errors="replace").rstrip("\n")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.isprintable() or not value or "{{" in value:
+        remedy = "write one line of text, vaulted if you like"
+        raise BadInput(f"{PASSWORD} is not a password", place=place, remedy=remedy)
+    return value
+
+
 def _ask(source: Path, path: str) -> bytes:
-    program = Path(sys.executable).with_name("ansible-inventory")
+    return _run("ansible-inventory", [f"--inventory={source}", "--list"], path)
+
+
+def _run(name: str, arguments: list[str], path: str, given: bytes = b"") -> bytes:
+    """What one of Ansible's commands prints; bounded in time, in what is read of it, and in its memory."""
+    program = Path(sys.executable).with_name(name)
     environment = {
         **os.environ,
         "ANSIBLE_NOCOLOR": "1",
@@ -65,32 +90,43 @@ def _ask(source: Path, path: str) -> bytes:
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start in a locale that is not UTF-8
     }
+    command = [str(program) if program.exists() else name, *arguments]
     try:
-        done = subprocess.run(
-            [str(program) if program.exists() else "ansible-inventory", f"--inventory={source}", "--list"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BadInput(
-            f"ansible-inventory gave no answer in {_TIMEOUT_S:.0f} s",
-            place=path,
-            remedy=f"see what it waits for: ansible-inventory -i {path} --list",
-        ) from None
+        with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as questions:
+            questions.write(given)
+            questions.seek(0)
+            with subprocess.Popen(
+                command, stdin=questions, stdout=subprocess.PIPE, stderr=errors, env=environment
+            ) as asked:
+                # nested aliases of YAML can stand for more than there is memory
+                resource.prlimit(asked.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+                timer = threading.Timer(_TIMEOUT_S, asked.kill)
+                timer.start()
+                try:
+                    answer = asked.stdout.read(_MAX_BYTES + 1) if asked.stdout else b""
+                    if len(answer) > _MAX_BYTES:
+                        asked.kill()
+                    code = asked.wait()
+                finally:
+                    late = not timer.is_alive()
+                    timer.cancel()
+            errors.seek(0)
+            said = errors.read(100_000)
     except OSError as error:
         raise BadInput(
-            f"ansible-inventory cannot be run: {error.strerror}", place=path, remedy="pip install ansible-core"
+            f"{name} cannot be run: {error.strerror}", place=path, remedy="pip install ansible-core"
         ) from None
-    if done.returncode != 0:
+    see = f"see what it says: ansible-inventory -i {path} --list"
+    if len(answer) > _MAX_BYTES:
         raise BadInput(
-            f"Ansible cannot read the inventory: {_condensed(done.stderr)}",
-            place=path,
-            remedy=f"see all that it says: ansible-inventory -i {path} --list",
+            f"the inventory is more than {_MAX_BYTES // 1_000_000} MB large", place=path, remedy="name a smaller one"
         )
-    return done.stdout
+    if late:
+        raise BadInput(f"{name} gave no answer in {_TIMEOUT_S:.0f} s", place=path, remedy=see)
+    if code != 0:
+        what = _condensed(said) if code > 0 else f"it was ended by signal {-code}"
+        raise BadInput(f"Ansible cannot read the inventory: {what}", place=path, remedy=see)
+    return answer
 
 
 def _condensed(stderr: bytes) -> str:
@@ -102,17 +138,23 @@ def _condensed(stderr: bytes) -> str:
     return re.sub(r"^\[?(ERROR|WARNING)\]?:?\s*", "", text)[:240]
 
 
-def _parse(answer: bytes, path: str) -> Listing:
-    if len(answer) > _MAX_BYTES:
-        raise BadInput(f"the inventory is {len(answer) // 1_000_000} MB large", place=path, remedy="name a smaller one")
+def _document(answer: bytes, path: str) -> dict[str, dict[str, Any]]:
     try:
-        document = msgspec.json.decode(answer, type=dict[str, dict[str, Any]])
-    except msgspec.MsgspecError as error:
+        return msgspec.json.decode(answer, type=dict[str, dict[str, Any]])
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BadInput(f"ansible-inventory answered something else: {error}", place=path) from None
+
+
+def _parse(answer: bytes, path: str) -> Listing:
+    document = _document(answer, path)
     hostvars: dict[str, dict[str, Any]] = document.pop("_meta", {}).get("hostvars", {})
     groups = {group: tuple(dict.fromkeys(_hosts(document, group, frozenset()))) for group in document}
     variables = {
-        host: {name: v for name, v in values.items() if name.startswith("zkprov_") or name in _KEPT}
+        host: {
+            name: v if name != PASSWORD else True
+            for name, v in values.items()
+            if name.startswith("zkprov_") or name in ACCESS
+        }
         for host, values in hostvars.items()
     }
     return Listing(groups, variables)
@@ -128,7 +170,7 @@ def _hosts(document: dict[str, dict[str, Any]], group: str, above: frozenset[str
 
 def _key(source: Path) -> str | None:
     """A hash of all that the answer is made from; None when that cannot be known. Raises OSError for what cannot be read."""
-    digest = hashlib.sha256(f"1\0{version('ansible-core')}\0{source}\0".encode())
+    digest = hashlib.sha256(f"2\0{version('ansible-core')}\0{source}\0".encode())
     for name, value in sorted(os.environ.items()):
         if name.startswith("ANSIBLE_"):
             digest.update(f"{name}={value}\0".encode(errors="surrogateescape"))

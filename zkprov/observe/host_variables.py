@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput
+from zkprov.model.server import Role
+from zkprov.observe.access import access_of
 
+MAX_TOLD = 50
 PREFIX = "zkprov_"
 
 # Every variable, and the field of InventoryHost that it fills (zkprov_auth_file is the group's).
@@ -35,13 +38,28 @@ _FIELDS = {
     "zkprov_start_command": "start_command",
     "zkprov_stop_command": "stop_command",
     "zkprov_is_active_command": "is_active_command",
+    "zkprov_role": "role",
+    "zkprov_archive": "archive",
+    "zkprov_archive_sha512": "archive_sha512",
+    "zkprov_install_dir": "install_dir",
+    "zkprov_unit": "unit",
+    "zkprov_user": "user",
+    "zkprov_heap": "heap",
 }
-VARIABLES = frozenset({*_FIELDS, "zkprov_auth_file", "zkprov_lab"})
+VARIABLES = frozenset({*_FIELDS, "zkprov_auth_file", "zkprov_super_password", "zkprov_lab"})
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # What zkprov writes itself: from the live config, never from an inventory (R10).
 _NOT_SETTINGS = re.compile(r"(server|group|weight)\.\d+|dynamicConfigFile|peerType|version", re.IGNORECASE)
+
+
+class BadInputs(BadInput):
+    """Several at once."""
+
+    def __init__(self, problem: str, each: Sequence[BadInput]) -> None:
+        super().__init__(problem, remedy="correct them; nothing was touched")
+        self.each = tuple(each)
 
 
 def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost:
@@ -50,6 +68,7 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
     if not is_host_name(name):
         raise BadInput("not a host name", place=place, remedy="use letters, digits, hyphens and dots, or an IP address")
     fields: dict[str, Any] = {}
+    wrong: list[BadInput] = []
     for variable, field in _FIELDS.items():
         value = variables.get(variable)
         if value is None:
@@ -57,25 +76,40 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
         try:
             fields[field] = _READERS[field](value)
         except ValueError as error:
-            raise BadInput(f"{variable}: {error}", place=place, remedy=_REMEDIES.get(field, "")) from None
-    address = variables.get("ansible_host", name) if "address" not in fields else fields["address"]
-    try:
-        fields["address"] = _address(address)
-    except ValueError as error:
-        raise BadInput(f"ansible_host: {error}", place=place, remedy=_REMEDIES["address"]) from None
+            wrong.append(BadInput(f"{variable}: {error}", place=place, remedy=_REMEDIES.get(field, "")))
+    if "address" not in fields and "zkprov_address" not in variables:
+        try:
+            fields["address"] = _address(variables.get("ansible_host", name))
+        except ValueError as error:
+            wrong.append(BadInput(f"ansible_host: {error}", place=place, remedy=_REMEDIES["address"]))
     if "data_dir" in fields:
         fields.setdefault("data_log_dir", fields["data_dir"])
-    commands = [c for c in ("start_command", "stop_command", "is_active_command") if fields.get(c)]
+    commands = [c for c in ("start_command", "stop_command", "is_active_command") if variables.get(f"zkprov_{c}")]
     if 0 < len(commands) < 3:
-        raise BadInput(
-            f"zkprov_{commands[0]} is set, and not all three of zkprov_start_command, _stop_command and _is_active_command",
-            place=place,
-            remedy="set all three or none",
-        )
+        what = f"zkprov_{commands[0]} is set, and not all three of zkprov_start_command, _stop_command and _is_active_command"
+        wrong.append(BadInput(what, place=place, remedy="set all three or none"))
     connection = variables.get("ansible_connection", "ssh")
     if not isinstance(connection, str) or not re.fullmatch(r"[A-Za-z0-9_.]{1,100}", connection):
-        raise BadInput("ansible_connection is not the name of a connection", place=place, remedy="write local or ssh")
+        what = "ansible_connection is not the name of a connection"
+        wrong.append(BadInput(what, place=place, remedy="write local or ssh"))
+    if connection != "local" and not any("ansible_host" in one.problem for one in wrong):
+        try:
+            fields["access"] = access_of(name, variables)
+        except ValueError as error:
+            wrong.append(BadInput(str(error), place=place, remedy="put what ssh needs into ~/.ssh/config"))
+    raise_all(wrong)
     return InventoryHost(name=name, connection=connection, **fields)
+
+
+def raise_all(wrong: Sequence[BadInput]) -> None:
+    """Raises what is wrong, if anything is: one problem as it is, several as one `BadInput` that tells them all."""
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        shown = [f"{one}" + (f" ({one.remedy})" if one.remedy else "") for one in wrong[:MAX_TOLD]]
+        more = [f"and {len(wrong) - MAX_TOLD} more"] if len(wrong) > MAX_TOLD else []
+        what = "\n  ".join([f"{len(wrong)} things are wrong in the inventory:", *shown, *more])
+        raise BadInputs(what, wrong)
 
 
 def is_host_name(text: object) -> bool:
@@ -225,6 +259,48 @@ def _command(value: object) -> str:
     return text
 
 
+def _role(value: object) -> Role:
+    try:
+        return Role(_plain(value))
+    except ValueError:
+        raise ValueError(f"not a role: {value!r:.60}") from None
+
+
+def _archive(value: object) -> str:
+    text = _plain(value)
+    if re.fullmatch(r"(https?|file)://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]+", text):
+        return text
+    return _folder(text)
+
+
+def _sha512(value: object) -> str:
+    text = _plain(value).lower()
+    if not re.fullmatch(r"[0-9a-f]{128}", text):
+        raise ValueError(f"not a SHA-512 in hex: {text!r:.40}")
+    return text
+
+
+def _unit(value: object) -> str:
+    text = _plain(value).removesuffix(".service")
+    if not re.fullmatch(r"[A-Za-z0-9:_.@-]{1,200}", text) or text.startswith(("-", ".")):
+        raise ValueError(f"not the name of a unit: {text!r:.60}")
+    return text
+
+
+def _user(value: object) -> str:
+    text = _plain(value)
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
+        raise ValueError(f"not the name of a user: {text!r:.60}")
+    return text
+
+
+def _heap(value: object) -> str:
+    text = _plain(value)
+    if not re.fullmatch(r"[1-9][0-9]{0,9}[kKmMgG]?", text):
+        raise ValueError(f"not a size as in -Xmx: {text!r:.60}")
+    return text
+
+
 _READERS: dict[str, Callable[[object], Any]] = {
     "id": _id,
     "address": _address,
@@ -246,6 +322,13 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "start_command": _command,
     "stop_command": _command,
     "is_active_command": _command,
+    "role": _role,
+    "archive": _archive,
+    "archive_sha512": _sha512,
+    "install_dir": _folder,
+    "unit": _unit,
+    "user": _user,
+    "heap": _heap,
 }
 
 _REMEDIES = {
@@ -258,6 +341,14 @@ _REMEDIES = {
     "settings": "write a dictionary of zoo.cfg settings and their values",
     "jvm_flags": "write a list of flags; settings with secrets belong into zkprov_settings",
     **dict.fromkeys(("client_port", "quorum_port", "election_port"), "write a port, such as 2181"),
-    **dict.fromkeys(("config_dir", "data_dir", "data_log_dir", "log_dir"), "write an absolute path without blanks"),
+    "role": "write participant or observer",
+    "archive": "write an URL, or an absolute path on this machine",
+    "archive_sha512": "copy it from the .sha512 file that comes with the archive",
+    "unit": "write it like zookeeper",
+    "user": "write it like zookeeper",
+    "heap": "write it like 512m or 4g",
+    **dict.fromkeys(
+        ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir"), "write an absolute path without blanks"
+    ),
     **dict.fromkeys(("java", "classpath"), "write absolute paths"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import msgspec
 
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput
-from zkprov.observe.ansible_inventory import Listing, listing
-from zkprov.observe.host_variables import PREFIX, VARIABLES, checked_name, host_of
+from zkprov.observe.ansible_inventory import PASSWORD, Listing, listing
+from zkprov.observe.host_variables import PREFIX, VARIABLES, BadInputs, checked_name, host_of, raise_all
 
 
 def read_inventory(path: str, ensemble: str | None = None) -> Inventory:
@@ -28,16 +28,26 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
     """As `read_inventory`, of what Ansible said."""
     group = _group(found, path, ensemble)
     names = found.groups[group]
-    hosts = tuple(host_of(name, found.variables.get(name, {}), path) for name in names)
+    hosts: list[InventoryHost] = []
+    wrong: list[BadInput] = []
     for name in names:
-        _no_unknown(path, name, found.variables.get(name, {}))
-    _no_clashes(path, hosts)
+        variables = found.variables.get(name, {})
+        wrong += _unknown(path, name, variables)
+        try:
+            hosts.append(host_of(name, variables, path))
+        except BadInputs as several:
+            wrong += several.each
+        except BadInput as one:
+            wrong.append(one)
+    wrong += _clashes(path, hosts)
+    raise_all(wrong)
     return Inventory(
         ensemble=group,
         path=path,
-        hosts=hosts,
+        hosts=tuple(hosts),
         digest=hashlib.sha256(msgspec.json.encode((group, hosts), order="sorted")).hexdigest(),
         auth_file=_auth_file(path, {name: found.variables.get(name, {}) for name in names}),
+        super_password=next((n for n in names if PASSWORD in found.variables.get(n, {})), ""),
         lab=bool(names) and all(found.variables.get(name, {}).get("zkprov_lab") is True for name in names),
     )
 
@@ -89,10 +99,10 @@ def _group(found: Listing, path: str, ensemble: str | None) -> str:
     return ensemble
 
 
-def _no_unknown(path: str, name: str, variables: Mapping[str, Any]) -> None:
+def _unknown(path: str, name: str, variables: Mapping[str, Any]) -> Iterator[BadInput]:
     for variable in variables:
         if variable.startswith(PREFIX) and variable not in VARIABLES:
-            raise BadInput(
+            yield BadInput(
                 f"unknown variable {variable}",
                 place=f"{path}: {name}",
                 remedy=_did_you_mean(variable, VARIABLES) or 'see docs, "Inventory", for those that zkprov knows',
@@ -104,7 +114,7 @@ def _did_you_mean(word: str, words: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
-def _no_clashes(path: str, hosts: tuple[InventoryHost, ...]) -> None:
+def _clashes(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
     """No two hosts with one id, one address and port, or one folder on one machine."""
     ids: dict[int, str] = {}
     ports: dict[tuple[str, int], str] = {}
@@ -112,7 +122,7 @@ def _no_clashes(path: str, hosts: tuple[InventoryHost, ...]) -> None:
     for host in hosts:
         place = f"{path}: {host.name}"
         if host.id is not None and (other := ids.setdefault(host.id, host.name)) != host.name:
-            raise BadInput(f"zkprov_id {host.id} is {other}'s too", place=place, remedy="give each host its own id")
+            yield BadInput(f"zkprov_id {host.id} is {other}'s too", place=place, remedy="give each host its own id")
         wanted = {
             "zkprov_client_port": host.client_port,
             "zkprov_quorum_port": host.quorum_port,
@@ -125,7 +135,7 @@ def _no_clashes(path: str, hosts: tuple[InventoryHost, ...]) -> None:
             here = f"{host.name}'s {variable}"
             other = ports.setdefault((host.address.lower(), port), here)
             if other != here:
-                raise BadInput(
+                yield BadInput(
                     f"{variable} {port} at {host.address} is {other} too",
                     place=place,
                     remedy="give each its own address or port",
@@ -133,7 +143,7 @@ def _no_clashes(path: str, hosts: tuple[InventoryHost, ...]) -> None:
         machine = "this machine" if host.connection == "local" else host.address.lower()
         for folder in dict.fromkeys((host.config_dir, host.data_dir, host.data_log_dir)):
             if (other := folders.setdefault((machine, folder), host.name)) != host.name:
-                raise BadInput(
+                yield BadInput(
                     f"{folder} on {machine} is {other}'s folder too",
                     place=place,
                     remedy="give each host its own zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir",

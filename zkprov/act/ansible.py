@@ -1,0 +1,195 @@
+"""A host reached over SSH: slow acts are plays of Ansible's, quick ones one small program over a connection that is open already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+import msgspec
+
+from zkprov.act.hosts import checked_label, folders_of, place_of
+from zkprov.act.plays import PlayFailed, PlayResult, Plays
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.shipped import shipped
+
+CONTROL = "/var/lib/zkprov"
+"""There, `<host>/run` is the fence and `<host>/disabled` keeps a server down for good."""
+_COMMAND_S = 130.0
+
+
+class Connected(Protocol):
+    """What is needed of `zkprov.observe.ssh.Connections`."""
+
+    def run(
+        self, host: InventoryHost, program: str, arguments: Mapping[str, Any], *, timeout_s: float | None = None
+    ) -> Any:
+        """The JSON that `program` prints on the host. Raises `Unreached`."""
+
+
+class _Answer(msgspec.Struct):
+    """What the program on the host says. `kind`: busy, interrupted or unhealthy."""
+
+    ok: Any = None
+    problem: str = ""
+    text: str = ""
+    remedy: str = ""
+
+
+class AnsibleHost:
+    """`Host` for any other connection than `local`. What zkprov must know between commands lies in /var/lib/zkprov/<host> there.
+
+    Each method raises `Unreached` where the host cannot be asked. A host with zkprov_start_command and its like has no unit; its commands
+    are run as given, without a shell.
+    """
+
+    def __init__(self, host: InventoryHost, connections: Connected, plays: Plays) -> None:
+        self.host, self._connections, self._plays = host, connections, plays
+        self._zoo_cfg = f"{host.config_dir}/zoo.cfg"
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    def fence(self, run: str, attempt: int = 0) -> bool:
+        return bool(self._act("fence", run=run, attempt=attempt))
+
+    def unfence(self, run: str, attempt: int = 0) -> None:
+        self._act("unfence", run=run, attempt=attempt)
+
+    def fenced_by(self) -> str | None:
+        held = self._act("fenced_by")
+        return str(held) if held else None
+
+    def install(self) -> None:
+        if not self.host.start_command:
+            self._play("install", "")
+
+    def configure(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
+        for name in files:
+            place_of(self.host, name)
+        self._play("configure", run, files, zkprov_run=run, zkprov_attempt=attempt)
+
+    def start(self) -> None:
+        self._play("start", "")
+
+    def stop(self, timeout_s: float) -> None:
+        # what runs not needs no play to stop it
+        if not self._act("at_rest"):
+            self._play("stop", "", zkprov_stop_timeout=timeout_s)
+
+    def is_active(self) -> bool:
+        if self.host.is_active_command:
+            return bool(self._command(self.host.is_active_command)["code"] == 0)
+        return bool(self._act("is_active"))
+
+    def disable(self) -> None:
+        self._act("disable")
+
+    def enable(self) -> None:
+        self._act("enable")
+
+    def set_aside(self, label: str) -> str:
+        checked_label(label)
+        if self.host.is_active_command and self.is_active():
+            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
+        folders = folders_of(self.host)
+        self._act("set_aside", folders=folders, label=label)
+        data = PurePosixPath(self.host.data_dir)
+        outer = next(f for f in folders if data.is_relative_to(f))
+        return str(PurePosixPath(f"{outer}.{label}") / data.relative_to(outer))
+
+    def exists(self) -> bool:
+        """Whether one of the folders holds anything: installed ones lie there empty until they are configured."""
+        folders = (self.host.config_dir, self.host.data_dir, self.host.data_log_dir)
+        return bool(self._act("exists", folders=folders))
+
+    def mark_disk(self) -> str:
+        return str(self._act("mark_disk", folders=(self.host.data_dir, self.host.data_log_dir)))
+
+    def has_data(self) -> bool:
+        return bool(self._act("has_data", folders=(self.host.data_dir, self.host.data_log_dir)))
+
+    def retire(self, label: str, timeout_s: float, run: str = "") -> None:
+        """Disabled, stopped, set aside, by one play: what `disable`, `stop` and `set_aside` do one by one."""
+        checked_label(label)
+        self._play("retire", run, zkprov_label=label, zkprov_stop_timeout=timeout_s, zkprov_run=run)
+
+    def preview(self, name: str, files: Mapping[str, str | bytes] | None = None) -> PlayResult:
+        """What a playbook would change here (check mode), with its diff."""
+        return self._plays.play(name, self.name, self._variables(), files or {}, check=True, diff=True)
+
+    def _play(
+        self, name: str, run: str, files: Mapping[str, str | bytes] | None = None, **more: str | float
+    ) -> PlayResult:
+        """The playbook between its hooks."""
+        self._plays.hooks("before", name, self.name, run)
+        try:
+            result = self._plays.play(name, self.name, {**self._variables(), **more}, files or {})
+        except PlayFailed as failed:
+            kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted}
+            if failed.kind not in kinds:
+                raise
+            raise kinds[failed.kind](failed.problem, place=failed.place, remedy=failed.remedy) from None
+        self._plays.hooks("after", name, self.name, run)
+        return result
+
+    def _variables(self) -> dict[str, Any]:
+        """What was read and checked goes before what Ansible would make of the inventory a second time. No secrets."""
+        h = self.host
+        return {
+            **{f"zkprov_{field}": getattr(h, field) for field in _GIVEN},
+            **({"zkprov_release": h.release} if h.release else {}),
+            "zkprov_control": self._control,
+        }
+
+    @property
+    def _control(self) -> str:
+        return f"{CONTROL}/{self.name}"
+
+    def _command(self, command: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._act("command", command=command, timeout_s=_COMMAND_S)
+        return answer
+
+    def _act(self, act: str, *, timeout_s: float | None = None, **more: Any) -> Any:
+        arguments = {"act": act, "control": self._control, "zoo_cfg": self._zoo_cfg, "unit": self.host.unit, **more}
+        said = self._connections.run(self.host, act_program(), arguments, timeout_s=timeout_s)
+        try:
+            answer = msgspec.convert(said, _Answer)
+        except msgspec.ValidationError:
+            raise NotHealthy(f"{act}: an answer that is none of ours", place=self.name) from None
+        if not answer.problem:
+            return answer.ok
+        kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted}
+        raise kinds.get(answer.problem, NotHealthy)(answer.text, place=self.name, remedy=answer.remedy)
+
+
+_GIVEN = (
+    "address",
+    "client_port",
+    "quorum_port",
+    "election_port",
+    "config_dir",
+    "data_dir",
+    "data_log_dir",
+    "log_dir",
+    "install_dir",
+    "java",
+    "classpath",
+    "archive",
+    "archive_sha512",
+    "unit",
+    "user",
+    "heap",
+    "start_command",
+    "stop_command",
+    "is_active_command",
+)
+
+
+@lru_cache(maxsize=1)
+def act_program() -> str:
+    """The text of the program that acts on a host."""
+    return (shipped("remote") / "act.py").read_text()

@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# ruff: noqa: PTH110
+"""Starts, stops or retires the server: systemd's unit, or whatever process runs on its zoo.cfg."""
+
+import errno
+import os
+import socket
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.zkprov_act import (
+    Problem,
+    at_rest,
+    command,
+    disable,
+    disk_problem,
+    end,
+    free_for,
+    servers,
+    set_aside,
+    systemctl,
+    unit_state,
+)
+
+
+def started(p: "dict[str, Any]", check: bool) -> bool:
+    if os.path.exists(f"{p['control']}/disabled"):
+        raise Problem("unhealthy", "this server was disabled when it left", "enable it first")
+    if p["start_command"]:
+        if runs_by_command(p):
+            return False
+        if not check:
+            told(p["start_command"])
+        return True
+    unit = p["unit"] + ".service"
+    state = unit_state(p["unit"])
+    if not state:
+        raise Problem("unhealthy", "no systemd here", "set zkprov_start_command and its like")
+    if state.get("LoadState") != "loaded":
+        raise Problem("unhealthy", f"no unit {unit}", "install first, or correct zkprov_unit")
+    changed = False
+    if state.get("UnitFileState") == "disabled":
+        changed = True
+        if not check:
+            systemctl("enable", "--quiet", unit)
+    if not servers(zoo_cfg(p)) and (state.get("ActiveState") != "active"):
+        changed = True
+        if not check:
+            launch(p, unit)
+    return changed
+
+
+def launch(p: "dict[str, Any]", unit: str) -> None:
+    if not os.path.isfile(zoo_cfg(p)):  # noqa: PTH113
+        raise Problem("unhealthy", f"no {zoo_cfg(p)}", "configure the host first")
+    ports_are_free(p)
+    # a unit that gave up earlier would be refused for its past failures
+    if unit_state(p["unit"]).get("ActiveState") == "failed":
+        systemctl("reset-failed", unit)
+    systemctl("start", unit)
+    state = unit_state(p["unit"])
+    if state.get("ActiveState") not in ("active", "activating"):
+        text = f"{unit} does not start: {state.get('ActiveState')}, {state.get('Result')}"
+        raise Problem("unhealthy", text, f"see: journalctl -u {unit}")
+
+
+def ports_are_free(p: "dict[str, Any]") -> None:
+    """A server without its election port follows, is promoted, and ends seconds later by itself (3.9.5, measured)."""
+    for variable, port in (p["ports"] or {}).items():
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(p["address"], int(port), type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                remedy = f"free it, or correct {variable} in the inventory"
+                raise Problem("unhealthy", f"port {port} ({variable}) is taken", remedy) from None
+
+
+def stopped(p: "dict[str, Any]", check: bool) -> bool:
+    if p["stop_command"]:
+        if not runs_by_command(p):
+            return False
+        if not check:
+            told(p["stop_command"])
+        return True
+    if at_rest(zoo_cfg(p), p["unit"]):
+        return False
+    if check:
+        return True
+    unit = p["unit"] + ".service"
+    if unit_state(p["unit"]).get("ActiveState", "inactive") not in ("inactive", "failed"):
+        systemctl("stop", "--no-block", unit)
+        if not ended(p, p["timeout"]):
+            systemctl("kill", "--signal=SIGKILL", unit)
+            ended(p, 5.0)
+    # one that was started by hand belongs to no unit
+    if not end(zoo_cfg(p), p["timeout"]) or not at_rest(zoo_cfg(p), p["unit"]):
+        raise Problem("unhealthy", "the server does not end, even by SIGKILL", f"see: systemctl status {unit}")
+    return True
+
+
+def ended(p: "dict[str, Any]", wait_s: float) -> bool:
+    """Whether the unit is at rest within `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    while unit_state(p["unit"]).get("ActiveState") not in ("inactive", "failed", None):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def retired(p: "dict[str, Any]", check: bool) -> bool:
+    """Disabled before it is stopped: whatever happens in between, it is not started again."""
+    free_for(p["control"], p["run"])
+    folders = list(dict.fromkeys(p["folders"]))
+    outer = [f for f in folders if not any(f.startswith(other + "/") for other in folders)]
+    if check:
+        return stopped(p, True) or not os.path.exists(f"{p['control']}/disabled") or any(map(os.path.lexists, outer))
+    changed = disable(p["control"], p["unit"])
+    changed |= stopped(p, False)
+    there = [f for f in outer if os.path.lexists(f)]
+    set_aside(there, p["label"])
+    return changed or bool(there)
+
+
+def zoo_cfg(p: "dict[str, Any]") -> str:
+    return f"{p['config_dir']}/zoo.cfg"
+
+
+def runs_by_command(p: "dict[str, Any]") -> bool:
+    return not p["is_active_command"] or bool(command(p["is_active_command"])["code"] == 0)
+
+
+def told(text: str) -> None:
+    done = command(text)
+    if done["code"] != 0:
+        said = f": {done['said']}" if done["said"] else ""
+        raise Problem("unhealthy", f"`{text}` failed with exit code {done['code']}{said}", "run it by hand to see why")
+
+
+def main() -> None:
+    texts = ("start_command", "stop_command", "is_active_command", "run", "label", "address")
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "required": True, "choices": ["started", "stopped", "retired"]},
+            **{word: {"type": "str", "required": True} for word in ("unit", "config_dir", "control")},
+            **{word: {"type": "str", "default": ""} for word in texts},
+            "timeout": {"type": "float", "default": 30.0},
+            "folders": {"type": "list", "elements": "str", "default": []},
+            "ports": {"type": "dict"},
+        },
+        supports_check_mode=True,
+    )
+    p = module.params
+    acts = {"started": started, "stopped": stopped, "retired": retired}
+    try:
+        try:
+            changed = acts[p["state"]](p, module.check_mode)
+        except OSError as error:
+            raise disk_problem(error) from None
+    except Problem as problem:
+        module.fail_json(msg=f"{problem.text} ({problem.remedy})", zkprov_kind=problem.kind)
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,377 @@
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH208, UP006, UP022, UP035
+# It runs on whatever Python a host has, 3.6 or later.
+"""What zkprov does to a host without Ansible, and what its Ansible modules share: fences, marks, folders, the unit's state.
+
+It is run as a program with `ARGUMENTS` (`act`, and that act's own), and prints one JSON document: `{"ok": …}`, or `{"problem": kind,
+"text": …, "remedy": …}` with the kinds busy, interrupted and unhealthy. Files and meaning are those of `zkprov.act.local.LocalHost`;
+the control folder is /var/lib/zkprov/<host>.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from typing import Any, Dict, Iterator, List, Tuple
+
+MAIN_CLASS = b"org.apache.zookeeper.server.quorum.QuorumPeerMain"
+DISK, NOTE, COPY = ".zkprov-disk", ".zkprov-data", "zkprov-disk"
+COMMAND_TIMEOUT_S = 120.0
+
+
+class Problem(Exception):
+    """Told on stdout, for zkprov to raise as the kind that it is."""
+
+    def __init__(self, kind: str, text: str, remedy: str = "") -> None:
+        super().__init__(text)
+        self.kind, self.text, self.remedy = kind, text, remedy
+
+
+# --- the fence
+
+
+def holder(control: str) -> Tuple[str, int]:
+    """The run that has the host, and which attempt at it; an empty name when it is free."""
+    run, _, attempt = _text(os.path.join(control, "run")).partition(" ")
+    return run, int(attempt) if attempt.isdigit() else 0
+
+
+def free_for(control: str, run: str) -> None:
+    held = holder(control)[0]
+    if held and held != run:
+        remedy = f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {control}/run"
+        raise Problem("busy", f"run {held} has this host", remedy)
+
+
+def taken_over(run: str) -> Problem:
+    return Problem("interrupted", f"run {run} was taken over; nothing further is done here", "zkprov history")
+
+
+def still_mine(control: str, run: str, attempt: int) -> None:
+    """Whoever has lost the fence is not to take it again: the run may be over. Without a run: that nobody has the host."""
+    free_for(control, run)
+    if run and holder(control) != (run, attempt):
+        raise taken_over(run)
+
+
+@contextlib.contextmanager
+def alone(control: str) -> Iterator[None]:
+    """Without another process of this machine at the control folder; ends with the process that holds it."""
+    os.makedirs(control, mode=0o700, exist_ok=True)
+    with open(os.path.join(control, ".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fence(control: str, run: str, attempt: int) -> bool:
+    with alone(control):
+        held, before = holder(control)
+        free_for(control, run)
+        if held and before > attempt:
+            raise taken_over(run)
+        if not held or before < attempt:
+            write(os.path.join(control, "run"), f"{run} {attempt}".encode())
+        return bool(held)
+
+
+def unfence(control: str, run: str, attempt: int) -> None:
+    if not holder(control)[0]:
+        return
+    with alone(control):
+        held, by = holder(control)
+        free_for(control, run)
+        if held and by <= attempt:
+            os.unlink(os.path.join(control, "run"))
+            sync_folder(control)
+
+
+# --- files
+
+
+def write(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Whole or not at all, on the disk when this returns, and its folder's owner's."""
+    folder = os.path.dirname(path)
+    descriptor, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            owner = os.stat(folder)
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
+    sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read(65536).strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def entries(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def holds_data(folder: str) -> bool:
+    """Whether `version-2` in it has anything in it but the mark's copy."""
+    return any(name != COPY for name in entries(os.path.join(folder, "version-2")))
+
+
+def exists(folders: List[str]) -> bool:
+    """Whether one of the folders holds anything: an install lays them empty, and a disk of its own has a lost+found."""
+    return any(name != "lost+found" for folder in folders for name in entries(folder))
+
+
+def mark_disk(folders: List[str]) -> str:
+    """As `zkprov.act.disk_marks.lay_mark`. `folders`: dataDir and dataLogDir."""
+    data_dir, versions = folders[0], [os.path.join(f, "version-2") for f in dict.fromkeys(folders)]
+    mark = _text(os.path.join(data_dir, DISK))
+    noted = bool(mark) and _text(os.path.join(data_dir, NOTE)) == mark
+    data = any(holds_data(f) for f in folders)
+    if not mark or (noted and not (data and all(_text(os.path.join(v, COPY)) == mark for v in versions))):
+        mark, noted = secrets.token_hex(8), False
+        write(os.path.join(data_dir, DISK), f"{mark}\n".encode())
+    if not noted and data and all(os.path.isdir(v) for v in versions):
+        for version in versions:
+            write(os.path.join(version, COPY), f"{mark}\n".encode())
+        write(os.path.join(data_dir, NOTE), f"{mark}\n".encode())
+    return mark
+
+
+def set_aside(folders: List[str], label: str) -> None:
+    """Each folder to `<folder>.<label>`, in this order; none that is not there."""
+    moves = [(folder, f"{folder}.{label}") for folder in folders]
+    for source, target in moves:
+        if os.path.lexists(source) and os.path.lexists(target):
+            text, remedy = "both {} and {} are there", "look which is needed; then move {} elsewhere"
+            raise Problem("unhealthy", text.format(source, target), remedy.format(target))
+    for source, target in moves:
+        if os.path.lexists(source):
+            os.rename(source, target)
+            sync_folder(os.path.dirname(source))
+
+
+# --- the server
+
+
+def servers(zoo_cfg: str) -> List[Tuple[int, str]]:
+    """(pid, start in clock ticks) of every process that is a server on this zoo.cfg; zombies are not running."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+                if os.fsdecode(words[words.index(MAIN_CLASS) + 1]) != zoo_cfg:
+                    continue
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+                if fields[0] not in (b"Z", b"X"):
+                    found.append((int(name), fields[19].decode()))
+    return found
+
+
+def unit_state(unit: str) -> Dict[str, str]:
+    """LoadState, ActiveState, SubState, … of systemd's unit; nothing where there is no systemd."""
+    names = "LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result"
+    try:
+        done = run(["systemctl", "show", "--property=" + names, unit + ".service"], 20.0)
+    except OSError:
+        return {}
+    return dict(line.partition("=")[::2] for line in done.stdout.decode(errors="replace").splitlines())
+
+
+def is_active(zoo_cfg: str, unit: str) -> bool:
+    """Whether a server process runs. A unit that systemd will start again in a moment is not, just now."""
+    if servers(zoo_cfg):
+        return True
+    state = unit_state(unit)
+    going = state.get("ActiveState") in ("active", "activating", "deactivating", "reloading")
+    return going and state.get("SubState") != "auto-restart"
+
+
+def at_rest(zoo_cfg: str, unit: str) -> bool:
+    """Whether no server runs, nor will by itself in a moment."""
+    return not servers(zoo_cfg) and unit_state(unit).get("ActiveState", "inactive") in ("inactive", "failed")
+
+
+def end(zoo_cfg: str, timeout_s: float) -> bool:
+    """SIGTERM (a paused one is woken for it), SIGKILL after `timeout_s` seconds. Whether all are gone 5 s after that."""
+    for number, wait_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
+        if number == signal.SIGTERM and timeout_s <= 0:
+            continue
+        told = servers(zoo_cfg)
+        for pid, _ in told:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+                if number == signal.SIGTERM:
+                    os.kill(pid, signal.SIGCONT)
+        deadline = time.monotonic() + wait_s
+        while told and time.monotonic() < deadline:
+            time.sleep(0.02)
+            told = [one for one in servers(zoo_cfg) if one in told]
+        if not told:
+            break
+    return not servers(zoo_cfg)
+
+
+def disable(control: str, unit: str) -> bool:
+    """The marker first: from then on the unit refuses to start, whoever asks. Whether anything changed."""
+    marker, changed = os.path.join(control, "disabled"), False
+    if not os.path.exists(marker):
+        os.makedirs(control, mode=0o700, exist_ok=True)
+        write(marker, b"")
+        changed = True
+    state = unit_state(unit)
+    if state.get("LoadState") != "loaded":
+        return changed
+    if marker not in systemctl("cat", unit + ".service"):
+        # A unit that somebody else wrote knows nothing of the marker.
+        folder = f"/etc/systemd/system/{unit}.service.d"
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        text = "# Written by zkprov: a server that left is not started again while the file is there.\n[Unit]\n"
+        write(os.path.join(folder, "zkprov-retired.conf"), (text + refusal_of(marker)).encode(), 0o644)
+        systemctl("daemon-reload")
+        changed = True
+    if state.get("UnitFileState") in ("enabled", "enabled-runtime"):
+        systemctl("disable", "--quiet", unit + ".service")
+        changed = True
+    return changed
+
+
+def refusal_of(marker: str) -> str:
+    """The line of a unit's [Unit] that keeps a retired server down."""
+    return f"ConditionPathExists=!{marker}\n"
+
+
+def enable(control: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(control, "disabled"))
+        sync_folder(control)
+        return True
+    return False
+
+
+def systemctl(*arguments: str) -> str:
+    done = run(["systemctl", *arguments], 90.0)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        text = "systemctl {}: {}".format(" ".join(arguments), said[-1][:200] if said else done.returncode)
+        raise Problem("unhealthy", text, "run it by hand to see why")
+    return done.stdout.decode(errors="replace")
+
+
+def run(words: List[str], timeout_s: float) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def command(text: str) -> Dict[str, Any]:
+    """One of the operator's commands, run as given, without a shell."""
+    try:
+        done = run(shlex.split(text), COMMAND_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise Problem("unhealthy", f"`{text}` took more than {COMMAND_TIMEOUT_S:.0f} s") from None
+    except OSError as error:
+        remedy = "correct it in the inventory (zkprov_start_command and its like)"
+        raise Problem("unhealthy", f"`{text}` cannot be run: {error.strerror}", remedy) from None
+    said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    return {"code": done.returncode, "said": said[-1][:200] if said else ""}
+
+
+# --- as a program
+
+
+def act(a: Dict[str, Any]) -> Any:
+    """One act; the keys of `a` are the parameters of the function that it names."""
+    kind, control, folders = a["act"], a.get("control", ""), a.get("folders", [])
+    if kind == "fence":
+        return fence(control, a["run"], a["attempt"])
+    if kind == "unfence":
+        return unfence(control, a["run"], a["attempt"])
+    if kind == "fenced_by":
+        return holder(control)[0] or None
+    if kind == "is_active":
+        return is_active(a["zoo_cfg"], a["unit"])
+    if kind == "at_rest":
+        return at_rest(a["zoo_cfg"], a["unit"])
+    if kind == "exists":
+        return exists(folders)
+    if kind == "has_data":
+        return any(holds_data(folder) for folder in folders)
+    if kind == "mark_disk":
+        return mark_disk(folders)
+    if kind == "set_aside":
+        if not at_rest(a["zoo_cfg"], a["unit"]):
+            raise Problem("unhealthy", "a server is running here", "stop it first")
+        return set_aside(folders, a["label"])
+    if kind == "enable":
+        return enable(control)
+    if kind == "disable":
+        return disable(control, a["unit"])
+    if kind == "command":
+        return command(a["command"])
+    raise Problem("unhealthy", f"no act {kind!r}")
+
+
+def disk_problem(error: OSError) -> Problem:
+    """What a disk refuses is said with its path."""
+    remedies = {
+        errno.EROFS: "mount it for writing",
+        errno.ENOSPC: "make room on it",
+        errno.EDQUOT: "make room on it",
+        errno.EBUSY: "it is a mount point: move what it holds by hand",
+        errno.EACCES: "let zkprov be root there: ansible_become: true",
+    }
+    text = "cannot write {}: {}".format(error.filename or "the disk", error.strerror or error)
+    remedy = remedies.get(error.errno or 0, "correct the folder or its rights, or zkprov_*_dir in the inventory")
+    return Problem("unhealthy", text, remedy)
+
+
+def answer(a: Dict[str, Any]) -> Dict[str, Any]:
+    """What `act` gives, or the problem, as one document."""
+    try:
+        try:
+            return {"ok": act(a)}
+        except OSError as error:
+            raise disk_problem(error) from None
+        except subprocess.TimeoutExpired as error:
+            raise Problem("unhealthy", "{} took too long".format(" ".join(error.cmd)[:80])) from None
+    except Problem as problem:
+        return {"problem": problem.kind, "text": problem.text, "remedy": problem.remedy}
+
+
+if "ARGUMENTS" in globals():
+    print(json.dumps(answer(globals()["ARGUMENTS"])))

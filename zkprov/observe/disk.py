@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path, PurePosixPath
 
 from zkprov.model import marks
@@ -21,9 +20,11 @@ from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.properties import notes_of_twice, scan
+from zkprov.observe.files import MAX_BYTES, Files, LocalFiles, NotRead
 from zkprov.observe.remembered import remembered
 
-MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
+__all__ = ["MAX_BYTES", "NEXT", "ZOO_CFG", "read_folder", "read_host"]
+
 ZOO_CFG = "zoo.cfg"
 NEXT = f"{ZOO_CFG}.dynamic.next"
 
@@ -39,13 +40,14 @@ def read_folder(folder: Path, name: str, data_dir: Path | None = None) -> Fact[D
     return _Reading(folder, name, flat=True).disk(data)
 
 
-def read_host(host: InventoryHost) -> Fact[Disk]:
-    """The files of a host of this machine, where its inventory (and its zoo.cfg, for the data) says they are; sources are full paths.
+def read_host(host: InventoryHost, files: Files | None = None) -> Fact[Disk]:
+    """The files of a host, where its inventory (and its zoo.cfg, for the data) says they are; sources are full paths.
 
+    `files`: as a look at another host fetched them; without, this machine's.
     A zoo.cfg that names other data folders than the inventory is a problem, and all of them are looked into.
     Outcomes: OK (with `problems`), ABSENT (neither config nor id nor data), DENIED.
     """
-    return _Reading(Path(host.config_dir), host.config_dir).disk(
+    return _Reading(Path(host.config_dir), host.config_dir, files=files).disk(
         [Path(host.data_dir), Path(host.data_log_dir or host.data_dir)]
     )
 
@@ -53,8 +55,9 @@ def read_host(host: InventoryHost) -> Fact[Disk]:
 class _Reading:
     """The reading of one server's files, and what was wrong with them."""
 
-    def __init__(self, config: Path, label: str, *, flat: bool = False) -> None:
+    def __init__(self, config: Path, label: str, *, flat: bool = False, files: Files | None = None) -> None:
         self.config = config
+        self.files = files or LocalFiles()
         self.label = label
         self.flat = flat
         self.problems: list[str] = []
@@ -62,7 +65,7 @@ class _Reading:
     def disk(self, data: list[Path]) -> Fact[Disk]:
         """`data`: the folders that are known beforehand; for a host, dataDir and dataLogDir by the inventory."""
         try:
-            if not any(_filled(d) for d in dict.fromkeys([self.config, *data])):
+            if not any(self._filled(d) for d in dict.fromkeys([self.config, *data])):
                 return Fact(self.label, Outcome.ABSENT, detail=f"nothing in {self.config}")
             return self._disk(data)
         except OSError as error:
@@ -74,19 +77,19 @@ class _Reading:
         folders = data if self.flat else self._data_folders(cfg, data)
         my_id = self._my_id(folders if self.flat else folders[:1])
         acting, following = self._lists(cfg)
-        has_data = any(_filled(d / "version-2") for d in (*folders, *data))
+        has_data = any(self._filled(d / "version-2") for d in (*folders, *data))
         if self.flat:
-            has_data = has_data or not any((d / "version-2").is_dir() for d in data)
-            initialize = any((d / "initialize").exists() for d in data)
+            has_data = has_data or not any(self.files.is_dir(d / "version-2") for d in data)
+            initialize = any(self.files.exists(d / "initialize") for d in data)
         else:
-            initialize = (folders[1] / "initialize").exists()
-            if not has_data and not initialize and (folders[0] / "initialize").exists():
+            initialize = self.files.exists(folders[1] / "initialize")
+            if not has_data and not initialize and self.files.exists(folders[0] / "initialize"):
                 lost = (
                     f"{folders[0] / 'initialize'}: of no use here; ZooKeeper looks for it in dataLogDir, {folders[1]}"
                 )
                 self.problems.append(lost)
         bare = cfg is None or (cfg.dynamic_config_file is None and cfg.list_line is None)
-        if bare and not self.flat and (self.config / NEXT).exists():
+        if bare and not self.flat and self.files.exists(self.config / NEXT):
             # with a zoo.cfg of ours beside it, it would be half of what the server acts under
             self.problems.append(f"{self._place(NEXT)}: left from an earlier server")
         if cfg is None and not any(p.startswith(f"{self._place(ZOO_CFG)}:") for p in self.problems):
@@ -113,20 +116,13 @@ class _Reading:
     def _text(self, path: Path, place: str) -> str | None:
         """The file as Java reads it (Latin-1), or None: it is not there, or it is a problem now."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return self.files.read(path).decode("latin-1")
         except FileNotFoundError:
-            return None
+            pass
         except OSError as error:
             self.problems.append(f"{place}: cannot be read ({error.strerror})")
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                self.problems.append(f"{place}: not a file")
-            elif found.st_size > MAX_BYTES:
-                self.problems.append(f"{place}: too large ({found.st_size} bytes); not read")
-            else:
-                return file.read(MAX_BYTES).decode("latin-1")
+        except NotRead as error:
+            self.problems.append(f"{place}: {error}")
         return None
 
     def _zoo_cfg(self) -> ZooCfg | None:
@@ -230,6 +226,10 @@ class _Reading:
                 return mark if kept else "", kept
         return "", False
 
+    def _filled(self, folder: Path) -> bool:
+        """Whether the folder has anything in it but the mark of our own. Raises PermissionError where that cannot be seen."""
+        return self.files.filled(folder, marks.COPY)
+
     def _mark(self, path: Path) -> str:
         text = (self._text(path, str(path)) or "").strip()
         return text if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) else ""
@@ -242,12 +242,3 @@ _zoo_cfg_of = remembered(parse_zoo_cfg)
 def _list_of(text: str, place: str, version: int | None) -> tuple[tuple[str, ...], Members]:
     lines = scan(text, place)
     return notes_of_twice(lines, place), read_list(lines, place, version)
-
-
-def _filled(folder: Path) -> bool:
-    """Whether the folder has anything in it but the mark of our own. Raises PermissionError where that cannot be seen."""
-    try:
-        with os.scandir(folder) as entries:
-            return any(entry.name != marks.COPY for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return False

@@ -1,0 +1,252 @@
+"""A host's files and state, over SSH: fetched by one program in one round trip, and read here by the reader of this machine's files."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zkprov.model import marks
+from zkprov.model.facts import Disk, Fact, Outcome
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import Unreached
+from zkprov.model.server import HostPort
+from zkprov.observe.disk import NEXT, ZOO_CFG, read_host
+from zkprov.observe.files import MAX_BYTES, NotRead, too_large
+from zkprov.observe.ssh import Connections
+from zkprov.shipped import shipped
+
+MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+_ROUNDS = 4
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A systemd unit, in systemd's words: `load` (loaded, not-found, masked), `active`, `sub`, `file` (enabled, disabled, …)."""
+
+    load: str = ""
+    active: str = ""
+    sub: str = ""
+    file: str = ""
+    problem: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or systemd is about to run it (a back-off before a restart). `exited`: a unit that is no process."""
+        return (
+            self.active in ("active", "activating", "reloading", "refreshing", "deactivating") and self.sub != "exited"
+        )
+
+
+class RunningServer(msgspec.Struct, frozen=True):
+    """A ZooKeeper server among the host's processes. `started`: in clock ticks since boot; `here`: it is the one on the host's zoo.cfg."""
+
+    pid: int
+    started: int
+    zoo_cfg: str
+    here: bool
+
+
+class RemoteLook(msgspec.Struct, frozen=True):
+    """What one look at a host saw. Where `disk` says that the host was not reached, all else is empty, and `remedy` says what to do.
+
+    `unit`: None where the host has no systemd. `hidden`: other users' processes are not shown to who logs in there.
+    `active`: whether a server runs on the host's files; None where that cannot be told, and `active_problem` says why.
+    `free`: path → bytes that are free where it is or would be, for the host's folders. `java`: the first line of `java -version`.
+    `clock`: seconds since 1970 by the host's clock, at the end of the look.
+    """
+
+    disk: Fact[Disk]
+    unit: Unit | None = None
+    servers: tuple[RunningServer, ...] = ()
+    hidden: bool = False
+    active: bool | None = None
+    active_problem: str = ""
+    free: dict[str, int] = {}
+    java: str = ""
+    java_problem: str = ""
+    listening: tuple[HostPort, ...] = ()
+    clock: float = 0.0
+    remedy: str = ""
+
+
+def read_remote(connections: Connections, host: InventoryHost) -> Fact[Disk]:
+    """As `observe.disk.read_host` for a host of this machine, and whether a server runs there (`active`).
+
+    Outcomes: read_host's, and TIMEOUT, REFUSED, DENIED, TRUNCATED, TOO_LARGE, JUNK, NOT_ASKED where the host could not be asked.
+    """
+    return look_remote(connections, host).disk
+
+
+def look_remote(connections: Connections, host: InventoryHost, *, java: bool = False) -> RemoteLook:
+    """One look at the host; `java`: whether to start Java for its version (0.1 s and more)."""
+    more: list[str] = []
+    source = f"disk@{host.name}"
+    try:
+        for _ in range(_ROUNDS):
+            answer = _answer_of(connections.run(host, program("look"), arguments_of(host, java=java, more=more)), host)
+            try:
+                return look_of(host, answer)
+            except _NotFetched as missing:
+                # zoo.cfg names a file in a way that the program there did not understand: asked for by its name
+                more.append(str(missing))
+        return RemoteLook(Fact(source, Outcome.JUNK, detail="its zoo.cfg names other files with every look"))
+    except Unreached as problem:
+        detail = f"{problem.problem} ({problem.remedy})" if problem.remedy else problem.problem
+        return RemoteLook(Fact(source, Outcome(problem.outcome), detail=detail), remedy=problem.remedy)
+
+
+@cache
+def program(name: str) -> str:
+    """The text of a program that is shipped to run on hosts."""
+    return (shipped("remote") / f"{name}.py").read_text()
+
+
+def arguments_of(host: InventoryHost, *, java: bool = False, more: list[str] | None = None) -> dict[str, Any]:
+    """What the program is told. `data_files` includes folders: of those it says whether there is anything in them."""
+    return {
+        "config": host.config_dir,
+        "config_files": [ZOO_CFG, NEXT],
+        "data": list(dict.fromkeys([host.data_dir, host.data_log_dir or host.data_dir])),
+        "data_files": ["myid", "initialize", marks.DISK, marks.NOTE, "version-2", f"version-2/{marks.COPY}"],
+        "hidden": marks.COPY,
+        "max_bytes": MAX_BYTES,
+        "more": more or [],
+        "main_class": MAIN_CLASS,
+        "unit": host.unit,
+        "is_active_command": host.is_active_command,
+        "java": host.java if java else "",
+        "space": list(dict.fromkeys([host.data_dir, host.data_log_dir, host.log_dir, host.install_dir])),
+    }
+
+
+class _Path(msgspec.Struct, frozen=True):
+    errno: int | None = None
+    kind: str = ""
+    filled: bool = False
+    size: int = 0
+    data: str | None = None
+    closed: int | None = None
+
+
+class _Command(msgspec.Struct, frozen=True):
+    status: int | None = None
+    said: str = ""
+    problem: str = ""
+
+
+class _Java(msgspec.Struct, frozen=True):
+    line: str = ""
+    problem: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    paths: dict[str, _Path]
+    servers: tuple[RunningServer, ...]
+    hidden: bool
+    free: dict[str, int | None]
+    listening: tuple[tuple[str, int], ...]
+    unit: Unit | None
+    command: _Command | None
+    java: _Java | None
+    clock: float
+    uid: int
+
+
+def _answer_of(document: Any, host: InventoryHost) -> _Answer:
+    try:
+        return msgspec.convert(document, _Answer)
+    except msgspec.ValidationError as error:
+        raise Unreached(f"an odd answer: {error}", outcome=Outcome.JUNK.value, place=host.name) from None
+
+
+def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
+    """What an answer of the program means. Raises `_NotFetched` for a file that must be asked for."""
+    active, problem = _active(host, answer)
+    disk = read_host(host, FetchedFiles(answer.paths))
+    if disk.value is not None:
+        disk = msgspec.structs.replace(disk, value=msgspec.structs.replace(disk.value, active=active))
+    return RemoteLook(
+        disk,
+        unit=answer.unit,
+        servers=answer.servers,
+        hidden=answer.hidden,
+        active=active,
+        active_problem=problem,
+        free={path: size for path, size in answer.free.items() if size is not None},
+        java=answer.java.line if answer.java else "",
+        java_problem=answer.java.problem if answer.java else "",
+        listening=tuple(HostPort(address, port) for address, port in answer.listening),
+        clock=answer.clock,
+    )
+
+
+def _active(host: InventoryHost, answer: _Answer) -> tuple[bool | None, str]:
+    """Whether a server runs on the host's files, or why that cannot be told."""
+    if host.is_active_command:
+        if answer.command is None or answer.command.status is None:
+            return None, f"`{host.is_active_command}`: {answer.command.problem if answer.command else 'not run'}"
+        return answer.command.status == 0, ""
+    if any(server.here for server in answer.servers) or (answer.unit is not None and answer.unit.runs):
+        return True, ""
+    if answer.hidden and (answer.unit is None or answer.unit.problem or answer.unit.load != "loaded"):
+        return None, "the host hides the processes of other users (hidepid)"
+    return False, ""
+
+
+class _NotFetched(Exception):
+    """A path that the reading needs. The text is the path."""
+
+
+class FetchedFiles:
+    """The files of a host as a look fetched them (`observe.files.Files`)."""
+
+    def __init__(self, paths: dict[str, _Path]) -> None:
+        self._paths = paths
+
+    def _at(self, path: Path) -> _Path:
+        found = self._paths.get(str(path))
+        if found is None:
+            raise _NotFetched(str(path))
+        return found
+
+    def read(self, path: Path) -> bytes:
+        found = self._at(path)
+        if found.errno is not None:
+            raise _error(found.errno, path)
+        if found.kind != "file":
+            raise NotRead("not a file")
+        if found.closed is not None:
+            raise _error(found.closed, path)
+        if found.data is None:
+            raise too_large(found.size)
+        try:
+            return base64.b64decode(found.data, validate=True)
+        except ValueError:
+            raise NotRead("an odd answer") from None
+
+    def exists(self, path: Path) -> bool:
+        found = self._at(path)
+        if found.errno is not None and found.errno not in _NOT_THERE:
+            raise _error(found.errno, path)
+        return found.errno is None
+
+    def is_dir(self, path: Path) -> bool:
+        return self.exists(path) and self._at(path).kind == "folder"
+
+    def filled(self, folder: Path, but: str) -> bool:
+        found = self._at(folder)
+        if found.errno in (errno.ENOENT, errno.ENOTDIR) or (found.errno is None and found.kind != "folder"):
+            return False
+        if found.errno is not None or found.closed is not None:
+            raise _error(found.errno if found.errno is not None else found.closed or 0, folder)
+        return found.filled
+
+
+def _error(number: int, path: Path) -> OSError:
+    return OSError(number, os.strerror(number), str(path))

@@ -18,6 +18,7 @@ COMMANDS = {
     "prove": ("zkprov.cli.prove:prove", "Prove that no two quorums can exist, or show who could elect whom."),
     "plan": ("zkprov.cli.change:plan", "Work a change out, prove each step, print it or refuse."),
     "apply": ("zkprov.cli.change:apply", "Carry out a plan that was saved."),
+    "bootstrap": ("zkprov.cli.bootstrap:bootstrap", "Make an ensemble of bare hosts: one founder, then one at a time."),
     "add-node": ("zkprov.cli.change:add_node", "Add servers, one at a time: plan, question, apply."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),
     "abort": ("zkprov.cli.runs:abort", "End a run that was stopped; undo what is surely undoable."),

@@ -83,6 +83,11 @@ def add_options(command: Callable[..., object]) -> Callable[..., object]:
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             help="Your templates, laid over the shipped ones.",
         ),
+        click.option(
+            "--playbooks",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Your playbooks and hooks, laid over the shipped ones.",
+        ),
         click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]"),
     ]
     for option in reversed(options):
@@ -105,7 +110,7 @@ def plan_add_command(
     ctx: click.Context, /, out: Path | None, output: str, detailed_exitcode: bool, **given: object
 ) -> None:
     """Plan to add HOST…, one at a time."""
-    with _world(ctx, given) as world:
+    with world_of(ctx, given) as world:
         made = _made(world, given, output)
         if out is not None:
             from zkprov.run.files import save_plan
@@ -131,7 +136,7 @@ def plan_add_command(
 def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, events: str | None, **given: object) -> None:
     """Add HOST…, one at a time, each step gated and proved: plan, question, apply."""
     _one_stdout(output, events)
-    with _world(ctx, given) as world:
+    with world_of(ctx, given) as world:
         made = _made(world, given, output)
         if output == "text" and events != "-":
             _show(made, "text")
@@ -139,7 +144,7 @@ def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, event
             if output == "json":
                 _show(made, output)
             ctx.exit(0)
-        _ask(yes)
+        ask(yes)
         ctx.exit(_carry_out(ctx, world, made, output, events, _text(given["made_by"])))
 
 
@@ -166,10 +171,10 @@ def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str
 
     _one_stdout(output, events)
     made = load_plan(file)
-    with _world(ctx, given) as world:
+    with world_of(ctx, given) as world:
         if output == "text" and events != "-":
             _show(made, "text")
-        _ask(yes)
+        ask(yes)
         ctx.exit(_carry_out(ctx, world, made, output, events, _text(given["made_by"])))
 
 
@@ -178,13 +183,19 @@ def _one_stdout(output: str, events: str | None) -> None:
         raise click.UsageError("--output json and --events - would both write to stdout; give --events a file")
 
 
-def _world(ctx: click.Context, given: dict[str, object]) -> World:
+def world_of(ctx: click.Context, given: dict[str, object]) -> World:
     from zkprov.run.world import World
 
     inventory, ensemble, timeout_s = given["inventory"], given["ensemble"], given["timeout_s"]
     templates = given.get("templates")
     read = inventory_of(ctx, _text(inventory), _text(ensemble))
-    return World(read, timeout_s=float(str(timeout_s)), templates=templates if isinstance(templates, Path) else None)
+    playbooks = given.get("playbooks")
+    return World(
+        read,
+        timeout_s=float(str(timeout_s)),
+        templates=templates if isinstance(templates, Path) else None,
+        playbooks=playbooks if isinstance(playbooks, Path) else None,
+    )
 
 
 def _text(value: object) -> str | None:
@@ -250,7 +261,7 @@ def _show(made: Plan, output: str) -> None:
     show(made)
 
 
-def _ask(yes: bool) -> None:
+def ask(yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():

@@ -208,7 +208,10 @@ class Retired(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """What `/zkprov` holds, read through one server. `now_ms`: the ensemble's clock at the reading, or the best known."""
+    """What `/zkprov` holds, read through one server. `now_ms`: the ensemble's clock at the reading, or the best known.
+
+    `founding`: `bootstrap` has not ended yet, and nobody has data in the ensemble so far.
+    """
 
     uuid: str = ""
     members: dict[int, LedgerMember] = {}
@@ -217,6 +220,7 @@ class Ledger(msgspec.Struct, frozen=True):
     lock_holder: str = ""
     run: str = ""
     now_ms: int = 0
+    founding: bool = False
 
 
 class ServerFacts(msgspec.Struct, frozen=True):

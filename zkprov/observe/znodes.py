@@ -27,6 +27,7 @@ CONFIG = "/zookeeper/config"
 LEDGER = "/zkprov"
 FORMAT = 1
 MAX_ENTRIES = 1000
+OURS_ONLY = frozenset({"zookeeper", "zkprov"})
 
 
 class NewerFormat(ValueError):
@@ -48,6 +49,7 @@ class EnsembleDocument(Document, frozen=True, kw_only=True):
     """`/zkprov/ensemble`."""
 
     uuid: str
+    founding: bool = False
 
 
 class MemberDocument(Document, frozen=True, kw_only=True):
@@ -198,10 +200,15 @@ async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
         # a pause without a reason is a pause
         return reason or ("no reason given" if await session.stat(f"{LEDGER}/paused") else "")
 
-    async def uuid() -> str:
+    async def ensemble() -> tuple[str, bool]:
         path = f"{LEDGER}/ensemble"
         found = clock.saw(await session.data(path))
-        return decode(found[0], EnsembleDocument, path).uuid if found else ""
+        if not found:
+            return "", False
+        document = decode(found[0], EnsembleDocument, path)
+        # with anything of anybody's in it, it is an ensemble like any other, whatever its founding came to
+        bare = document.founding and set(await session.children("/") or ()) <= OURS_ONLY
+        return document.uuid, bare
 
     async def entries(name: str) -> list[str]:
         return [
@@ -245,7 +252,7 @@ async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
     root, told, _, _ = await asyncio.gather(
         session.stat(LEDGER),
         asyncio.gather(
-            attempt(uuid(), ""),
+            attempt(ensemble(), ("", False)),
             attempt(members(), {}),
             attempt(gone(), ()),
             attempt(paused(), ""),
@@ -257,8 +264,8 @@ async def read_ledger(session: Session, problems: list[ValueError]) -> Ledger:
     )
     if root is None:
         raise Unanswered(Outcome.ABSENT, "no ledger: zkprov never changed this ensemble")
-    entry, known, left, reason, locked, run = told
-    return Ledger(entry, known, left, reason, locked, run, clock.now_ms)
+    (uuid, founding), known, left, reason, locked, run = told
+    return Ledger(uuid, known, left, reason, locked, run, clock.now_ms, founding)
 
 
 class Clock:

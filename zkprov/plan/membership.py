@@ -12,7 +12,7 @@ import msgspec
 
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
-from zkprov.judge.newcomers import SEASON_S, newcomers_in, newcomers_rule, short_season
+from zkprov.judge.newcomers import SEASON_S, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.verdict import GateResult, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -185,6 +185,8 @@ class _Walk:
         self.newcomers: dict[int, float] = {n.id: n.left_s for n in self.first_newcomers}
         self.up = set(serving_voters(health.picture))
         self.made_newcomers = False
+        known = ledger_of(health.picture.survey)
+        self.founding = known is not None and known.founding
         self.steps: list[Step] = []
 
     def add(self, joiner: Joiner) -> Refusal | None:
@@ -203,8 +205,9 @@ class _Walk:
             self._step(StepKind.ADMIT, joiner, before, as_observer, undo=undo, asks=gates)
         if server.votes:
             self._step(StepKind.PROMOTE, joiner, before if straight else as_observer, after, asks=(*gates, "steady"))
-            self.newcomers[server.id] = self.options.season_s
-            self.made_newcomers = True
+            if not self.founding:
+                self.newcomers[server.id] = self.options.season_s
+                self.made_newcomers = True
             self.up.add(server.id)
         self.list = after
         if self.options.settle_s > 0:

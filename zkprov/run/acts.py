@@ -252,8 +252,10 @@ def _remember(run: Engine, health: Health, live: Members, server_id: int, host: 
     entry = known.members.get(server_id) if known else None
     if entry is None or another_disk(entry, disk):
         season = run.plan.options.season_s
-        run.came[server_id] = run.clock.monotonic()
-        run.ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
+        founder = known is not None and known.founding
+        if not founder:
+            run.came[server_id] = run.clock.monotonic()
+        run.ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, founder, season))
     # Its data is there now: from here on also a wipe of the data alone is seen.
     with contextlib.suppress(Problem):
         run.world.host(host).mark_disk()

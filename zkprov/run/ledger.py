@@ -73,13 +73,17 @@ class EnsembleLedger:
         self._stop = stop or threading.Event()
         self._stopping_since: float | None = None
 
-    def ensure(self, live: Members, voting: Set[int], disks: Mapping[int, str], season_s: float) -> str:
+    def ensure(
+        self, live: Members, voting: Set[int], disks: Mapping[int, str], season_s: float, *, founding: bool = False
+    ) -> str:
         """The ensemble's UUID, written now if none was. Those `voting` at that moment count as seasoned (R2); one transaction."""
         path = f"{ROOT}/ensemble"
         if self._get(path) is None:
             entries = [(ROOT, b""), (f"{ROOT}/members", b""), (f"{ROOT}/retired", b"")]
             entries = [(p, data) for p, data in entries if self._get(p) is None]
-            entries.append((path, EnsembleDocument(uuid=str(uuid.uuid4()), zkprov=__version__).encode()))
+            entries.append(
+                (path, EnsembleDocument(uuid=str(uuid.uuid4()), zkprov=__version__, founding=founding).encode())
+            )
             for server_id in sorted(live.voters & voting):
                 entry = MemberDocument(
                     disk=disks.get(server_id, ""),
@@ -95,6 +99,17 @@ class EnsembleLedger:
             raise NotHealthy("the ledger's first entry is not there", place=path, remedy="zkprov status")
         with self._told("the ledger"):
             return decode(found[0], EnsembleDocument, path).uuid
+
+    def founded(self) -> None:
+        """The founding is over: who comes in from now on is a newcomer (R2)."""
+        path = f"{ROOT}/ensemble"
+        found = self._get(path)
+        if found is None:
+            return
+        with self._told("the ledger"):
+            document = decode(found[0], EnsembleDocument, path)
+        if document.founding:
+            self._put(path, msgspec.structs.replace(document, founding=False, zkprov=__version__).encode())
 
     def live(self) -> Members:
         """The list as this session's server holds it: no older than the last write made here. Raises `NotHealthy` for none."""

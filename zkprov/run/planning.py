@@ -18,11 +18,12 @@ from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
+from zkprov.observe.credentials import credential_of
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.runner import endpoints_of
-from zkprov.run.world import World, credential_of
+from zkprov.run.world import World
 
 REST_S = 2.0
 """How long a plan waits for an ensemble that is a moment behind: less than a person's patience, more than a lagging sample."""

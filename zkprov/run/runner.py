@@ -19,6 +19,7 @@ from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
+from zkprov.observe.credentials import credential_of
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan
 from zkprov.run.canary import Canary
@@ -31,7 +32,7 @@ from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
 from zkprov.run.unchanged import renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo_joiner
-from zkprov.run.world import World, credential_of
+from zkprov.run.world import World
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,16 +18,35 @@ from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.server import HostPort, Server
+from zkprov.observe.credentials import super_settings
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
+from zkprov.run.journal import default_path
+
+if TYPE_CHECKING:
+    from zkprov.observe.ssh import Connections
+
+SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
+"""Ansible's connections that end at an sshd."""
 
 
 class World:
     """Use it with `with`; sessions end with it. `retired`: addresses once used, asked in every survey (R7). `last`: the last full one."""
 
-    def __init__(self, inventory: Inventory, *, timeout_s: float = 3.0, templates: Path | None = None) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        timeout_s: float = 3.0,
+        templates: Path | None = None,
+        playbooks: Path | None = None,
+        artifacts: Path | None = None,
+    ) -> None:
         self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
+        self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
         self.sessions = Sessions(timeout_s=10.0)
+        self._connections: Connections | None = None
+        self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
         self._extra: list[Target] = []
         self.last: Survey | None = None
@@ -42,11 +63,23 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.sessions.close()
+        if self._connections is not None:
+            self._connections.close()
+
+    @property
+    def connections(self) -> Connections:
+        """The connections to hosts, one each, opened when they are needed."""
+        from zkprov.observe.ssh import Connections
+
+        with self._opening:
+            if self._connections is None:
+                self._connections = Connections()
+            return self._connections
 
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""
         hosts = [h for h in self.inventory.hosts if names is None or h.name in names]
-        found = [target_of(h) for h in hosts] + self._extra
+        found = [self._target(h) for h in hosts] + self._extra
         if names is None:
             found += [
                 Target(f"{r.host} (retired {r.id})", r.client, known_as=("retired",))
@@ -102,15 +135,34 @@ class World:
     def host(self, name: str) -> Host:
         """The host to act on. Raises `BadInput` for a connection that this release cannot carry."""
         host = self.inventory_host(name)
-        if host.connection != "local":
+        if host.connection == "local":
+            from zkprov.act.local import LocalHost
+
+            return LocalHost(host)
+        if host.access is None or host.connection not in SSH:
             raise BadInput(
-                f"ansible_connection {host.connection}: this release changes hosts over `local` only",
+                f"ansible_connection {host.connection}: hosts are changed over `ssh` and `local` only",
                 place=f"{self.inventory.path}: {name}",
                 remedy="everything that only looks works",
             )
-        from zkprov.act.local import LocalHost
+        from zkprov.act.ansible import AnsibleHost
+        from zkprov.act.plays import Plays
 
-        return LocalHost(host)
+        return AnsibleHost(
+            host, self.connections, Plays(self.inventory.path, playbooks=self.playbooks, artifacts=self.artifacts)
+        )
+
+    def _target(self, host: InventoryHost) -> Target:
+        return Target(host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host))
+
+    def _read_disk(self, host: InventoryHost) -> Fact[Disk]:
+        if host.connection == "local":
+            return read_local(host)
+        if host.access is None or host.connection not in SSH:
+            return Fact("disk", Outcome.NOT_ASKED, detail=f"no way to read files over {host.connection}")
+        from zkprov.observe.remote import read_remote
+
+        return read_remote(self.connections, host)
 
     def templates_digest(self) -> str:
         """Of the templates in use, the operator's and the shipped ones."""
@@ -120,13 +172,20 @@ class World:
 
     def render(self, name: str, server: Server, live: Members, release: str) -> dict[str, str]:
         """The joiner's files, rendered and judged (R1, R5, R10). Raises `BadInput` naming the template and the rule."""
+        return self._rendered(name, server, joiner_list(live, server), release, joiner=True)
+
+    def render_founder(self, name: str, server: Server, release: str) -> dict[str, str]:
+        """The files of an ensemble's first server: a list of itself alone, and the leave to vote though it is empty."""
+        return {**self._rendered(name, server, Members.of(server), release, joiner=False), "initialize": ""}
+
+    def _rendered(self, name: str, server: Server, wish: Members, release: str, *, joiner: bool) -> dict[str, str]:
         from zkprov.act.render import render_host
 
         host = self.inventory_host(name)
-        wish = joiner_list(live, server)
-        known = Release.parse(release, place="the release of the members")
+        host = msgspec.structs.replace(host, settings={**host.settings, **super_settings(self.inventory)})
+        known = Release.parse(release, place=f"{self.inventory.path}: zkprov_release")
         files = render_host(host, wish, templates=self.templates, release=known, server_id=server.id)
-        violations = judge_rendered(files, wish=wish, server_id=server.id, host=host, release=known)
+        violations = judge_rendered(files, wish=wish, server_id=server.id, host=host, release=known, joiner=joiner)
         if violations:
             raise BadInput(
                 f"what the templates made for {name} is not allowed: " + "; ".join(str(v) for v in violations[:3]),
@@ -136,13 +195,8 @@ class World:
         return files
 
 
-def target_of(host: InventoryHost) -> Target:
-    return Target(host.name, host.client, host.admin, None, ("inventory",), partial(_read_disk, host))
-
-
-def _read_disk(host: InventoryHost) -> Fact[Disk]:
-    if host.connection != "local":
-        return Fact("disk", Outcome.NOT_ASKED, detail=f"no way to read files over {host.connection} yet")
+def read_local(host: InventoryHost) -> Fact[Disk]:
+    """The files of a host of this machine, and whether a server runs on them."""
     from zkprov.act.local import LocalHost
     from zkprov.observe.disk import read_host
 
@@ -155,10 +209,3 @@ def _read_disk(host: InventoryHost) -> Fact[Disk]:
 def _retired_in(survey: Survey) -> set[Retired]:
     ledgers: list[Ledger] = [f.ledger.value for f in survey.servers if f.ledger.value]
     return {r for ledger in ledgers for r in ledger.retired}
-
-
-def credential_of(inventory: Inventory) -> tuple[str, str] | None:
-    """(scheme, credential) for reconfig and the ledger; None where the inventory names no file. Raises `BadInput`."""
-    from zkprov.observe.inventory import read_auth
-
-    return read_auth(inventory.auth_file) if inventory.auth_file else None

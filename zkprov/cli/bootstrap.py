@@ -1,0 +1,101 @@
+"""`bootstrap`: an ensemble made of bare hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zkprov.cli.change import Duration, ask, world_of
+from zkprov.cli.target import target_options
+
+if TYPE_CHECKING:
+    from zkprov.plan.steps import Options
+    from zkprov.run.founding import Founding
+    from zkprov.run.result import Result
+    from zkprov.run.runner import Conductor
+    from zkprov.run.world import World
+
+
+@click.command()
+@target_options()
+@click.option("--settle", type=Duration(), default="0s", show_default=True, help="Good samples after each server.")
+@click.option("--samples", type=click.IntRange(1, 1000), default=3, show_default=True)
+@click.option("--sample-interval", type=Duration(), default="0.5", show_default=True)
+@click.option("--step-timeout", type=Duration(), default="60s", show_default=True)
+@click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Laid over ours.")
+@click.option("--playbooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Laid over ours.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Look and tell only.")
+@click.option("--events", type=click.Path(dir_okay=False, allow_dash=True), help="JSON lines while it runs.")
+@click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
+@click.pass_context
+def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | None, **given: object) -> None:
+    """Make an ensemble of the hosts of the group, which must be bare: nothing may answer or lie on any of them.
+
+    One founder, then one server at a time. Run it again to go on where it was cut off.
+    """
+    from zkprov.plan.steps import Refusal
+    from zkprov.report.console import refusal
+    from zkprov.run.founding import over, plan_founding
+
+    with world_of(ctx, given) as world:
+        options = _options(given)
+        made = plan_founding(world, options)
+        if isinstance(made, Refusal):
+            refusal(made)
+            ctx.exit(made.exit_code)
+        if made is None:
+            click.echo(f"{world.inventory.ensemble}: every host is a member; nothing to do")
+            over(world)
+            ctx.exit(0)
+        _show(made, world)
+        if dry_run:
+            ctx.exit(0)
+        ask(yes)
+        ctx.exit(_carry_out(ctx, world, made, options, events, given))
+
+
+def _options(given: dict[str, object]) -> Options:
+    from zkprov.plan.steps import Options
+
+    return Options(
+        settle_s=float(str(given["settle"])),
+        samples=int(str(given["samples"])),
+        interval_s=float(str(given["sample_interval"])),
+        step_timeout_s=float(str(given["step_timeout"])),
+    )
+
+
+def _show(made: Founding, world: World) -> None:
+    from zkprov.model.server import Role
+
+    click.echo(f"Bootstrap of {made.ensemble}")
+    if made.stands:
+        click.echo(f"  founded on {made.host} already; goes on from there")
+    else:
+        click.echo(f"  found {made.founder.id} on {made.host}" + (" (again: it was cut off)" if made.begun else ""))
+    for name in made.others:
+        observer = world.inventory_host(name).role is Role.OBSERVER
+        click.echo(f"  then add {name}" + (" as an observer" if observer else ""))
+    click.echo("  one at a time; one quorum is proved before each step")
+
+
+def _carry_out(
+    ctx: click.Context, world: World, made: Founding, options: Options, events: str | None, given: dict[str, object]
+) -> int:
+    from zkprov.cli.conduct import conducted
+    from zkprov.run.founding import bootstrap as carried_out
+    from zkprov.run.founding import over
+
+    who = given["made_by"] if isinstance(given["made_by"], str) else None
+
+    def work(conductor: Conductor) -> Result | None:
+        return carried_out(conductor, made, options, lambda line: click.echo(line, err=True))
+
+    code = conducted(ctx, world, work, events=events, who=who)
+    if code in (None, 0):
+        over(world)
+        return 0
+    return code

@@ -1,0 +1,59 @@
+"""What the super user is known by: from the environment, a private file or the inventory; held in memory only, shown nowhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from functools import lru_cache
+
+from zkprov.model.inventory import Inventory
+from zkprov.model.problems import BadInput
+from zkprov.observe.ansible_inventory import PASSWORD, password
+from zkprov.observe.inventory import read_auth
+
+VARIABLE = "ZKPROV_SUPER_PASSWORD"
+SETTING = "DigestAuthenticationProvider.superDigest"
+USER = "super"
+
+
+def credential_of(inventory: Inventory) -> tuple[str, str] | None:
+    """(scheme, credential) for reconfig and the ledger: `$ZKPROV_SUPER_PASSWORD`, else the auth file, else `zkprov_super_password`.
+
+    None where there is none of them. Raises `BadInput` naming where it was looked for, without a word of what was found.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        if not given.isprintable():
+            raise BadInput("not a password: it holds what cannot be printed", place=f"${VARIABLE}", remedy="correct it")
+        return "digest", f"{USER}:{given}"
+    if inventory.auth_file:
+        return read_auth(inventory.auth_file)
+    if inventory.super_password:
+        return "digest", f"{USER}:{_found(inventory.path, inventory.super_password, inventory.digest)}"
+    return None
+
+
+def super_settings(inventory: Inventory) -> dict[str, str]:
+    """The setting by which a server knows that super user; none where the inventory does not give the password itself.
+
+    `user:base64(sha1(user:password))`, as ZooKeeper's `DigestAuthenticationProvider` wants it. Who names an auth file writes the
+    setting (or an ACL on `/zookeeper/config`) as well.
+    """
+    if not inventory.super_password:
+        return {}
+    credential = credential_of(inventory)
+    if credential is None or not credential[1].startswith(f"{USER}:"):
+        return {}
+    digest = hashlib.sha1(credential[1].encode(), usedforsecurity=False).digest()
+    return {SETTING: f"{USER}:{base64.b64encode(digest).decode()}"}
+
+
+@lru_cache(maxsize=4)
+def _found(path: str, host: str, _digest: str) -> str:
+    found = password(path, host)
+    if found is None:
+        raise BadInput(
+            f"{PASSWORD} is gone", place=f"{path}: {host}", remedy="set it again, or name a zkprov_auth_file"
+        )
+    return found

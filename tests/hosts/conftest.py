@@ -1,0 +1,60 @@
+"""Machines for tests: a set takes a second or two, so a test that changes one has a set of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.archive import archive
+from tests.hosts.base import Missing, base
+from tests.hosts.machines import Machines
+from zkprov.model.problems import NotHealthy
+
+MakeMachines = Callable[..., Machines]
+
+
+@pytest.fixture(scope="session")
+def can_have_machines() -> None:
+    """The packages and the base are there. Elsewhere than in CI a test without them is skipped, and told at the end of a run."""
+    try:
+        base()
+    except Missing as problem:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(problem))
+
+
+@pytest.fixture
+def make_machines(can_have_machines: None, tmp_path: Path) -> Iterator[MakeMachines]:
+    """`make_machines(count=3, prefix="zk") -> Machines` that are up; they end with the test."""
+    made = 0
+
+    def make(count: int = 3, *, prefix: str = "zk") -> Machines:
+        nonlocal made
+        made += 1
+        return ending.enter_context(Machines(tmp_path / f"machines{made}", count, prefix=prefix))
+
+    with ExitStack() as ending:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def shared_machines(can_have_machines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Three for all tests that only look, or leave them as they were."""
+    with Machines(tmp_path_factory.mktemp("machines"), 3) as machines:
+        yield machines
+
+
+@pytest.fixture(scope="session")
+def zookeeper_archive() -> tuple[Path, str]:
+    """(path, SHA-512) of ZooKeeper's binary archive. Without a network a developer's run is skipped; in CI it fails."""
+    try:
+        return archive()
+    except NotHealthy as problem:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no ZooKeeper to test with: {problem}")

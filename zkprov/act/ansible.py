@@ -48,16 +48,21 @@ class AnsibleHost:
     def __init__(self, host: InventoryHost, connections: Connected, plays: Plays) -> None:
         self.host, self._connections, self._plays = host, connections, plays
         self._zoo_cfg = f"{host.config_dir}/zoo.cfg"
+        # a play goes on when zkprov is killed: it looks for itself whether it still has the host
+        self._mine: tuple[str, int] = ("", 0)
 
     @property
     def name(self) -> str:
         return self.host.name
 
     def fence(self, run: str, attempt: int = 0) -> bool:
-        return bool(self._act("fence", run=run, attempt=attempt))
+        had = bool(self._act("fence", run=run, attempt=attempt))
+        self._mine = (run, attempt)
+        return had
 
     def unfence(self, run: str, attempt: int = 0) -> None:
         self._act("unfence", run=run, attempt=attempt)
+        self._mine = ("", 0)
 
     def fenced_by(self) -> str | None:
         held = self._act("fenced_by")
@@ -65,20 +70,21 @@ class AnsibleHost:
 
     def install(self) -> None:
         if not self.host.start_command:
-            self._play("install", "")
+            self._play("install")
 
     def configure(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
         for name in files:
             place_of(self.host, name)
-        self._play("configure", run, files, zkprov_run=run, zkprov_attempt=attempt)
+        self._mine = (run, attempt)
+        self._play("configure", files)
 
     def start(self) -> None:
-        self._play("start", "")
+        self._play("start")
 
     def stop(self, timeout_s: float) -> None:
         # what runs not needs no play to stop it
         if not self._act("at_rest"):
-            self._play("stop", "", zkprov_stop_timeout=timeout_s)
+            self._play("stop", zkprov_stop_timeout=timeout_s)
 
     def is_active(self) -> bool:
         if self.host.is_active_command:
@@ -112,22 +118,22 @@ class AnsibleHost:
     def has_data(self) -> bool:
         return bool(self._act("has_data", folders=(self.host.data_dir, self.host.data_log_dir)))
 
-    def retire(self, label: str, timeout_s: float, run: str = "") -> None:
+    def retire(self, label: str, timeout_s: float) -> None:
         """Disabled, stopped, set aside, by one play: what `disable`, `stop` and `set_aside` do one by one."""
         checked_label(label)
-        self._play("retire", run, zkprov_label=label, zkprov_stop_timeout=timeout_s, zkprov_run=run)
+        self._play("retire", zkprov_label=label, zkprov_stop_timeout=timeout_s)
 
     def preview(self, name: str, files: Mapping[str, str | bytes] | None = None) -> PlayResult:
         """What a playbook would change here (check mode), with its diff."""
         return self._plays.play(name, self.name, self._variables(), files or {}, check=True, diff=True)
 
-    def _play(
-        self, name: str, run: str, files: Mapping[str, str | bytes] | None = None, **more: str | float
-    ) -> PlayResult:
+    def _play(self, name: str, files: Mapping[str, str | bytes] | None = None, **more: str | float) -> PlayResult:
         """The playbook between its hooks."""
+        run, attempt = self._mine
+        given = {**self._variables(), "zkprov_run": run, "zkprov_attempt": attempt, **more}
         self._plays.hooks("before", name, self.name, run)
         try:
-            result = self._plays.play(name, self.name, {**self._variables(), **more}, files or {})
+            result = self._plays.play(name, self.name, given, files or {})
         except PlayFailed as failed:
             kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted}
             if failed.kind not in kinds:
@@ -143,6 +149,8 @@ class AnsibleHost:
             **{f"zkprov_{field}": getattr(h, field) for field in _GIVEN},
             **({"zkprov_release": h.release} if h.release else {}),
             "zkprov_control": self._control,
+            # what zkprov itself uses there; to let Ansible look for one takes longer than a task
+            **({"ansible_python_interpreter": h.access.python} if h.access else {}),
         }
 
     @property

@@ -7,6 +7,7 @@ given goes by files in a private folder that is gone when it ends; what is kept 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -23,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from zkprov.act.play_events import Told, condensed, hear, message_of
 from zkprov.model.problems import BadInput, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
@@ -50,17 +52,6 @@ class PlayFailed(NotHealthy):
     def __init__(self, problem: str, *, place: str, task: str, kind: str = "", remedy: str = "") -> None:
         super().__init__(problem, place=place, remedy=remedy)
         self.task, self.kind = task, kind
-
-
-class _Told(msgspec.Struct):
-    """What the events of one play said."""
-
-    changed: int = 0
-    facts: dict[str, Any] = {}
-    diff: list[str] = []
-    task: str = ""
-    failed: dict[str, Any] | None = None
-    unreachable: bool = False
 
 
 class Plays:
@@ -163,7 +154,7 @@ class Plays:
                         hook.wait()
                         break
                 said.seek(0)
-                last = _condensed(said.read(100_000).decode(errors="replace").strip().rpartition("\n")[2])
+                last = condensed(said.read(100_000).decode(errors="replace").strip().rpartition("\n")[2])
         except OSError as error:
             raise NotHealthy(
                 f"the hook {command.name} cannot be run: {error.strerror}", place=place, remedy=remedy
@@ -183,13 +174,16 @@ class Plays:
         """A folder of our user's alone, gone afterwards with all that is in it."""
         try:
             self.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sweep(self.artifacts)
             work = Path(tempfile.mkdtemp(prefix=".play-", dir=self.artifacts))
         except OSError as error:
             raise NotHealthy(
                 f"cannot write {self.artifacts}: {error.strerror}", remedy="make room, or correct its rights"
             ) from None
         try:
-            yield work
+            with (work / "lock").open("w") as alive:
+                fcntl.flock(alive, fcntl.LOCK_EX)
+                yield work
         except OSError as error:
             raise NotHealthy(
                 f"cannot prepare the play: {error.strerror}", place=str(error.filename), remedy="make room there"
@@ -209,12 +203,12 @@ class Plays:
 
     def _run(self, work: Path, playbook: Path, name: str, host: str, check: bool, diff: bool) -> PlayResult:
         ansible_runner = _ansible_runner(host)
-        began, told, mark = time.monotonic(), _Told(), f"{os.getpid()}-{time.monotonic_ns()}"
+        began, told = time.monotonic(), Told()
         options = ["--check"] * check + ["--diff"] * diff
         with self._kept(name, host) as keep:
 
             def heard(event: dict[str, Any]) -> bool:
-                keep(_hear(event, told))
+                keep(hear(event, told))
                 return False
 
             runner = ansible_runner.run(
@@ -226,7 +220,7 @@ class Plays:
                 limit=host,
                 forks=1,
                 cmdline=" ".join(options) or None,
-                envvars=self._environment(mark),
+                envvars=self._environment(work.name),
                 settings={"pexpect_timeout": 0.2},
                 event_handler=heard,
                 # given always: else ansible-runner takes our signal handlers away
@@ -237,27 +231,35 @@ class Plays:
                 suppress_env_files=True,
             )
             if runner.status in ("canceled", "timeout"):
-                _end_all(mark)
+                _end_all(work.name)
             said = _last_words(work)
         if runner.status == "canceled":
             raise Interrupted(f"stopped in {name}.yml, task `{told.task}`", place=host, remedy="zkprov resume")
         self._judge(runner.status, told, said, name, host)
         return PlayResult(told.changed, told.facts, tuple(told.diff), round(time.monotonic() - began, 3))
 
-    def _judge(self, status: str, told: _Told, said: str, name: str, host: str) -> None:
+    def _judge(self, status: str, told: Told, said: str, name: str, host: str) -> None:
         task = f"{name}.yml, task `{told.task}`" if told.task else f"{name}.yml"
         by_hand = f"run it by hand to see why: ansible-playbook -i {self.inventory} -l {host} {name}.yml -vv"
         if status == "timeout":
             raise NotHealthy(f"{task}: took more than {self.timeout_s:.0f} s", place=host, remedy=by_hand)
-        if told.failed is not None and told.unreachable:
-            remedy = f"see: ansible -i {self.inventory} {host} -m ping"
-            raise NotHealthy(f"{task}: not reached: {_message(told.failed)}", place=host, remedy=remedy)
-        if told.failed is not None:
-            kind = str(told.failed.get("zkprov_kind", ""))
-            text, remedy = _parted(_message(told.failed))
-            raise PlayFailed(f"{task}: {text}", place=host, task=told.task, kind=kind, remedy=remedy or by_hand)
-        if status != "successful":
+        if status == "successful":
+            # a failure that the playbook itself ignored or rescued is none
+            return
+        if told.failed is None:
             raise NotHealthy(f"{task}: {said or 'Ansible failed'}", place=host, remedy=by_hand)
+        if told.unreachable:
+            remedy = f"see: ansible -i {self.inventory} {host} -m ping"
+            raise NotHealthy(f"{task}: not reached: {message_of(told.failed)}", place=host, remedy=remedy)
+        given = told.failed.get("zkprov_problem")
+        ours: dict[str, Any] = given if isinstance(given, dict) else {}
+        raise PlayFailed(
+            f"{task}: {condensed(str(ours.get('text') or message_of(told.failed)))}",
+            place=host,
+            task=told.task,
+            kind=str(ours.get("kind", "")),
+            remedy=str(ours.get("remedy") or by_hand),
+        )
 
     def _environment(self, mark: str) -> dict[str, str]:
         """What is set for Ansible; the rest is the operator's ansible.cfg and environment, found as if he had typed the command here."""
@@ -267,7 +269,8 @@ class Plays:
             "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "True"),
             "ANSIBLE_PIPELINING": os.environ.get("ANSIBLE_PIPELINING", "True"),
             "ANSIBLE_NOCOLOR": "True",
-            "ANSIBLE_FORKS": "1",
+            # nobody is there to answer
+            **dict.fromkeys(("ANSIBLE_ASK_PASS", "ANSIBLE_BECOME_ASK_PASS", "ANSIBLE_ASK_VAULT_PASS"), "False"),
             "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "False",
@@ -318,85 +321,13 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _hear(event: dict[str, Any], told: _Told) -> dict[str, Any] | None:
-    """Takes from an event what the result needs, and returns what may be kept of it."""
-    kind, data = str(event.get("event", "")), event.get("event_data") or {}
-    if kind == "playbook_on_task_start":
-        told.task = str(data.get("name") or data.get("task") or "")
-        return None
-    if not kind.startswith("runner_on_") or kind == "runner_on_start":
-        return None
-    result = data.get("res")
-    result = result if isinstance(result, dict) else {}
-    outcome = kind.removeprefix("runner_on_")
-    changed = outcome == "ok" and result.get("changed") is True
-    told.changed += changed
-    if outcome == "ok":
-        given = result.get("zkprov_result") or (result.get("ansible_facts") or {}).get("zkprov_result")
-        if isinstance(given, dict):
-            told.facts = {**told.facts, **given}
-        told.diff += _shown(result.get("diff"))
-    elif outcome in ("failed", "unreachable") and not data.get("ignore_errors"):
-        told.failed, told.unreachable = result, outcome == "unreachable"
-        told.task = str(data.get("task") or told.task)
-    line = {
-        "time": str(event.get("created", "")),
-        "host": str(data.get("host", "")),
-        "task": str(data.get("task", "")),
-        "outcome": outcome,
-        "changed": changed,
-    }
-    if outcome in ("failed", "unreachable"):
-        line["message"] = _message(result)
-    return line
-
-
-def _shown(diff: Any) -> list[str]:
-    lines: list[str] = []
-    for one in diff if isinstance(diff, list) else [diff]:
-        if not isinstance(one, dict):
-            continue
-        if one.get("prepared"):
-            lines += str(one["prepared"]).splitlines()
-            continue
-        before, after = str(one.get("before") or ""), str(one.get("after") or "")
-        if before != after:
-            from difflib import unified_diff
-
-            old, new = (str(one.get(f"{side}_header") or side) for side in ("before", "after"))
-            told = unified_diff(before.splitlines(), after.splitlines(), old, new, lineterm="")
-            lines += list(told)
-    return lines
-
-
-def _message(result: Mapping[str, Any]) -> str:
-    """The reason, in one line. What is said to standard output or error is only told where there is nothing else."""
-    if result.get("censored"):
-        return "it failed, and its output is withheld (no_log)"
-    parts = [str(result.get(key) or "") for key in ("msg", "stderr", "module_stderr", "stdout", "exception")]
-    text = next((part for part in parts if part.strip()), "it failed and says nothing")
-    if text.startswith(("non-zero return code", "MODULE FAILURE")) and (more := parts[1] or parts[2] or parts[3]):
-        text = f"{text.splitlines()[0]}: {more.strip().splitlines()[-1]}"
-    return _condensed(text)
-
-
-def _condensed(text: str) -> str:
-    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()[:400]
-
-
-def _parted(message: str) -> tuple[str, str]:
-    """Our modules end what they say with the remedy in brackets."""
-    match = re.fullmatch(r"([^;]*\S) \(([^()]+(?:\([^()]*\)[^()]*)*)\)", message)
-    return (match[1], match[2]) if match else (message, "")
-
-
 def _last_words(work: Path) -> str:
     """Of Ansible itself, where it ended before any task."""
     lines: list[str] = []
     for path in work.glob("artifacts/*/stdout"):
         lines += path.read_text(errors="replace").splitlines()
     errors = [line for line in lines if re.match(r"\[?ERROR", line.strip())]
-    return _condensed(re.sub(r"^\[?ERROR\]?[:!]*\s*", "", errors[0].strip())) if errors else ""
+    return condensed(re.sub(r"^\[?ERROR\]?[:!]*\s*", "", errors[0].strip())) if errors else ""
 
 
 def _ansible_runner(host: str) -> Any:
@@ -417,6 +348,15 @@ def _private(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def _sweep(artifacts: Path) -> None:
+    """What a zkprov that was killed has left: its play goes on without it, and its files may hold secrets."""
+    for work in artifacts.glob(".play-*"):
+        with contextlib.suppress(OSError), (work / "lock").open("a") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _end_all(work.name)
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _end_all(mark: str) -> None:

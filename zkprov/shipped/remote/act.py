@@ -32,6 +32,11 @@ class Problem(Exception):
         super().__init__(text)
         self.kind, self.text, self.remedy = kind, text, remedy
 
+    def told(self) -> Dict[str, Any]:
+        """What an Ansible module fails with: `msg` for people, the rest for zkprov."""
+        msg = f"{self.text} ({self.remedy})" if self.remedy else self.text
+        return {"msg": msg, "zkprov_problem": {"kind": self.kind, "text": self.text, "remedy": self.remedy}}
+
 
 # --- the fence
 

@@ -154,7 +154,7 @@ def main() -> None:
         except KeyError:
             raise Problem("unhealthy", f"no user {module.params['user']}", "install first") from None
     except Problem as problem:
-        module.fail_json(msg=f"{problem.text} ({problem.remedy})", zkprov_kind=problem.kind)
+        module.fail_json(**problem.told())
     module.exit_json(**result)
 
 

@@ -9,6 +9,7 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.zkprov_act import disk_problem
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
             if change:
                 wrong.append(change)
     except OSError as error:
-        module.fail_json(msg=f"cannot lay {error.filename}: {error.strerror} (correct the folder, or zkprov_*_dir)")
+        module.fail_json(**disk_problem(error).told())
     before = "".join(f"{c['path']}: {c['before']}\n" for c in wrong)
     after = "".join(f"{c['path']}: {c['after']}\n" for c in wrong)
     module.exit_json(changed=bool(wrong), diff={"before": before, "after": after})

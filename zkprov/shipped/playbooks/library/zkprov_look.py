@@ -10,7 +10,7 @@ import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import at_rest, entries, holder, holds_data, systemctl, unit_state
+from ansible.module_utils.zkprov_act import Problem, at_rest, entries, holder, holds_data, systemctl, unit_state
 
 LEAST_JAVA = 11
 OURS = "Written by zkprov"
@@ -81,25 +81,26 @@ def look(p: "dict[str, Any]") -> "dict[str, Any]":
     }
 
 
-def missing(p: "dict[str, Any]", seen: "dict[str, Any]") -> "list[str]":
-    """One sentence, remedy included, for each thing without which no server can be installed or started."""
+def missing(p: "dict[str, Any]", seen: "dict[str, Any]") -> "list[tuple[str, str]]":
+    """(what, remedy) for each thing without which no server can be installed or started."""
     if p["start_command"]:
         return []
     wrong = []
     if not seen["systemd"]:
-        wrong.append("no systemd (set zkprov_start_command, zkprov_stop_command and zkprov_is_active_command)")
-    java = seen["java"]
+        wrong.append(("no systemd", "set zkprov_start_command, zkprov_stop_command and zkprov_is_active_command"))
+    java, get = seen["java"], f"install Java {LEAST_JAVA} or later, or name it with zkprov_java"
     if not java["path"] and not p["java_comes"]:
-        wrong.append(f"no executable {p['java']} (install Java {LEAST_JAVA} or later, or name it with zkprov_java)")
+        wrong.append((f"no executable {p['java']}", get))
     elif java["path"] and java["major"] < LEAST_JAVA:
         what = f"Java {java['major']}" if java["major"] else "no Java"
-        wrong.append(f"{java['path']} is {what} (install Java {LEAST_JAVA} or later, or name it with zkprov_java)")
+        wrong.append((f"{java['path']} is {what}", get))
     if not seen["foreign_unit"] and not p["classpath"] and not seen["release_there"]:
         if not p["release"] and not seen["current"]:
-            wrong.append("no release is named (set zkprov_release)")
+            wrong.append(("no release is named", "set zkprov_release"))
         elif p["release"] and not p["archive"]:
-            wrong.append(f"ZooKeeper {p['release']} is not in {p['install_dir']} (set zkprov_archive, to install it)")
-    wrong += [f"less than 100 MB are free at {f} (make room there)" for f, mb in seen["free_mb"].items() if mb < 100]
+            what = f"ZooKeeper {p['release']} is not in {p['install_dir']}"
+            wrong.append((what, "set zkprov_archive to an URL, or to a path on the machine that runs Ansible"))
+    wrong += [(f"less than 100 MB are free at {f}", "make room there") for f, mb in seen["free_mb"].items() if mb < 100]
     return wrong
 
 
@@ -128,8 +129,11 @@ def main() -> None:
     )
     seen = look(module.params)
     wrong = missing(module.params, seen) if module.params["require"] else []
+    if len(wrong) == 1:
+        module.fail_json(**Problem("unhealthy", *wrong[0]).told(), **seen)
     if wrong:
-        module.fail_json(msg="; ".join(wrong), **seen)
+        text = "; ".join(f"{what} ({remedy})" for what, remedy in wrong)
+        module.fail_json(**Problem("unhealthy", text).told(), **seen)
     module.exit_json(changed=False, zkprov_result={"java": seen["java"]["path"], "current": seen["current"]}, **seen)
 
 

@@ -205,7 +205,7 @@ def main() -> None:
         except OSError as error:
             raise disk_problem(error) from None
     except Problem as problem:
-        module.fail_json(msg=f"{problem.text} ({problem.remedy})", zkprov_kind=problem.kind)
+        module.fail_json(**problem.told())
     result["diff"] = {"before": "", "after": f"{folder_of(module.params)}\n" if result["changed"] else ""}
     module.exit_json(**result)
 

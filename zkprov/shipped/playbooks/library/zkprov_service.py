@@ -16,9 +16,9 @@ from ansible.module_utils.zkprov_act import (
     disable,
     disk_problem,
     end,
-    free_for,
     servers,
     set_aside,
+    still_mine,
     systemctl,
     unit_state,
 )
@@ -114,7 +114,6 @@ def ended(p: "dict[str, Any]", wait_s: float) -> bool:
 
 def retired(p: "dict[str, Any]", check: bool) -> bool:
     """Disabled before it is stopped: whatever happens in between, it is not started again."""
-    free_for(p["control"], p["run"])
     folders = list(dict.fromkeys(p["folders"]))
     outer = [f for f in folders if not any(f.startswith(other + "/") for other in folders)]
     if check:
@@ -148,6 +147,7 @@ def main() -> None:
             "state": {"type": "str", "required": True, "choices": ["started", "stopped", "retired"]},
             **{word: {"type": "str", "required": True} for word in ("unit", "config_dir", "control")},
             **{word: {"type": "str", "default": ""} for word in texts},
+            "attempt": {"type": "int", "default": 0},
             "timeout": {"type": "float", "default": 30.0},
             "folders": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "dict"},
@@ -158,11 +158,14 @@ def main() -> None:
     acts = {"started": started, "stopped": stopped, "retired": retired}
     try:
         try:
+            # by hand a server may be stopped whoever has the host
+            if p["run"] or p["state"] == "retired":
+                still_mine(p["control"], p["run"], p["attempt"])
             changed = acts[p["state"]](p, module.check_mode)
         except OSError as error:
             raise disk_problem(error) from None
     except Problem as problem:
-        module.fail_json(msg=f"{problem.text} ({problem.remedy})", zkprov_kind=problem.kind)
+        module.fail_json(**problem.told())
     module.exit_json(changed=changed)
 
 

@@ -1,0 +1,280 @@
+"""The program that acts on a host reached over SSH: the same fences, marks and folders as on a local one.
+
+The program is run as it is on a host, by an interpreter that reads it from its standard input; only the way there is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.test_local_host import FAKE_JAVA
+from zkprov.act import ansible
+from zkprov.act.ansible import AnsibleHost, act_program
+from zkprov.act.hosts import Host
+from zkprov.act.local import LocalHost
+from zkprov.act.plays import Plays
+from zkprov.act.processes import MAIN_CLASS, end, running_servers
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.marks import COPY, DISK, NOTE
+from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
+
+
+class Here:
+    """In place of `Connections`: this machine stands for the host."""
+
+    def run(
+        self, host: InventoryHost, program: str, arguments: Mapping[str, Any], *, timeout_s: float | None = None
+    ) -> Any:
+        text = f"import json\nARGUMENTS = json.loads({json.dumps(arguments)!r})\n{program}"
+        done = subprocess.run([sys.executable, "-"], input=text, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> InventoryHost:
+    folders = {f"{kind}_dir": str(tmp_path / "zk1" / kind) for kind in ("config", "data", "data_log", "log")}
+    return InventoryHost(name="zk1", address="127.0.0.1", id=1, unit="zkprov-no-such-unit", **folders)
+
+
+@pytest.fixture
+def remote(host: InventoryHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AnsibleHost:
+    monkeypatch.setattr(ansible, "CONTROL", str(tmp_path / "control"))
+    return AnsibleHost(host, Here(), Plays(str(tmp_path / "inventory"), artifacts=tmp_path / "artifacts"))
+
+
+@pytest.fixture(params=["over SSH", "local"])
+def either(request: pytest.FixtureRequest, remote: AnsibleHost, host: InventoryHost) -> Host:
+    return remote if request.param == "over SSH" else LocalHost(host)
+
+
+def put(folder: str, names: Mapping[str, str]) -> None:
+    for name, content in names.items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def test_it_runs_on_python_3_6() -> None:
+    ast.parse(act_program(), feature_version=(3, 6))
+
+
+def test_the_program_that_ansible_ships_is_the_same() -> None:
+    beside = Path(ansible.__file__).parents[1] / "shipped" / "playbooks" / "module_utils" / "zkprov_act.py"
+    assert beside.read_text() == act_program()
+
+
+def test_a_fence_is_one_run_s(either: Host) -> None:
+    assert either.fenced_by() is None
+    assert either.fence("r1") is False
+    assert either.fence("r1") is True
+    assert either.fenced_by() == "r1"
+    with pytest.raises(Busy, match="run r1 has this host") as busy:
+        either.fence("r2")
+    assert busy.value.place == "zk1" and "zkprov resume" in busy.value.remedy
+    with pytest.raises(Busy):
+        either.unfence("r2")
+    assert either.fenced_by() == "r1"
+    either.unfence("r1")
+    either.unfence("r1")
+    assert either.fenced_by() is None
+
+
+def test_a_later_attempt_takes_the_host_over(either: Host) -> None:
+    either.fence("r1", 1)
+    assert either.fence("r1", 2) is True
+    with pytest.raises(Interrupted, match="taken over"):
+        either.fence("r1", 1)
+    either.unfence("r1", 1)
+    assert either.fenced_by() == "r1", "an earlier attempt gives nothing back"
+    either.unfence("r1", 3)
+    assert either.fenced_by() is None
+
+
+def test_one_of_many_gets_the_host(either: Host) -> None:
+    won: list[str] = []
+
+    def reach(run: str) -> None:
+        try:
+            either.fence(run)
+        except Busy:
+            return
+        won.append(run)
+
+    threads = [threading.Thread(target=reach, args=(f"r{n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert either.fenced_by() == won[0]
+
+
+def test_the_fence_is_the_file_that_a_local_host_writes(remote: AnsibleHost, tmp_path: Path) -> None:
+    remote.fence("r1", 2)
+    fence = tmp_path / "control" / "zk1" / "run"
+    assert fence.read_text() == "r1 2"
+    assert fence.stat().st_mode & 0o777 == 0o600
+    assert fence.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_control_folder_that_cannot_be_made(remote: AnsibleHost, tmp_path: Path) -> None:
+    (tmp_path / "control").write_text("a file")
+    with pytest.raises(NotHealthy, match=r"cannot write .*control/zk1: Not a directory"):
+        remote.fence("r1")
+    assert remote.fenced_by() is None
+
+
+@pytest.mark.parametrize("mutate", [None, "wipe", "wipe of the data"])
+def test_the_mark_tells_a_wiped_disk(either: Host, host: InventoryHost, mutate: str | None) -> None:
+    Path(host.data_dir).mkdir(parents=True)
+    before = either.mark_disk()
+    assert either.mark_disk() == before and len(before) == 16
+    data, logs = {"version-2/snapshot.0": "s", "myid": "1"}, {"version-2/log.1": "l"}
+    put(host.data_dir, data)
+    put(host.data_log_dir, logs)
+    assert either.mark_disk() == before
+    for folder in (host.data_dir, host.data_log_dir):
+        assert (Path(folder) / "version-2" / COPY).read_text().strip() == before
+    assert (Path(host.data_dir) / NOTE).read_text().strip() == before
+    for folder in (host.data_dir, host.data_log_dir):
+        for path in (Path(folder) / "version-2").iterdir() if mutate else ():
+            path.unlink()
+    if mutate == "wipe":
+        (Path(host.data_dir) / DISK).unlink()
+    assert (either.mark_disk() == before) is (mutate is None)
+
+
+def test_both_read_each_other_s_marks(remote: AnsibleHost, host: InventoryHost) -> None:
+    put(host.data_dir, {"version-2/snapshot.0": "s"})
+    put(host.data_log_dir, {"version-2/log.1": "l"})
+    assert remote.mark_disk() == LocalHost(host).mark_disk()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_mark_is_the_folder_s_owner_s(remote: AnsibleHost, host: InventoryHost) -> None:
+    Path(host.data_dir).mkdir(parents=True)
+    os.chown(host.data_dir, 12345, 12346)
+    remote.mark_disk()
+    found = (Path(host.data_dir) / DISK).stat()
+    assert (found.st_uid, found.st_gid) == (12345, 12346)
+
+
+def test_data_is_what_version_2_holds(either: Host, host: InventoryHost) -> None:
+    assert not either.has_data()
+    put(host.data_log_dir, {f"version-2/{COPY}": "mark"})
+    assert not either.has_data()
+    put(host.data_log_dir, {"version-2/log.1": ""})
+    assert either.has_data()
+
+
+def test_folders_are_set_aside(either: Host, host: InventoryHost) -> None:
+    put(host.config_dir, {"zoo.cfg": "x"})
+    put(host.data_dir, {"myid": "1"})
+    assert either.exists()
+    assert either.set_aside("gone-1") == f"{host.data_dir}.gone-1"
+    assert (Path(f"{host.config_dir}.gone-1") / "zoo.cfg").read_text() == "x"
+    assert not either.exists()
+    assert either.set_aside("gone-1") == f"{host.data_dir}.gone-1", "again, and nothing is there"
+
+
+def test_folders_within_each_other_go_as_one(remote: AnsibleHost, host: InventoryHost) -> None:
+    within = msgspec.structs.replace(host, data_dir=f"{host.config_dir}/data", data_log_dir=f"{host.config_dir}/log")
+    put(within.data_dir, {"myid": "1"})
+    inner = AnsibleHost(within, Here(), remote._plays)
+    assert inner.set_aside("gone") == f"{host.config_dir}.gone/data"
+    assert Path(f"{host.config_dir}.gone/data/myid").exists()
+
+
+def test_nothing_is_set_aside_onto_something(either: Host, host: InventoryHost) -> None:
+    put(host.config_dir, {"zoo.cfg": "x"})
+    put(host.data_dir, {"myid": "1"})
+    put(f"{host.data_dir}.gone", {"myid": "2"})
+    with pytest.raises(NotHealthy, match=r"both .*data and .*data\.gone are there"):
+        either.set_aside("gone")
+    assert (Path(host.config_dir) / "zoo.cfg").exists()
+    with pytest.raises(BadInput):
+        either.set_aside("../gone")
+
+
+def test_installed_folders_without_anything_are_no_leavings(remote: AnsibleHost, host: InventoryHost) -> None:
+    for folder in (host.config_dir, host.data_dir, host.data_log_dir):
+        Path(folder).mkdir(parents=True)
+    (Path(host.data_dir) / "lost+found").mkdir()
+    assert not remote.exists()
+    put(host.config_dir, {"zoo.cfg": "x"})
+    assert remote.exists()
+
+
+@pytest.fixture
+def server(host: InventoryHost, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    java = tmp_path / "java"
+    java.write_text(FAKE_JAVA.format(python=sys.executable))
+    java.chmod(0o755)
+    put(host.config_dir, {"zoo.cfg": "x"})
+    zoo_cfg = f"{host.config_dir}/zoo.cfg"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        started.append(subprocess.Popen([str(java), MAIN_CLASS, zoo_cfg]))
+        while not Path(f"{zoo_cfg}.ready").exists():
+            assert started[-1].poll() is None
+
+    yield start
+    end([p for p in running_servers() if p.zoo_cfg == zoo_cfg], 0)
+    for process in started:
+        process.wait()
+
+
+def test_a_server_is_a_process_on_this_zoo_cfg(
+    remote: AnsibleHost, host: InventoryHost, server: Callable[[], None]
+) -> None:
+    assert not remote.is_active()
+    server()
+    assert remote.is_active()
+    with pytest.raises(NotHealthy, match="a server is running here"):
+        remote.set_aside("gone")
+    assert Path(host.config_dir).exists()
+
+
+def test_what_left_is_kept_down_by_a_file(remote: AnsibleHost, tmp_path: Path) -> None:
+    marker = tmp_path / "control" / "zk1" / "disabled"
+    remote.disable()
+    remote.disable()
+    assert marker.exists()
+    remote.enable()
+    remote.enable()
+    assert not marker.exists()
+
+
+def test_commands_are_run_as_given_and_by_no_shell(remote: AnsibleHost, host: InventoryHost, tmp_path: Path) -> None:
+    def with_command(command: str) -> AnsibleHost:
+        own = msgspec.structs.replace(host, start_command="true", stop_command="true", is_active_command=command)
+        return AnsibleHost(own, Here(), remote._plays)
+
+    assert with_command("true").is_active()
+    assert not with_command("false").is_active()
+    assert not with_command(f"test -e '{tmp_path}/a b; touch {tmp_path}/c'").is_active()
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(NotHealthy, match=r"`/no/such` cannot be run: No such file"):
+        with_command("/no/such").is_active()
+    with pytest.raises(NotHealthy, match="a server is running here"):
+        with_command("true").set_aside("gone")
+
+
+@pytest.mark.parametrize("answer", [None, 7, {"ok": 1, "problem": 3}])
+def test_an_odd_answer_is_a_problem(remote: AnsibleHost, answer: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Here, "run", lambda *_, **__: answer)
+    with pytest.raises(NotHealthy, match="an answer that is none of ours"):
+        remote.fenced_by()

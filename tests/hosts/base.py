@@ -124,13 +124,21 @@ def _make(unfinished: Path, codename: str) -> None:
     if not sources:
         raise Missing(f"apt has no source of packages for {codename} here")
     target = unfinished / "root"
-    _run(["mmdebstrap", *OPTIONS, f"--aptopt={how_reached}", codename, str(target), *map(str, sources)], dict(os.environ))
+    _run(
+        ["mmdebstrap", *OPTIONS, f"--aptopt={how_reached}", codename, str(target), *map(str, sources)], dict(os.environ)
+    )
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
     try:
         done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise Missing(f"{command[0]} took longer than {LIMIT_S} s") from None

@@ -12,14 +12,13 @@ import json
 import os
 import random
 import secrets
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import yaml
 
@@ -165,7 +164,11 @@ class Machine:
         if init is None:
             raise MachineFailed(f"{self.name} is off")
         inside = ["nsenter", "-t", str(init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
-        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+        }
         done = subprocess.run(
             [*inside, "/bin/sh", "-ec", command],
             env=environment,
@@ -187,7 +190,11 @@ class Machine:
         layers = f"lowerdir={base_root},upperdir={self.root.parent}/upper,workdir={self.root.parent}/work"
         _run("mount", "-t", "overlay", "-o", layers, self._of.id, str(self.root))
         # With an id of its own systemd does not take this for the first boot ever, with all that it does then.
-        for file, text in {"hostname": self.name, "hosts": self._of.hosts(), "machine-id": secrets.token_hex(16)}.items():
+        for file, text in {
+            "hostname": self.name,
+            "hosts": self._of.hosts(),
+            "machine-id": secrets.token_hex(16),
+        }.items():
             (self.root / "etc" / file).write_text(f"{text.rstrip()}\n")
         key = self.root / "etc/ssh/ssh_host_ed25519_key"
         key.touch(mode=0o600)
@@ -368,7 +375,9 @@ class Machines:
             **group_vars,
         }
         listed = {m.name: {"ansible_host": m.address, **(host_vars or {}).get(m.name, {})} for m in hosts or self}
-        path.write_text(yaml.safe_dump({"all": {"children": {"kafka": {"hosts": listed, "vars": variables}}}}, sort_keys=False))
+        path.write_text(
+            yaml.safe_dump({"all": {"children": {"kafka": {"hosts": listed, "vars": variables}}}}, sort_keys=False)
+        )
         return path
 
     def start(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -380,7 +389,9 @@ class Machines:
         with locked(RUN / "lock"):
             clear_leftovers()
             used = _networks()
-            numbers = (n for n in random.SystemRandom().sample(range(1 << 14), 1000) if not (RUN / f"{_id(n)}.lock").exists())
+            numbers = (
+                n for n in random.SystemRandom().sample(range(1 << 14), 1000) if not (RUN / f"{_id(n)}.lock").exists()
+            )
             self._number = next(n for n in numbers if not any(net.overlaps(_subnet(n)) for net in used))
             lock = self._ending.enter_context((RUN / f"{self.id}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -398,7 +409,12 @@ class Machines:
         here = [f"netns add {name}" for name in (self.id, *(m.namespace for m in self))]
         here += [f"link add {self.id} type veth peer name control netns {self.id}"]
         here += [f"addr add {self.gateway}/24 dev {self.id}", f"link set {self.id} up"]
-        bridge = ["link add bridge type bridge", "link set bridge up", "link set control master bridge", "link set control up"]
+        bridge = [
+            "link add bridge type bridge",
+            "link set bridge up",
+            "link set control master bridge",
+            "link set control up",
+        ]
         for machine in self:
             bridge += [f"link add {machine.name} type veth peer name eth0 netns {machine.namespace}"]
             bridge += [f"link set {machine.name} master bridge", f"link set {machine.name} up"]

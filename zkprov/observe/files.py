@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -35,14 +36,19 @@ class LocalFiles:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except ValueError:
-            raise NotRead("not a path") from None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), str(path)
+            ) from None  # a NUL: names nothing
+        try:
+            found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise NotRead("not a file")
             if found.st_size > MAX_BYTES:
                 raise too_large(found.st_size)
-            return file.read(MAX_BYTES)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES)
+        finally:
+            os.close(descriptor)
 
     def exists(self, path: Path) -> bool:
         return path.exists()

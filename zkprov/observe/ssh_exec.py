@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     import paramiko
 
 _MAX_STDERR = 64_000
+# No json there: it would double the time in which Python starts.
 _PRELUDE = """\
-import json, sys
+import sys
 sys.stdout.write({marker!a} + "\\n")
 sys.stdout.flush()
-exec(compile({program!a}, "<zkprov>", "exec"), {{"__name__": "__main__", "ARGUMENTS": json.loads({arguments!a})}})
+exec(compile({program!a}, "<zkprov>", "exec"), {{"__name__": "__main__", "ARGUMENTS": {arguments!a}}})
 """
 
 
 def script_of(program: str, arguments: Mapping[str, Any], marker: str) -> str:
     """What is given to Python there. `marker`: what it prints first, on a line of its own."""
-    return _PRELUDE.format(marker=marker, program=program, arguments=json.dumps(arguments))
+    plain = json.loads(json.dumps(arguments))
+    return _PRELUDE.format(marker=marker, program=program, arguments=plain)
 
 
 class Late(Exception):

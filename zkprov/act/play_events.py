@@ -26,11 +26,11 @@ def hear(event: dict[str, Any], told: Told) -> dict[str, Any] | None:
     if kind == "playbook_on_task_start":
         told.task = str(data.get("name") or data.get("task") or "")
         return None
-    if not kind.startswith("runner_on_") or kind == "runner_on_start":
+    outcome = kind.removeprefix("runner_on_")
+    if outcome not in ("ok", "failed", "unreachable", "skipped"):
         return None
     result = data.get("res")
     result = result if isinstance(result, dict) else {}
-    outcome = kind.removeprefix("runner_on_")
     changed = outcome == "ok" and result.get("changed") is True
     told.changed += changed
     if outcome == "ok":

@@ -86,6 +86,11 @@ def plan_founding(world: World, options: Options) -> Founding | Refusal | None:
         return msgspec.structs.replace(made, begun=True, stands=True)
     if live is not None and ledger is not None and all(_member(world, h.name, live) for h in hosts):
         return None
+    if live is not None and any(_member(world, h.name, live) for h in hosts):
+        missing = [h.name for h in hosts if not _member(world, h.name, live)]
+        add = (f"zkprov add-node {' '.join(missing)}", "adds them, by the rules of an ensemble that holds data")
+        headline = "an ensemble stands here already, and its founding is over."
+        return Refusal("R10", headline, (f"its list is {live}, not in it: {', '.join(missing)}",), (add,))
     refusal = next((r for h in hosts if not (mine and h is founder) and (r := _bare(h, health))), None)
     return refusal or msgspec.structs.replace(made, begun=mine)
 

@@ -32,6 +32,10 @@ _importing = threading.Lock()
 def import_paramiko() -> None:
     """Imports it, once, without what it would bring along for `Match exec` (`invoke`, half of the time that it takes)."""
     with _importing:
+        log = logging.getLogger("paramiko")
+        if not any(isinstance(handler, logging.NullHandler) for handler in log.handlers):
+            # what goes wrong is told by exceptions; without a handler its tracebacks would reach the terminal
+            log.addHandler(logging.NullHandler())
         if "paramiko" in sys.modules:
             return
         spared = "invoke" not in sys.modules
@@ -42,8 +46,6 @@ def import_paramiko() -> None:
         finally:
             if spared:
                 del sys.modules["invoke"]
-        # what goes wrong is told by exceptions; without a handler its tracebacks would reach the terminal
-        logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Link:

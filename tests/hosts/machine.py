@@ -210,12 +210,10 @@ class Machine:
             (self.root.parent / layer).mkdir(parents=True)
         layers = f"lowerdir={base_root},upperdir={self.root.parent}/upper,workdir={self.root.parent}/work"
         run("mount", "-t", "overlay", "-o", layers, self.namespace, str(self.root))
-        # With an id of its own systemd does not take this for the first boot ever, with all that it does then.
-        for file, text in {
-            "hostname": self.name,
-            "hosts": hosts,
-            "machine-id": secrets.token_hex(16),
-        }.items():
+        # With an id of its own systemd does not take this for the first boot ever, with all that it does then. Without a name
+        # server a name that /etc/hosts lacks is unknown at once; with one that is out of reach it is after ten seconds.
+        files = {"hostname": self.name, "hosts": hosts, "machine-id": secrets.token_hex(16), "resolv.conf": "# none"}
+        for file, text in files.items():
             (self.root / "etc" / file).write_text(f"{text.rstrip()}\n")
         key = self.root / "etc/ssh/ssh_host_ed25519_key"
         key.touch(mode=0o600)

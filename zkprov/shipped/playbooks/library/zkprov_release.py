@@ -6,16 +6,18 @@ Unpacked under a name that nobody uses, looked through before anything is writte
 """
 
 import hashlib
+import http.client
 import os
 import posixpath
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import urllib.error
+import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import fetch_url
 from ansible.module_utils.zkprov_act import Problem, at_rest, disk_problem, entries, sync_folder
 
 MOST = 2_000_000_000
@@ -40,21 +42,23 @@ def needs_room(folder: str, needed: int) -> None:
         raise Problem("unhealthy", text, "make room there, or name another zkprov_install_dir")
 
 
-def fetched(module: Any, url: str, folder: str, name: str) -> str:
-    response, info = fetch_url(module, url, timeout=60)
-    if info["status"] != 200:
-        raise Problem("unhealthy", f"cannot fetch {url}: {str(info['msg'])[:200]}", "correct zkprov_archive")
+def fetched(url: str, folder: str, name: str) -> str:
+    """Certificates are checked, and proxies taken from the environment, as Python does."""
     path = os.path.join(folder, name)
-    with open(path, "wb") as out:
-        size = 0
-        while True:
-            part = response.read(1 << 20)
-            if not part:
-                break
-            size += len(part)
-            if size > MOST:
-                raise Problem("unhealthy", f"{url} does not end", "correct zkprov_archive")
-            out.write(part)
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response, open(path, "wb") as out:  # noqa: S310
+            size = 0
+            for part in iter(lambda: response.read(1 << 20), b""):
+                size += len(part)
+                if size > MOST:
+                    raise Problem("unhealthy", f"{url} does not end", "correct zkprov_archive")
+                needs_room(folder, len(part))
+                out.write(part)
+    except (TimeoutError, urllib.error.URLError, http.client.HTTPException) as error:
+        text = f"cannot fetch {url}: {str(getattr(error, 'reason', '') or error)[:200]}"
+        raise Problem(
+            "unhealthy", text, "correct zkprov_archive, or name a path on the machine that runs Ansible"
+        ) from None
     return path
 
 
@@ -176,10 +180,10 @@ def install(module: Any) -> "dict[str, Any]":
     folder = tempfile.mkdtemp(dir=p["install_dir"], prefix=".unpacking-")
     try:
         sent = p["sent"]
-        path = sent.get("archive") or fetched(module, p["archive"], folder, "archive")
+        path = sent.get("archive") or fetched(p["archive"], folder, "archive")
         check_sum(path, p["sha512"])
         if p["keyring"]:
-            signature = sent.get("signature") or fetched(module, p["archive"] + ".asc", folder, "signature")
+            signature = sent.get("signature") or fetched(p["archive"] + ".asc", folder, "signature")
             check_signature(path, signature, sent["keyring"])
         unpack(path, p)
     finally:

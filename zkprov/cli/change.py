@@ -157,6 +157,11 @@ def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, event
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The templates that the plan was made with.",
 )
+@click.option(
+    "--playbooks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The playbooks and hooks that the plan was made with.",
+)
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--events",

@@ -14,11 +14,17 @@ templates_option = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The templates that the plan was made with.",
 )
+playbooks_option = click.option(
+    "--playbooks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The playbooks and hooks that the plan was made with.",
+)
 
 
 @click.command()
 @target_options()
 @templates_option
+@playbooks_option
 @run_output
 @click.option(
     "--events",
@@ -32,6 +38,7 @@ def resume(
     ensemble: str | None,
     timeout_s: float,
     templates: Path | None,
+    playbooks: Path | None,
     output: str,
     events: str | None,
 ) -> None:
@@ -39,7 +46,8 @@ def resume(
     from zkprov.cli.conduct import conducted
     from zkprov.run.world import World
 
-    with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
+    read = inventory_of(ctx, inventory, ensemble)
+    with World(read, timeout_s=timeout_s, templates=templates, playbooks=playbooks) as world:
         code = conducted(ctx, world, lambda conductor: conductor.resume(), output=output, events=events)
     if code is None:
         click.echo(f"{world.inventory.ensemble}: nothing to resume", err=True)
@@ -49,6 +57,7 @@ def resume(
 @click.command()
 @target_options()
 @templates_option
+@playbooks_option
 @run_output
 @click.pass_context
 def abort(
@@ -57,13 +66,15 @@ def abort(
     ensemble: str | None,
     timeout_s: float,
     templates: Path | None,
+    playbooks: Path | None,
     output: str,
 ) -> None:
     """End the unfinished run: a joiner that votes for nothing is taken out, stopped and set aside; the rest stands."""
     from zkprov.cli.conduct import conducted
     from zkprov.run.world import World
 
-    with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
+    read = inventory_of(ctx, inventory, ensemble)
+    with World(read, timeout_s=timeout_s, templates=templates, playbooks=playbooks) as world:
         code = conducted(ctx, world, lambda conductor: conductor.abort(), output=output)
     if code is None:
         click.echo(f"{world.inventory.ensemble}: nothing to abort", err=True)

@@ -79,8 +79,8 @@ def plan_founding(world: World, options: Options) -> Founding | Refusal | None:
     health = judge(world.survey(), Purpose.LOOK)
     ledger, live = ledger_of(health.picture.survey), health.picture.live
     if live is not None and ledger is not None and ledger.founding:
-        missing = tuple(n for n in made.others if not _member(world, n, live))
-        return msgspec.structs.replace(made, others=missing, begun=True, stands=True)
+        rest_of_them = tuple(n for n in made.others if not _member(world, n, live))
+        return msgspec.structs.replace(made, others=rest_of_them, begun=True, stands=True)
     mine = world.host(founder.name).fenced_by() == made.run
     if live is not None and live.same_list(Members.of(server)) and ledger is None and mine:
         return msgspec.structs.replace(made, begun=True, stands=True)

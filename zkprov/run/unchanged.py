@@ -66,7 +66,7 @@ def same_sources(world: World, plan: Plan, otherwise: str = "or plan again") -> 
         )
     if plan.templates_digest != world.templates_digest():
         raise Stale(
-            "the templates are not those that the plan was made from",
+            "the templates are not those that the plan was made from (or the playbooks are not)",
             place="templates",
             remedy=f"use those of then, {otherwise}",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -165,10 +166,15 @@ class World:
         return read_remote(self.connections, host)
 
     def templates_digest(self) -> str:
-        """Of the templates in use, the operator's and the shipped ones."""
+        """Of the templates in use, the operator's and the shipped ones; and of the playbooks, where hosts are changed by them."""
         from zkprov.act.render import templates_digest
 
-        return templates_digest(self.templates)
+        found = templates_digest(self.templates)
+        if all(h.connection == "local" for h in self.inventory.hosts):
+            return found
+        from zkprov.act.plays import playbooks_digest
+
+        return hashlib.sha256(f"{found} {playbooks_digest(self.playbooks)}".encode()).hexdigest()
 
     def render(self, name: str, server: Server, live: Members, release: str) -> dict[str, str]:
         """The joiner's files, rendered and judged (R1, R5, R10). Raises `BadInput` naming the template and the rule."""

@@ -33,8 +33,8 @@ def newcomers(
     """The newcomers among the voters, by id.
 
     `ledger` None: this ensemble is met for the first time, its voters count as seasoned. So do founders, while there is no data yet.
-    A voter that the ledger does not know, or knows on another disk, is a newcomer from now on. `season_s` overrides the time that each entry was made with, unless it is
-    no less than the default and shorter than that.
+    A voter that the ledger does not know, or knows on another disk, is a newcomer from now on. `season_s` overrides the time that each
+    entry was made with, unless it is no less than the default and shorter than that.
     """
     if ledger is None or not ledger.uuid or ledger.founding:
         return ()

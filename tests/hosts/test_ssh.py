@@ -228,6 +228,45 @@ def test_by_way_of_jump_hosts(shared_machines: Machines, tmp_path: Path) -> None
         last.heal()
 
 
+def test_a_partition_of_the_jump_host_and_of_the_host(shared_machines: Machines, tmp_path: Path) -> None:
+    """A kept connection to a jump host outlives a host behind it, and is replaced where it is itself what failed."""
+    jump, last, other = shared_machines
+    config = tmp_path / "config"
+    config.write_text(f"Host *\n User ops\n IdentityFile {shared_machines.key}\n")
+    known = ("UserKnownHostsFile", str(shared_machines.known_hosts))
+    config.write_text(f"{config.read_text()} {known[0]} {known[1]}\n")
+    options = (("ProxyJump", jump.address), known)
+    hosts = [
+        InventoryHost(m.name, m.address, access=Access(m.address, options=options, sudo=True)) for m in (last, other)
+    ]
+    with Connections(config=str(config), timeout_s=1.5) as connections:
+
+        def asked(of: InventoryHost) -> object:
+            return connections.run(of, "print('[]')", {}, timeout_s=10)
+
+        def logins() -> int:
+            return int(jump.shell("journalctl -q -u ssh | grep -c 'Accepted publickey' || true"))
+
+        before = logins()
+        assert asked(hosts[0]) == []
+        last.partition()
+        try:
+            assert refusal(connections, hosts[0]).outcome == Outcome.TIMEOUT
+            assert refusal(connections, hosts[0]).outcome == Outcome.TIMEOUT
+            assert asked(hosts[1]) == []
+            assert logins() == before + 1
+        finally:
+            last.heal()
+        assert asked(hosts[0]) == []
+        jump.partition()
+        try:
+            for of in hosts:
+                assert refusal(connections, of).outcome == Outcome.TIMEOUT
+        finally:
+            jump.heal()
+        assert [asked(of) for of in hosts] == [[], []]
+
+
 def test_a_partition_in_the_middle(shared_machines: Machines) -> None:
     machine = shared_machines[0]
     of = host(shared_machines, machine)
@@ -265,9 +304,9 @@ def test_an_sshd_that_takes_no_further_connection(shared_machines: Machines) -> 
     of = host(shared_machines, shared_machines[1])
     begin = threading.Barrier(8)
 
-    def look(_: int) -> Outcome:
+    def look(connections: Connections) -> Outcome:
         begin.wait(10)
         return look_remote(connections, of).disk.outcome
 
     with Connections() as connections, ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(look, range(8))) == {Outcome.ABSENT}
+        assert set(pool.map(look, [connections] * 8)) == {Outcome.ABSENT}

@@ -38,6 +38,7 @@ class Connections:
         self._config = config
         self._lock = threading.Lock()
         self._places: dict[Hop, _Place] = {}
+        self._links: set[Link] = set()
         self._hops: dict[Access, Hop] = {}
         self._closed = False
 
@@ -51,10 +52,10 @@ class Connections:
         """Ends all connections, with what is asked over them."""
         with self._lock:
             self._closed = True
-            links = [place.link for place in self._places.values() if place.link is not None]
-        # a jump host's connection carries others': those first
+            links = list(self._links)
+        # those that a jump host's connection carries before itself
         for link in sorted(links, key=lambda one: -_depth(one.hop)):
-            link.close()
+            self._close(link)
 
     def run(
         self, host: InventoryHost, program: str, arguments: Mapping[str, Any], *, timeout_s: float | None = None
@@ -133,15 +134,15 @@ class Connections:
             except paramiko.ChannelException as error:
                 self._leave(link)
                 what = f"its sshd opens no session: {printable(error.text)}"
-                raise unreached(str(hop), Outcome.REFUSED, what, "allow more with MaxSessions of its sshd") from None
+                raise unreached(hop, Outcome.REFUSED, what, "allow more with MaxSessions of its sshd") from None
             except (paramiko.SSHException, EOFError, OSError):
                 self._give_up(link)
                 self._leave(link)
                 if time.monotonic() >= deadline:
-                    raise unreached(str(hop), Outcome.TIMEOUT, "no answer in time") from None
+                    raise unreached(hop, Outcome.TIMEOUT, "no answer in time") from None
                 if fresh:
                     raise unreached(
-                        str(hop), Outcome.TRUNCATED, "the connection was lost at its start", "try again"
+                        hop, Outcome.TRUNCATED, "the connection was lost at its start", "try again"
                     ) from None
 
     def _taken(self, hop: Hop, deadline: float) -> tuple[Link, bool]:
@@ -151,17 +152,19 @@ class Connections:
             place = self._places.setdefault(hop, _Place())
         began = time.monotonic()
         if not place.opening.acquire(timeout=max(0.01, deadline - began)):
-            raise unreached(str(hop), Outcome.TIMEOUT, "still being connected")
+            raise unreached(hop, Outcome.TIMEOUT, "still being connected")
         try:
             if place.failed is not None and place.failed_at >= began:
                 raise _again(place.failed)  # while this one waited for it
             with self._lock:
                 if self._closed:
-                    raise unreached(str(hop), Outcome.REFUSED, "the connections were closed")
+                    raise unreached(hop, Outcome.REFUSED, "the connections were closed")
                 link = place.link
                 if link is not None and link.alive:
                     link.users += 1
                     return link, False
+            if link is not None and not link.transport.is_active():
+                self._close(link)
             try:
                 link = self._opened(hop, deadline)
             except Unreached as problem:
@@ -170,43 +173,58 @@ class Connections:
             with self._lock:
                 place.link = link
                 link.users += 1
+                self._links.add(link)
                 closed = self._closed
             if closed:
-                link.close()
+                self._close(link)
             return link, True
         finally:
             place.opening.release()
 
     def _opened(self, hop: Hop, deadline: float) -> Link:
-        limit = min(deadline, time.monotonic() + min(self.timeout_s, hop.connect_timeout_s or self.timeout_s))
         if hop.via is None:
-            return open_link(hop, None, limit)
+            return open_link(hop, None, self._limit(hop, deadline))
         try:
-            via, _ = self._taken(hop.via, deadline)
+            via, fresh = self._taken(hop.via, deadline)
         except Unreached as problem:
             where = f"{problem.place}: " if problem.place else ""
             what = problem.problem if problem.problem.startswith("jump host") else f"jump host {where}{problem.problem}"
             raise unreached("", Outcome(problem.outcome), what, problem.remedy) from None
         try:
-            limit = min(deadline, time.monotonic() + min(self.timeout_s, hop.connect_timeout_s or self.timeout_s))
-            return open_link(hop, via, limit)
-        finally:
+            return open_link(hop, via, self._limit(hop, deadline))
+        except BaseException as problem:
+            late = isinstance(problem, Unreached) and problem.outcome in (Outcome.TIMEOUT, Outcome.TRUNCATED)
+            if late and not fresh and not via.answers():
+                # it is the jump host's connection that is gone, without a word
+                self._give_up(via)
             self._leave(via)
+            raise
+
+    def _limit(self, hop: Hop, deadline: float) -> float:
+        return min(deadline, time.monotonic() + min(self.timeout_s, hop.connect_timeout_s or self.timeout_s))
 
     def _leave(self, link: Link) -> None:
         with self._lock:
             link.users -= 1
             last = link.given_up and link.users == 0
         if last:
-            link.close()
+            self._close(link)
 
     def _give_up(self, link: Link) -> None:
         """The link is nobody's any more after its present users; closed at once where it is dead."""
+        link.given_up = True
+        if not link.transport.is_active():
+            self._close(link)
+
+    def _close(self, link: Link) -> None:
+        """Closes it, once; then the jump host's connection that carried it has a user less."""
         with self._lock:
-            link.given_up = True
-            dead = not link.transport.is_active()
-        if dead:
-            link.close()
+            if link not in self._links:
+                return
+            self._links.remove(link)
+        link.close()
+        if link.via is not None:
+            self._leave(link.via)
 
 
 class _Place:

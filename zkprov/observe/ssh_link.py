@@ -49,16 +49,30 @@ def import_paramiko() -> None:
 
 
 class Link:
-    """An open, authenticated connection. `users`: how many have it; one that was given up is closed by the last of them."""
+    """An open, authenticated connection. `users`: how many have it, connections `via` it included; one that was given up is closed
+    by the last of them.
+    """
 
-    def __init__(self, hop: Hop, transport: paramiko.Transport, way: Way) -> None:
-        self.hop, self.transport, self._way = hop, transport, way
+    def __init__(self, hop: Hop, transport: paramiko.Transport, way: Way, via: Link | None) -> None:
+        self.hop, self.transport, self._way, self.via = hop, transport, way, via
         self.users = 0
         self.given_up = False
 
     @property
     def alive(self) -> bool:
         return not self.given_up and self.transport.is_active()
+
+    def answers(self) -> bool:
+        """Whether the other end is there just now; takes a second if it is not."""
+        import paramiko
+
+        try:
+            self.transport.open_session(timeout=1.0).close()
+        except paramiko.ChannelException:
+            return True
+        except (paramiko.SSHException, EOFError, OSError):
+            return False
+        return True
 
     def close(self) -> None:
         self.given_up = True
@@ -115,7 +129,7 @@ def open_link(hop: Hop, via: Link | None, deadline: float) -> Link:
         transport = _greeted(hop, way, deadline)
         log_in(transport, hop, deadline)
         transport.set_keepalive(KEEPALIVE_S)
-        return Link(hop, transport, way)
+        return Link(hop, transport, way, via)
     except BaseException:
         if transport is not None:
             transport.close()

@@ -83,15 +83,18 @@ class Running:
 class Zkprov:
     """`zkprov -i INVENTORY …` with a journal of its own. Whatever it prints is searched for the super user's secrets."""
 
-    def __init__(self, lab: Lab, folder: Path, inventory: Path | None = None) -> None:
+    def __init__(
+        self, lab: Lab, folder: Path, inventory: Path | None = None, secrets: tuple[str, ...] | None = None
+    ) -> None:
         self.lab, self.folder = lab, folder
+        self.secrets = secrets_of(lab) if secrets is None else secrets
         self.inventory = inventory or lab.inventory_path
         self.journal = folder / "journal.db"
         self._started = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def with_inventory(self, inventory: Path) -> Zkprov:
-        return Zkprov(self.lab, self.folder / f"with-{inventory.stem}", inventory)
+        return Zkprov(self.lab, self.folder / f"with-{inventory.stem}", inventory, self.secrets)
 
     def start(self, *arguments: str, inventory: bool = True) -> Running:
         self._started += 1
@@ -107,7 +110,7 @@ class Zkprov:
 
     def __call__(self, *arguments: str, inventory: bool = True, timeout_s: float = 120) -> Done:
         done = self.start(*arguments, inventory=inventory).wait(timeout_s)
-        for secret in secrets_of(self.lab):
+        for secret in self.secrets:
             assert secret not in done.out + done.err, f"a secret is printed by {arguments}"
         return done
 
@@ -161,7 +164,7 @@ def edited_inventory(
 def word(host: InventoryHost, question: str = "srvr", timeout_s: float = 1.0) -> str:
     """The whole answer to a four letter word, or nothing."""
     found = b""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", host.client_port), timeout_s) as at:
+    with contextlib.suppress(OSError), socket.create_connection((host.address, host.client_port), timeout_s) as at:
         at.sendall(question.encode())
         while part := at.recv(65536):
             found += part

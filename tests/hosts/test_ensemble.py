@@ -1,0 +1,109 @@
+"""The main job on real machines: an ensemble of bare hosts, grown by two under load, over SSH and Ansible; what it leaves, and what not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.hosts.machines import Machines
+from tests.real.driver import Arguments, Load, Zkprov, epoch, live_config, mode, wait_for
+from zkprov.lab.lab import Lab
+from zkprov.model.inventory import InventoryHost
+from zkprov.observe.inventory import read_inventory
+
+pytestmark = pytest.mark.real
+PASSWORD = "c4nary-of-the-super-user"
+DIGEST = base64.b64encode(hashlib.sha1(f"super:{PASSWORD}".encode(), usedforsecurity=False).digest()).decode()
+QUICK = ("--yes", "--settle", "0", "--samples", "2", "--sample-interval", "0.2")
+
+
+class Operator:
+    """`zkprov` with an inventory of these machines; `hosts(n)` are the first n of them."""
+
+    def __init__(self, machines: Machines, archive: tuple[Path, str], folder: Path) -> None:
+        self.machines, self.folder = machines, folder
+        self.variables: dict[str, Any] = {
+            "zkprov_release": "3.9.5",
+            "zkprov_archive": str(archive[0]),
+            "zkprov_archive_sha512": archive[1],
+            "zkprov_heap": "128m",
+            "zkprov_super_password": PASSWORD,
+        }
+        self.inventory = folder / "inventory.yml"
+        # there is no lab: what it is for, the secrets and the inventory, is given
+        self.zkprov = Zkprov(cast(Lab, None), folder / "runs", self.inventory, (PASSWORD, DIGEST))
+
+    def of(self, count: int, **more: Any) -> Zkprov:
+        """The command, with the first `count` machines in the inventory."""
+        self.machines.inventory(self.inventory, hosts=list(self.machines)[:count], **self.variables, **more)
+        self.inventory.chmod(0o600)
+        return self.zkprov
+
+    def host(self, number: int) -> InventoryHost:
+        return read_inventory(str(self.inventory)).hosts[number - 1]
+
+
+@pytest.fixture
+def operator(
+    make_machines: Callable[..., Machines], zookeeper_archive: tuple[Path, str], tmp_path: Path
+) -> Callable[[int], Operator]:
+    return lambda count: Operator(make_machines(count), zookeeper_archive, tmp_path)
+
+
+def served(status: dict[str, Any]) -> tuple[str, list[int], int]:
+    ensemble = status["ensemble"]
+    return ensemble["verdict"], ensemble["leaders"], len(ensemble["members"])
+
+
+@pytest.mark.timeout(600)
+def test_bare_hosts_become_an_ensemble_that_grows_under_load(operator: Callable[[int], Operator]) -> None:
+    made = operator(5)
+    with Arguments(PASSWORD, DIGEST) as seen:
+        zkprov = made.of(3)
+        zkprov("status").expect(4)
+        zkprov("bootstrap", *QUICK, timeout_s=300).expect(0, "done: {1,2,3}")
+        first = made.host(1)
+        before = epoch(first)
+        zkprov = made.of(5)
+        with Load([made.host(n) for n in (1, 2, 3)], per_s=50) as load:
+            zkprov("add-node", "zk4", "zk5", *QUICK, timeout_s=300).expect(0, "done: {1,2,3,4,5}")
+        assert load.acknowledged and not load.failed
+        assert epoch(first) == before, "no election"
+        assert not any(load.missing(made.host(n)) for n in range(1, 6))
+    assert seen.looks and not seen.seen, seen.seen
+
+    status = zkprov("status", "--output", "json").expect(0).json
+    assert served(status) == ("safe", status["ensemble"]["leaders"], 5) and len(status["ensemble"]["leaders"]) == 1
+    zkprov("check").expect(0)
+    config = live_config(first)
+    assert config.count(":participant;") == 5
+
+    # a second run of everything changes nothing
+    zkprov("bootstrap", *QUICK).expect(0, "nothing to do")
+    zkprov("add-node", "zk4", *QUICK).expect(2, "zk4 is a member already")
+    assert live_config(first) == config
+
+    # what is left behind holds no secret that others can read, on neither side
+    for file in (p for p in made.folder.rglob("*") if p.is_file() and p != made.inventory and p.stat().st_size < 10**7):
+        if "machines" not in file.relative_to(made.folder).parts[0]:
+            assert not any(s.encode() in file.read_bytes() for s in (PASSWORD, DIGEST)), file
+    for machine in made.machines:
+        machine.shell(f"! grep -rlF -e '{PASSWORD}' /etc /var /opt /tmp /root /home /run 2>/dev/null")
+        open_to_all = (
+            f"find /etc /var /opt /tmp /home /run -xdev -type f -perm /o=r -exec grep -lF -e '{DIGEST}' {{}} +"
+        )
+        assert not machine.shell(f"{open_to_all} 2>/dev/null || true").strip()
+        machine.shell(f"! journalctl --no-pager | grep -F -e '{DIGEST}' -e '{PASSWORD}'")
+        machine.shell(f"! ps -eww -o args | grep -v grep | grep -F -e '{DIGEST}' -e '{PASSWORD}'")
+
+    # who is rebooted comes back by itself as what it was
+    led = next(n for n in range(1, 6) if mode(made.host(n)) == "leader")
+    for number in ((led % 5) + 1, led):
+        made.machines[f"zk{number}"].reboot()
+        wait_for(lambda: served(zkprov("status", "--output", "json").json)[0] == "safe", 60, "all members back")
+    assert live_config(first) == config

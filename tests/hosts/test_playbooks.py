@@ -246,7 +246,7 @@ def test_a_signed_archive_by_url(make_machines: MakeMachines, tmp_path: Path) ->
             url = f"http://{machines.gateway}:{port}/{path.name}"
             given = {"zkprov_archive": url, "zkprov_archive_keyring": str(keyring)}
             plays = playing(machines, tmp_path)
-            with pytest.raises(PlayFailed, match=r"cannot fetch .*: Not Found"):
+            with pytest.raises(PlayFailed, match=r"cannot fetch .*: File not found"):
                 plays.play("install", "zk1", {**given, "zkprov_archive": url.replace(TOP, f"no-{TOP}")})
             signature = Path(f"{path}.asc").read_text()
             Path(f"{path}.asc").write_text(signature.replace("\n\n", "\n\nAAAA", 1))

@@ -82,8 +82,9 @@ class AnsibleHost:
         self._play("start")
 
     def stop(self, timeout_s: float) -> None:
-        # what runs not needs no play to stop it
-        if not self._act("at_rest"):
+        # where nothing runs, no play is needed to stop it
+        running = self.is_active() if self.host.stop_command else not self._act("at_rest")
+        if running:
             self._play("stop", zkprov_stop_timeout=timeout_s)
 
     def is_active(self) -> bool:

@@ -21,12 +21,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         folder = Path(source)
         if not source or not folder.is_dir():
             what = f"{source} is no folder" if source else "no files are named"
-            return {**result, "failed": True, "msg": f"{what} (set zkprov_files to what `zkprov render` has written)"}
+            return {**result, **_refused(what, "set zkprov_files to what `zkprov render` has written")}
         files = {}
         for path in sorted(folder.iterdir()):
             if path.is_file():
                 if path.stat().st_size > MOST:
-                    return {**result, "failed": True, "msg": f"{path.name} is larger than {MOST} bytes (take it out)"}
+                    return {**result, **_refused(f"{path.name} is larger than {MOST} bytes", "take it out")}
                 files[path.name] = base64.b64encode(path.read_bytes()).decode()
         arguments["files"] = files
         return {**result, **self._execute_module("zkprov_files", module_args=arguments, task_vars=task_vars)}
+
+
+def _refused(text: str, remedy: str) -> dict[str, Any]:
+    """As the modules fail."""
+    problem = {"kind": "unhealthy", "text": text, "remedy": remedy}
+    return {"failed": True, "msg": f"{text} ({remedy})", "zkprov_problem": problem}

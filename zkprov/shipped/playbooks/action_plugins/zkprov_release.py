@@ -28,12 +28,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         wanted = {k: v for k, v in wanted.items() if k == "archive" or keyring}
         if keyring:
             wanted["keyring"] = keyring
-        lacking = [f"{path} is not on this machine" for path in wanted.values() if not Path(path).is_file()]
-        if lacking:
-            what = "zkprov_archive" if lacking[0].startswith(archive) else "zkprov_archive_keyring"
-            return {**result, "failed": True, "msg": f"{lacking[0]} (correct {what}, or put it there)"}
+        for what, path in wanted.items():
+            if not Path(path).is_file():
+                variable = "zkprov_archive" if what == "archive" else "zkprov_archive_keyring"
+                return {**result, **_refused(f"{path} is not on this machine", f"put it there, or correct {variable}")}
         if local and (wrong := _wrong_sum(archive, str(arguments.get("sha512") or ""))):
-            return {**result, "failed": True, "msg": wrong}
+            return {**result, **_refused(wrong, "get the archive anew, or correct the sum")}
         if self._task.check_mode:
             return {**result, **first}
         try:
@@ -63,5 +63,11 @@ def _wrong_sum(archive: str, want: str) -> str:
     with Path(archive).open("rb") as file:
         found = hashlib.file_digest(file, "sha512").hexdigest()
     if want and found != want.lower():
-        return f"{archive} is not what zkprov_archive_sha512 says: its SHA-512 is {found[:16]}… (get the archive anew, or correct the sum)"
+        return f"{archive} is not what zkprov_archive_sha512 says: its SHA-512 is {found[:16]}…"
     return ""
+
+
+def _refused(text: str, remedy: str) -> dict[str, Any]:
+    """As the modules fail."""
+    problem = {"kind": "unhealthy", "text": text, "remedy": remedy}
+    return {"failed": True, "msg": f"{text} ({remedy})", "zkprov_problem": problem}

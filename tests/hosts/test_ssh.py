@@ -145,6 +145,22 @@ def test_a_unit_and_its_process(shared_machines: Machines, connections: Connecti
         clear(machine)
 
 
+@pytest.mark.parametrize("hide", [1, 2])
+def test_processes_that_are_hidden_are_not_taken_for_none(
+    shared_machines: Machines, connections: Connections, hide: int
+) -> None:
+    machine = shared_machines[1]
+    machine.shell(f"mount -o remount,hidepid={hide} /proc")
+    try:
+        bare = look_remote(connections, host(shared_machines, machine, sudo=False))
+        by_sudo = look_remote(connections, host(shared_machines, machine))
+    finally:
+        machine.shell("mount -o remount,hidepid=0 /proc")
+    assert (bare.hidden, bare.active) == (True, None)
+    assert "hidepid" in bare.active_problem
+    assert (by_sudo.hidden, by_sudo.active) == (False, False)
+
+
 def test_what_else_is_told_of_a_host(shared_machines: Machines, connections: Connections) -> None:
     machine = shared_machines[2]
     before = time.time()

@@ -302,6 +302,17 @@ def test_an_answer_of_another_shape_is_junk(tmp_path: Path, answer: Any) -> None
     assert "odd answer" in fact.detail
 
 
+@pytest.mark.parametrize("number", [10**30, -1, 0])
+def test_an_error_number_that_is_none_is_junk(tmp_path: Path, number: int) -> None:
+    class Odd(Here):
+        def run(self, host: InventoryHost, program: str, arguments: Any, *, timeout_s: float | None = None) -> Any:
+            answer = super().run(host, program, arguments, timeout_s=timeout_s)
+            answer["paths"][f"{tmp_path}/conf"] = {"errno": number}
+            return answer
+
+    assert look_remote(Odd(), host(tmp_path)).disk.outcome is Outcome.JUNK
+
+
 def test_files_with_an_odd_content_are_a_problem(tmp_path: Path) -> None:
     lay(tmp_path / "conf", {"zoo.cfg": STATIC})
 

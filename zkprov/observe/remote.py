@@ -7,7 +7,7 @@ import errno
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from zkprov.observe.ssh import Connections
 from zkprov.shipped import shipped
 
 MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-_ROUNDS = 4
+_ROUNDS = 16
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
 
 
@@ -125,13 +125,16 @@ def arguments_of(host: InventoryHost, *, java: bool = False, more: list[str] | N
     }
 
 
+_Errno = Annotated[int, msgspec.Meta(ge=1, le=4095)]
+
+
 class _Path(msgspec.Struct, frozen=True):
-    errno: int | None = None
+    errno: _Errno | None = None
     kind: str = ""
     filled: bool = False
     size: int = 0
     data: str | None = None
-    closed: int | None = None
+    closed: _Errno | None = None
 
 
 class _Command(msgspec.Struct, frozen=True):

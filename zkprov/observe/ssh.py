@@ -106,12 +106,7 @@ class Connections:
             try:
                 hop = hop_to(host.access, self._config)
             except ConfigRefused as error:
-                raise unreached(
-                    host.name,
-                    Outcome.REFUSED,
-                    printable(str(error)),
-                    "correct ~/.ssh/config, or ansible_ssh_common_args in the inventory",
-                ) from None
+                raise unreached(host.name, Outcome.REFUSED, printable(str(error)), error.remedy) from None
             with self._lock:
                 self._hops[host.access] = hop
         return hop

@@ -18,10 +18,15 @@ from zkprov.model.inventory import Access
 
 MAX_JUMPS = 8
 _TIMEOUT_S = 10.0
+_INSTALL = "install OpenSSH's client (openssh-client, openssh-clients); Ansible needs it too"
 
 
 class ConfigRefused(Exception):
     """`ssh` makes nothing of the configuration. The text is its own."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.remedy = remedy or "correct ~/.ssh/config, or ansible_ssh_common_args in the inventory"
 
 
 class Hop(msgspec.Struct, frozen=True):
@@ -135,7 +140,7 @@ def _ask(name: str, arguments: Sequence[str], config: str | None) -> dict[str, l
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False, text=True
         )
     except FileNotFoundError:
-        raise ConfigRefused("there is no `ssh` on this machine; it reads ~/.ssh/config, and Ansible needs it") from None
+        raise ConfigRefused("there is no `ssh` on this machine, which reads ~/.ssh/config", _INSTALL) from None
     except (OSError, ValueError) as error:
         raise ConfigRefused(f"ssh -G: {error}") from None
     except subprocess.TimeoutExpired:

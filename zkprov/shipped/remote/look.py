@@ -172,11 +172,12 @@ def servers(wanted: "dict[str, Any]") -> "tuple[list[dict[str, Any]], bool]":
     for entry in entries:
         if not entry.isdigit():
             continue
-        first = first or entry == b"1"
         folder = b"/proc/" + entry
         try:
             with open(folder + b"/cmdline", "rb") as file:
                 arguments = file.read(1_000_000).split(b"\0")
+            # everybody may read every command line, unless /proc hides them (hidepid)
+            first = first or entry == b"1"
             if main_class not in arguments[:-1]:
                 continue
             with open(folder + b"/stat", "rb") as file:

@@ -218,7 +218,7 @@ def test_a_yaml_bomb_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     lines = ["zk:", "  hosts: {zk1: }", "  vars:", "    a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"    a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     bomb.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(ansible_inventory, "_TIMEOUT_S", 8.0)
+    monkeypatch.setattr(ansible_inventory, "_TIMEOUT_S", 3.0)
     with pytest.raises(BadInput, match=r"hosts.yml: .*(MB large|cannot read|no answer in)"):
         read_inventory(str(bomb))
 
@@ -234,3 +234,14 @@ def test_a_python_object_in_yaml_is_not_made(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(BadInput, match="Ansible cannot read the inventory"):
         read_inventory(str(evil))
     assert not (tmp_path / "hit").exists()
+
+
+def test_the_example_is_an_inventory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    example = Path(__file__).parents[2] / "inventory" / "example"
+    found = read_inventory(str(example / "hosts.yml"))
+    assert (found.ensemble, [h.name for h in found.hosts]) == ("kafka_zk", ["zk1", "zk2", "zk3", "zk4", "zk5"])
+    assert {h.role for h in found.hosts[:4]} == {Role.PARTICIPANT} and found.hosts[4].role is Role.OBSERVER
+    assert all(
+        h.access and h.access.sudo and h.access.user == "ops" and h.access.host == h.address for h in found.hosts
+    )

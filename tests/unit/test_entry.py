@@ -144,3 +144,12 @@ def test_a_server_that_seeks_a_leader_elsewhere_stops_the_plan_and_on_the_host_i
     assert (plan.rule, plan.exit_code) == ("R8", 4)
     assert ("", "zk5: zoo.cfg and the files that it names") in plan.next
     assert refused(add(made, 5)).startswith("a server runs on zk5 already.")
+
+
+def test_a_host_on_which_nobody_can_tell_what_runs_is_not_taken_for_empty() -> None:
+    """`/proc` may hide other users' processes, and there may be no unit to ask."""
+    files = Disk(None, {"tickTime": "2000"}, None, None, active=None)
+    plan = add(stopped(healthy(3), "zk5", files), 5)
+    assert isinstance(plan, Refusal) and (plan.rule, plan.exit_code) == ("R5", 4)
+    assert plan.evidence == ("whether a server runs on its files cannot be told",)
+    assert isinstance(add(stopped(healthy(3), "zk5", msgspec.structs.replace(files, active=False)), 5), Plan)

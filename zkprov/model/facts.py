@@ -280,6 +280,20 @@ class ServerFacts(msgspec.Struct, frozen=True):
         return self.serving or self.srvr.outcome in answered or self.zabstate.value is not None
 
 
+class Reach(msgspec.Struct, frozen=True):
+    """What one host makes of the others. `names`: name → the addresses that it resolves to, in order; `ports`: (host, port) → `open`,
+    `refused` (nothing listens, and the way there is free), or why nothing came back. `ahead_s`: its clock less ours, in seconds.
+    `problem`: why it was not asked.
+    """
+
+    host: str
+    names: dict[str, tuple[str, ...]] = {}
+    unresolved: dict[str, str] = {}
+    ports: dict[tuple[str, int], str] = {}
+    ahead_s: float = 0.0
+    problem: str = ""
+
+
 class Survey(msgspec.Struct, frozen=True):
     """One look at every known server at once. `began` is in seconds since 1970 by this machine's clock, `took` in seconds."""
 

@@ -168,6 +168,7 @@ def comes_in_empty(host: InventoryHost, facts: ServerFacts | None, health: Healt
     disk = facts.disk.value
     if disk is not None:
         found, unclear = _on(disk, host), [p for p in disk.problems if not p.endswith("zoo.cfg: missing")]
+        unclear += ["whether a server runs on its files cannot be told"] if disk.active is None else []
         if found:
             return Refusal("R5", f"{host.name} does not come in empty.", tuple(found), (aside,))
         if unclear:

@@ -14,6 +14,7 @@ from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of, release_of
+from zkprov.judge.preflight import preflight
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LedgerMember, Mode
 from zkprov.model.members import Members
@@ -58,6 +59,7 @@ def start(run: Engine, step: Step) -> str:
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
     _prove(run, health, live, live, joiner.server)
+    _preflight(run, step, live, joiner.server)
     files = run.world.render(step.host, joiner.server, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
@@ -90,6 +92,17 @@ def start(run: Engine, step: Step) -> str:
         if run.clock.monotonic() > deadline:
             raise GateFailed(gate)
         run.gates.pause(GLANCE_S)
+
+
+def _preflight(run: Engine, step: Step, live: Members, server: Server) -> None:
+    """Names, ways and clocks, before anything is laid on the host."""
+    seen = run.world.reach(step.host, live, server)
+    if not seen:
+        return
+    gate = preflight(seen, step.host)
+    if gate.stops:
+        raise GateFailed(gate, step.server)
+    run.events.emit("preflight", summary=gate.summary, not_told=[str(e) for e in gate.evidence])
 
 
 def _still_empty(run: Engine, health: Health, step: Step) -> None:

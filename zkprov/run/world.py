@@ -13,12 +13,12 @@ import msgspec
 
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
-from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
+from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Reach, Retired, ServerFacts, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
-from zkprov.model.server import HostPort, Server
+from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe.credentials import super_settings
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
@@ -140,7 +140,7 @@ class World:
             from zkprov.act.local import LocalHost
 
             return LocalHost(host)
-        if host.access is None or host.connection not in SSH:
+        if not _over_ssh(host):
             raise BadInput(
                 f"ansible_connection {host.connection}: hosts are changed over `ssh` and `local` only",
                 place=f"{self.inventory.path}: {name}",
@@ -159,11 +159,25 @@ class World:
     def _read_disk(self, host: InventoryHost) -> Fact[Disk]:
         if host.connection == "local":
             return read_local(host)
-        if host.access is None or host.connection not in SSH:
+        if not _over_ssh(host):
             return Fact("disk", Outcome.NOT_ASKED, detail=f"no way to read files over {host.connection}")
         from zkprov.observe.remote import read_remote
 
         return read_remote(self.connections, host)
+
+    def reach(self, name: str, live: Members, server: Server) -> tuple[Reach, ...]:
+        """What the joiner `name` and the members that can be asked make of each other; empty for a joiner on this machine."""
+        joiner = self.inventory_host(name)
+        if not _over_ssh(joiner):
+            return ()
+        from zkprov.observe.reach import look_reach
+
+        members = [(h, s) for h in self.inventory.hosts for s in live.servers if h.is_server(s) and h.name != name]
+        there = [(a.host, p) for s in live.servers if s.id != server.id for a in s.addresses for p in _ports(a)]
+        here = [(a.host, p) for a in server.addresses for p in _ports(a)]
+        asked = [(joiner, there), *((h, here) for h, _ in members if _over_ssh(h))]
+        names = dict.fromkeys(a.host for s in (*live.servers, server) for a in s.addresses)
+        return look_reach(self.connections, asked, list(names))
 
     def templates_digest(self) -> str:
         """Of the templates in use, the operator's and the shipped ones; and of the playbooks, where hosts are changed by them."""
@@ -199,6 +213,14 @@ class World:
                 remedy=f"zkprov render {name}",
             )
         return files
+
+
+def _over_ssh(host: InventoryHost) -> bool:
+    return host.access is not None and host.connection in SSH
+
+
+def _ports(address: ServerAddress) -> tuple[int, int]:
+    return address.quorum_port, address.election_port
 
 
 def read_local(host: InventoryHost) -> Fact[Disk]:

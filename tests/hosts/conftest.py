@@ -12,6 +12,7 @@ import pytest
 from tests.hosts.archive import archive
 from tests.hosts.base import Missing, base
 from tests.hosts.machines import Machines
+from tests.hosts.operator import Operator
 from zkprov.model.problems import NotHealthy
 
 MakeMachines = Callable[..., Machines]
@@ -58,3 +59,10 @@ def zookeeper_archive() -> tuple[Path, str]:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"no ZooKeeper to test with: {problem}")
+
+
+@pytest.fixture
+def operator(
+    make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], tmp_path: Path
+) -> Callable[[int], Operator]:
+    return lambda count: Operator(make_machines(count), zookeeper_archive, tmp_path)

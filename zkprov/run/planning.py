@@ -15,6 +15,7 @@ from zkprov import __version__
 from zkprov.act.session import close, connect
 from zkprov.judge.health import Health, judge
 from zkprov.judge.newcomers import ledger_of
+from zkprov.judge.preflight import preflight
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
@@ -39,7 +40,21 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
     wish = Wish(
         secrets.token_hex(3), hosts, options, time.time(), who_am_i(made_by), __version__, world.templates_digest()
     )
-    return plan_add(_health(world), world.inventory, wish)
+    made = plan_add(_health(world), world.inventory, wish)
+    return made if isinstance(made, Refusal) else _unreached(world, made) or made
+
+
+def _unreached(world: World, plan: Plan) -> Refusal | None:
+    """The preflight of every joiner, so that a run is not begun which its first step would end."""
+    for joiner in plan.joiners:
+        seen = world.reach(joiner.host, plan.base, joiner.server)
+        gate = preflight(seen, joiner.host) if seen else None
+        if gate is not None and gate.stops:
+            again = (f"zkprov add-node {' '.join(j.host for j in plan.joiners)}", "again, when this is mended")
+            evidence = tuple(str(e) for e in gate.evidence)
+            headline = f"{joiner.host} and the members are not ready for each other."
+            return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
+    return None
 
 
 def _health(world: World) -> Health:

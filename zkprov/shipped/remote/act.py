@@ -204,7 +204,7 @@ def servers(zoo_cfg: str) -> List[Tuple[int, str]]:
 
 def unit_state(unit: str) -> Dict[str, str]:
     """LoadState, ActiveState, SubState, … of systemd's unit; nothing where there is no systemd."""
-    names = "LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result"
+    names = "LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,NeedDaemonReload"
     try:
         done = run(["systemctl", "show", "--property=" + names, unit + ".service"], 20.0)
     except OSError:

@@ -2,6 +2,7 @@
 # ruff: noqa: PTH110, PTH119, PTH120, PTH123
 """What a host has of what a server needs; changes nothing. With `require`, what is missing is one error that tells all of it."""
 
+import hashlib
 import os
 import pwd
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.zkprov_act import Problem, at_rest, entries, holder, holds_data, systemctl, unit_state
+from ansible.module_utils.zkprov_owned import differs
 
 LEAST_JAVA = 11
 OURS = "Written by zkprov"
@@ -53,6 +55,17 @@ def release_there(install_dir: str, release: str) -> bool:
     return any(name.endswith(".jar") for name in entries(f"{install_dir}/apache-zookeeper-{release}-bin/lib"))
 
 
+def sha1_of(path: str) -> str:
+    """Of root's file that everybody may read; empty for any other."""
+    try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            ours = (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (0, 0, 0o644)
+            return hashlib.sha1(file.read()).hexdigest() if ours else ""  # noqa: S324
+    except OSError:
+        return ""
+
+
 def look(p: "dict[str, Any]") -> "dict[str, Any]":
     state = unit_state(p["unit"])
     loaded = state.get("LoadState") == "loaded"
@@ -69,6 +82,8 @@ def look(p: "dict[str, Any]") -> "dict[str, Any]":
         "systemd": bool(state),
         "foreign_unit": loaded and OURS not in systemctl("cat", p["unit"] + ".service"),
         "unit": state,
+        "unit_sha1": sha1_of(f"/etc/systemd/system/{p['unit']}.service"),
+        "folders": [change for wish in p["folders"] for change in [differs(wish, p["user"])] if change],
         "at_rest": at_rest(f"{p['config_dir']}/zoo.cfg", p["unit"]),
         "release_there": bool(p["release"]) and release_there(p["install_dir"], p["release"]),
         "current": found.group(1) if found and os.path.exists(current) else "",
@@ -122,12 +137,16 @@ def main() -> None:
         argument_spec={
             **{word: {"type": "str", "required": True} for word in words},
             **{word: {"type": "str", "default": ""} for word in texts},
+            "folders": {"type": "list", "elements": "dict", "default": []},
             "require": {"type": "bool", "default": False},
             "java_comes": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    seen = look(module.params)
+    try:
+        seen = look(module.params)
+    except Problem as problem:
+        module.fail_json(**problem.told())
     wrong = missing(module.params, seen) if module.params["require"] else []
     if len(wrong) == 1:
         module.fail_json(**Problem("unhealthy", *wrong[0]).told(), **seen)

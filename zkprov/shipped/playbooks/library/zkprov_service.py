@@ -55,8 +55,11 @@ def launch(p: "dict[str, Any]", unit: str) -> None:
     if not os.path.isfile(zoo_cfg(p)):  # noqa: PTH113
         raise Problem("unhealthy", f"no {zoo_cfg(p)}", "configure the host first")
     ports_are_free(p)
+    state = unit_state(p["unit"])
+    if state.get("NeedDaemonReload") == "yes":
+        systemctl("daemon-reload")
     # a unit that gave up earlier would be refused for its past failures
-    if unit_state(p["unit"]).get("ActiveState") == "failed":
+    if state.get("ActiveState") == "failed":
         systemctl("reset-failed", unit)
     systemctl("start", unit)
     state = unit_state(p["unit"])

@@ -23,7 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "matrix(keep): of the parameters of this test, draw `keep` unless --whole")
+    config.addinivalue_line(
+        "markers",
+        "matrix(keep, of): of the parameters of this test, or of all tests with the same `of`, draw `keep` unless --whole",
+    )
     # xdist hands the options to its workers, so what is decided here holds in all of them.
     if config.option.seed is None:
         config.option.seed = int(os.environ.get("ZKPROV_SEED") or random.SystemRandom().randrange(1_000_000))
@@ -49,14 +52,17 @@ def _set_up_hypothesis(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of each test with `@pytest.mark.matrix(keep=N)`, keep N of its cases, drawn by the seed and the test's own name."""
+    """Of each test with `@pytest.mark.matrix(keep=N)`, keep N of its cases, drawn by the seed and the test's own name.
+
+    `of="…"` makes one matrix of all tests that have it.
+    """
     if config.option.whole:
         return
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
     keep: dict[str, int] = {}
     for item in items:
         if mark := item.get_closest_marker("matrix"):
-            test = item.nodeid.partition("[")[0]
+            test = mark.kwargs.get("of") or item.nodeid.partition("[")[0]
             cases[test].append(item)
             keep[test] = mark.kwargs["keep"]
     dropped = set[pytest.Item]()

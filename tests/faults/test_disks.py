@@ -40,7 +40,7 @@ def test_a_full_disk_before_the_run(scene: Scene) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=1)
+@pytest.mark.matrix(keep=2, of="rarer faults")
 @pytest.mark.parametrize(
     "instant", instants("1 step.done\n2 gates\n2 answer\n3 sample\n3 answer\n4 step.begun"), ids=str
 )

@@ -20,7 +20,7 @@ def voter(scene: Scene) -> bool:
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
 @pytest.mark.parametrize("instant", (Instant(1, "act"), *UP_TO_PROMOTION), ids=str)
 def test_the_joiner_fails_before_it_votes(scene: Scene, instant: Instant, how: signal.Signals) -> None:
@@ -59,7 +59,7 @@ def test_a_joiner_that_votes_is_not_taken_back(scene: Scene) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=1)
+@pytest.mark.matrix(keep=2, of="rarer faults")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
 @pytest.mark.parametrize("which", ["leader", "follower", "other follower"])
 @pytest.mark.parametrize("instant", instants("1 act\n2 gates\n2 act\n3 sample\n3 act\n3 answer"), ids=str)
@@ -103,7 +103,7 @@ def back(scene: Scene, server_id: int, how: signal.Signals) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=1)
+@pytest.mark.matrix(keep=2, of="rarer faults")
 @pytest.mark.parametrize("ends", ["resume", "abort"])
 @pytest.mark.parametrize("instant", instants("2 step.failed\n2 undo\n2 answer 2\n2 undo 2"), ids=str)
 def test_killed_while_it_undoes(scene: Scene, instant: Instant, ends: str) -> None:

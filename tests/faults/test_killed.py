@@ -12,7 +12,7 @@ from tests.real.driver import live_config
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=3)
+@pytest.mark.matrix(keep=2)
 @pytest.mark.parametrize("late", [False, True], ids=["now", "late"])
 @pytest.mark.parametrize("instant", EVERY, ids=str)
 def test_killed_and_resumed(scene: Scene, instant: Instant, late: bool) -> None:
@@ -28,7 +28,7 @@ def test_killed_and_resumed(scene: Scene, instant: Instant, late: bool) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize("instant", EVERY, ids=str)
 def test_killed_and_aborted(scene: Scene, instant: Instant) -> None:
     running = scene.add()

@@ -26,7 +26,7 @@ def stop(running: Running, number: signal.Signals, *, again: bool = True) -> Don
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 @pytest.mark.parametrize("instant", EVERY, ids=str)
 def test_a_signal_at_any_instant(scene: Scene, instant: Instant, number: signal.Signals) -> None:
@@ -44,7 +44,7 @@ def test_a_signal_at_any_instant(scene: Scene, instant: Instant, number: signal.
 
 
 @pytest.mark.real
-@pytest.mark.matrix(keep=1)
+@pytest.mark.matrix(keep=2, of="rarer faults")
 @pytest.mark.parametrize(
     "instant", instants("1 step.begun\n1 act\n2 step.begun\n2 act\n3 sample\n3 act\n4 step.begun"), ids=str
 )

@@ -58,7 +58,7 @@ def test_nothing_is_done_for_a_look(bare: Zkprov) -> None:
     assert not any(Path(bare.lab.host(n).config_dir).exists() for n in (1, 2, 3))
 
 
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize(
     "words", ["zk1: install, configure", "boot is founded", "start 2", "promote 2", "start 3", "admit 3", "promote 3"]
 )

@@ -372,6 +372,14 @@ def test_what_is_kept_of_an_event_has_no_values() -> None:
 def test_our_playbooks_are_playbooks() -> None:
     ours = sorted(shipped("playbooks").glob("*.yml"))
     assert {p.stem for p in ours} == {"preflight", "install", "configure", "start", "stop", "retire", "reboot"}
-    words = [Path(sys.executable).with_name("ansible-playbook"), "--syntax-check", "-i", "localhost,", *ours]
+    words = [
+        Path(sys.executable).with_name("ansible-playbook"),
+        "--syntax-check",
+        "-i",
+        "localhost,",
+        "-l",
+        "localhost",
+        *ours,
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -23,6 +23,7 @@ TOOLS = {
     "nft": "nftables",
     "ip": "iproute2",
     "ssh": "openssh-client",
+    "gpg": "gnupg",
 }
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "default-jre-headless"),

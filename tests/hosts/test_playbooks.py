@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -212,7 +211,6 @@ def test_archives_that_are_not_what_they_should_be(
 
 
 @pytest.mark.matrix(keep=2, of="the long ones on hosts")
-@pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg to sign with")
 def test_a_signed_archive_by_url(make_machines: MakeMachines, tmp_path: Path) -> None:
     machines = make_machines(1)
     served = tmp_path / "served"

@@ -46,7 +46,9 @@ _FIELDS = {
     "zkprov_user": "user",
     "zkprov_heap": "heap",
 }
-VARIABLES = frozenset({*_FIELDS, "zkprov_auth_file", "zkprov_super_password", "zkprov_lab"})
+# What the playbooks alone go by.
+_OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")
+VARIABLES = frozenset({*_FIELDS, *_OF_PLAYBOOKS, "zkprov_auth_file", "zkprov_super_password", "zkprov_lab"})
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")

@@ -17,6 +17,7 @@ from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.preflight import preflight
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LedgerMember, Mode
+from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
@@ -83,7 +84,7 @@ def start(run: Engine, step: Step) -> str:
                 "joiner",
                 Verdict.FAIL,
                 summary,
-                remedy=f"look at the log in {run.world.inventory_host(step.host).log_dir}",
+                remedy=log_of(run.world.inventory_host(step.host)),
             )
         if not host.is_active():
             raise GateFailed(
@@ -92,6 +93,16 @@ def start(run: Engine, step: Step) -> str:
         if run.clock.monotonic() > deadline:
             raise GateFailed(gate)
         run.gates.pause(GLANCE_S)
+
+
+def log_of(host: InventoryHost) -> str:
+    """Where a server that does not come up says why."""
+    journal = host.connection != "local" and not host.start_command
+    return (
+        f"look at its log: journalctl -u {host.unit} on {host.name}"
+        if journal
+        else f"look at the log in {host.log_dir}"
+    )
 
 
 def _preflight(run: Engine, step: Step, live: Members, server: Server) -> None:

@@ -25,6 +25,7 @@ from zkprov.model.server import ClientAddress, Role, Server
 from zkprov.observe.credentials import credential_of
 from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import Options, Refusal
+from zkprov.run.acts import log_of
 from zkprov.run.clock import Clock
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import ledger_writer, make_plan
@@ -172,7 +173,7 @@ class Founder:
                 return
             self._checkpoint()
             if self.clock.monotonic() > deadline:
-                log = f"look at its log on {self.made.host} (journalctl, or {self.world.inventory_host(self.made.host).log_dir})"
+                log = log_of(self.world.inventory_host(self.made.host))
                 raise NotHealthy(f"the founder does not lead: {srvr}", place=self.made.host, remedy=log)
             self.clock.wait(self.stop, GLANCE_S)
 

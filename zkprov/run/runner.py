@@ -56,6 +56,7 @@ class Conductor:
     ) -> None:
         self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
         self._readers = [journal.record, *readers]
+        world.stop = stop
         self._run = ""
 
     def give_up(self) -> None:

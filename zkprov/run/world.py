@@ -44,6 +44,8 @@ class World:
         artifacts: Path | None = None,
     ) -> None:
         self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
+        self.stop = threading.Event()
+        """Ends a play that runs; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
         self.sessions = Sessions(timeout_s=10.0)
         self._connections: Connections | None = None
@@ -149,9 +151,8 @@ class World:
         from zkprov.act.ansible import AnsibleHost
         from zkprov.act.plays import Plays
 
-        return AnsibleHost(
-            host, self.connections, Plays(self.inventory.path, playbooks=self.playbooks, artifacts=self.artifacts)
-        )
+        plays = Plays(self.inventory.path, playbooks=self.playbooks, artifacts=self.artifacts, stop=self.stop)
+        return AnsibleHost(host, self.connections, plays)
 
     def _target(self, host: InventoryHost) -> Target:
         return Target(host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host))

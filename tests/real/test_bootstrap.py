@@ -53,6 +53,7 @@ def test_three_bare_hosts_become_an_ensemble_and_then_its_founding_is_over(bare:
 
 
 def test_nothing_is_done_for_a_look(bare: Zkprov) -> None:
+    bare("status").expect(4, "zkprov bootstrap makes an ensemble of them")
     bare("bootstrap", "--dry-run").expect(0, "found 1 on zk1")
     bare("bootstrap").expect(2, "--yes")
     assert not any(Path(bare.lab.host(n).config_dir).exists() for n in (1, 2, 3))

@@ -146,6 +146,18 @@ def test_a_server_that_seeks_a_leader_elsewhere_stops_the_plan_and_on_the_host_i
     assert refused(add(made, 5)).startswith("a server runs on zk5 already.")
 
 
+def test_a_joiner_of_another_release_is_refused_before_it_is_laid() -> None:
+    made = healthy(3).spare("zk4")
+    hosts = {"zk4": host(4, release="3.8.6")}
+    wish = Wish("4f1c", tuple(hosts.values()), Options(role=Role.OBSERVER), 0.0, "op@host", "0.1.0")
+    plan = plan_add(made.health(Purpose.CHANGE), inventory(9, **hosts), wish)
+    assert isinstance(plan, Refusal) and (plan.rule, plan.exit_code) == ("R8", 3)
+    assert plan.headline == "zk4 would run 3.8.6, the members run 3.9.5."
+    same = {"zk4": host(4, release="3.9.5")}
+    again = msgspec.structs.replace(wish, hosts=tuple(same.values()))
+    assert isinstance(plan_add(made.health(Purpose.CHANGE), inventory(9, **same), again), Plan)
+
+
 def test_a_host_on_which_nobody_can_tell_what_runs_is_not_taken_for_empty() -> None:
     """`/proc` may hide other users' processes, and there may be no unit to ask."""
     files = Disk(None, {"tickTime": "2000"}, None, None, active=None)

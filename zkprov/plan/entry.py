@@ -38,8 +38,10 @@ def joiner_of(
     except BadInput as none_free:
         told = f"in {none_free.place}, the list, the ledger and on disks, of members or of servers that left"
         return Refusal("R5", f"{none_free.problem}.", (told,), (("", none_free.remedy),))
-    refusal = _id_is_free(host, server_id, live, ledger, taken) or comes_in_empty(
-        host, health.picture.survey.by_name(host.name), health
+    refusal = (
+        _id_is_free(host, server_id, live, ledger, taken)
+        or comes_in_empty(host, health.picture.survey.by_name(host.name), health)
+        or _of_another_release(host, health)
     )
     if refusal:
         return refusal
@@ -59,6 +61,16 @@ def free_id(
         remedy = "attest that the disks of retired servers are wiped, and give the host one of their ids: zkprov retired list"
         raise BadInput(f"no id from 1 to {HIGHEST_ID} is free", place=inventory.path, remedy=remedy)
     return found
+
+
+def _of_another_release(host: InventoryHost, health: Health) -> Refusal | None:
+    """Before anything is laid on it: the gate `release` would stop it only once it runs."""
+    running = sorted({f.srvr.value.release for f in health.picture.members if f.srvr.value})
+    if not host.release or not running or host.release in running:
+        return None
+    headline = f"{host.name} would run {host.release}, the members run {' and '.join(running)}."
+    remedy = ("", f"set zkprov_release of {host.name} to {running[-1]}; an upgrade is a change of its own")
+    return Refusal("R8", headline, ("zkprov_release of the inventory, and `srvr` of the members",), (remedy,))
 
 
 def _id_is_free(

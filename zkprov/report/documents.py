@@ -296,4 +296,7 @@ def _next(health: Health) -> list[str]:
     told = list(dict.fromkeys(remedies))[:3]
     if health.condition is Condition.UNSAFE:
         return ["nothing here was changed; stop clients from reaching the other side", *told]
+    seen = health.picture.survey.servers
+    if seen and all(not f.up and f.disk.outcome is Outcome.ABSENT for f in seen):
+        return ["nothing lies on these hosts, and nothing answers: zkprov bootstrap makes an ensemble of them"]
     return told

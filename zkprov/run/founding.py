@@ -30,7 +30,7 @@ from zkprov.run.clock import Clock
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import ledger_writer, make_plan
 from zkprov.run.result import Result
-from zkprov.run.runner import Conductor
+from zkprov.run.runner import BOOTSTRAP, Conductor
 from zkprov.run.world import World
 
 GLANCE_S = 0.05
@@ -55,7 +55,7 @@ class Founding(msgspec.Struct, frozen=True):
 
 
 def run_of(host: str) -> str:
-    return f"bootstrap-{host}"
+    return f"{BOOTSTRAP}{host}"
 
 
 def plan_founding(world: World, options: Options) -> Founding | Refusal | None:

@@ -37,6 +37,8 @@ from zkprov.run.world import World
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
+BOOTSTRAP = "bootstrap-"
+"""What the fences of a founding begin with."""
 SESSION_S = 6.0
 """Session timeout of the acting client: a run that was killed holds the lock for this long at most."""
 
@@ -74,11 +76,10 @@ class Conductor:
         for joiner in plan.joiners:
             holder = self.world.host(joiner.host).fenced_by()
             if holder not in (None, plan.id):
-                raise Busy(
-                    f"run {holder} has this host",
-                    place=joiner.host,
-                    remedy=f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}",
-                )
+                remedy = f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}"
+                if holder.startswith(BOOTSTRAP):
+                    remedy = "the founding is not over: zkprov bootstrap"
+                raise Busy(f"run {holder} has this host", place=joiner.host, remedy=remedy)
         renders(self.world, plan, survey)
         with self._acting(survey) as (client, ledger, endpoints):
             refused = reconfig.rights(client, plan.joiners[0].server) if plan.joiners else ""

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from zkprov.model.inventory import Access
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, BadInputs
 from zkprov.model.server import Role
 from zkprov.observe import ansible_inventory
 from zkprov.observe.access import access_of
 from zkprov.observe.ansible_inventory import Listing
-from zkprov.observe.host_variables import BadInputs, host_of
+from zkprov.observe.host_variables import host_of
 from zkprov.observe.inventory import inventory_of, read_inventory
 
 
@@ -152,6 +152,20 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ]  # fmt: skip
     for word in ("zkprov_client_port", "zkprov_heap", "did you mean zkprov_unit?", "300", "zk3's too", "5 things"):
         assert word in said
+
+
+def test_and_printed_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "i.yml").write_text("zk:\n  hosts: {zk1: {zkprov_heap: x}, zk2: {zkprov_unti: 1}}\n")
+    command = [sys.executable, "-m", "zkprov", "-i", str(tmp_path / "i.yml"), "status"]
+    done = subprocess.run(command, text=True, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert (
+        lines[0] == "error: 2 things are wrong in the inventory:"
+        and lines[3] == "next   correct them; nothing was touched"
+    )
+    assert "zk1: zkprov_heap" in lines[1] and "zk2: unknown variable zkprov_unti" in lines[2]
 
 
 def test_ten_thousand_hosts_that_are_wrong_make_no_book() -> None:

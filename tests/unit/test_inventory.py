@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zkprov.model.inventory import Access, InventoryHost
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe import ansible_inventory
 from zkprov.observe.ansible_inventory import Listing
-from zkprov.observe.host_variables import BadInputs, host_of, is_host_name
+from zkprov.observe.host_variables import host_of, is_host_name
 from zkprov.observe.inventory import inventory_of, read_auth, read_inventory
 
 THREE = """

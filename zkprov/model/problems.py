@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Problem(Exception):
     """Stops a command. `exit_code` is the one of DESIGN's table; `remedy` is a sentence or a command to type next."""
@@ -19,6 +21,14 @@ class BadInput(Problem):
     """Wrong usage or an invalid file; nothing was touched. `place` names the file and line, the flag or the host."""
 
     exit_code = 2
+
+
+class BadInputs(BadInput):
+    """Several at once, each with its place and remedy."""
+
+    def __init__(self, problem: str, each: Sequence[BadInput]) -> None:
+        super().__init__(problem, remedy="correct them; nothing was touched")
+        self.each = tuple(each)
 
 
 class NotHealthy(Problem):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, BadInputs
 from zkprov.model.server import Role
 from zkprov.observe.access import access_of
 
@@ -54,14 +54,6 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # What zkprov writes itself: from the live config, never from an inventory (R10).
 _NOT_SETTINGS = re.compile(r"(server|group|weight)\.\d+|dynamicConfigFile|peerType|version", re.IGNORECASE)
-
-
-class BadInputs(BadInput):
-    """Several at once."""
-
-    def __init__(self, problem: str, each: Sequence[BadInput]) -> None:
-        super().__init__(problem, remedy="correct them; nothing was touched")
-        self.each = tuple(each)
 
 
 def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost:

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from zkprov.model.inventory import Inventory, InventoryHost
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.ansible_inventory import PASSWORD, Listing, listing
-from zkprov.observe.host_variables import PREFIX, VARIABLES, BadInputs, checked_name, host_of, raise_all
+from zkprov.observe.host_variables import PREFIX, VARIABLES, checked_name, host_of, raise_all
 
 
 def read_inventory(path: str, ensemble: str | None = None) -> Inventory:

@@ -177,8 +177,17 @@ def refusal(refused: Refusal) -> None:
 
 
 def problem(wrong: Problem) -> None:
+    from zkprov.model.problems import BadInputs
+
     out = console(err=True)
-    out.print(_plain(f"error: {wrong}"), soft_wrap=True)
+    if isinstance(wrong, BadInputs):
+        # one a line: each is a line by itself, and its own line breaks are none
+        first, *rest = str(wrong).split("\n")
+        out.print(_plain(f"error: {first}"), soft_wrap=True)
+        for line in rest:
+            out.print(_plain(line), soft_wrap=True)
+    else:
+        out.print(_plain(f"error: {wrong}"), soft_wrap=True)
     if wrong.remedy:
         out.print(_plain(f"next   {wrong.remedy}"), soft_wrap=True)
 

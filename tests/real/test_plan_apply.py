@@ -102,6 +102,19 @@ def test_a_template_that_cannot_be_used_is_refused_before_the_run_begins(three: 
     three("resume").expect(0, "nothing to resume")
 
 
+def test_every_host_that_is_missing_and_roles_by_the_inventory(three: Zkprov, tmp_path: Path) -> None:
+    touched = Touched(three.lab, "zk4")
+    three("plan", "add", "--all-missing", "--settle", "0").expect(0, "promote 4", "promote 9")
+    three("plan", "add").expect(2, "--all-missing")
+    three("plan", "add", "zk4", "--all-missing").expect(2, "not both")
+    reads = three.with_inventory(edited_inventory(three.lab, tmp_path / "reads.yml", "zk4", zkprov_role="observer"))
+    alone = reads("plan", "add", "zk4", "--settle", "0").expect(0, "admit 4 as observer")
+    assert "promote 4" not in alone.said
+    reads("plan", "add", "zk4", "zk5").expect(2, "hosts of both roles", "zk4 is to be observer")
+    reads("plan", "add", "zk4", "--role", "participant", "--settle", "0").expect(0, "promote 4")
+    touched.nothing()
+
+
 def test_data_that_came_since_is_left_alone(three: Zkprov, tmp_path: Path) -> None:
     plan = saved(three, tmp_path / "plan.json", "zk4")
     data = Path(three.lab.host(4).data_log_dir) / "version-2" / "log.1"

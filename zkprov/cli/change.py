@@ -13,6 +13,7 @@ from zkprov.cli.target import inventory_of, target_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from zkprov.model.server import Role
     from zkprov.plan.steps import Options, Plan, Refusal
     from zkprov.run.world import World
 
@@ -37,10 +38,11 @@ class Duration(click.ParamType[float]):
 def add_options(command: Callable[..., object]) -> Callable[..., object]:
     """What `plan add` and `add-node` share."""
     options = [
-        click.argument("hosts", nargs=-1, required=True, metavar="HOST…"),
+        click.argument("hosts", nargs=-1, metavar="HOST…"),
         target_options(),
+        click.option("--all-missing", is_flag=True, help="Every host of the group that is no member yet."),
         click.option(
-            "--role", type=click.Choice(["participant", "observer"]), default="participant", show_default=True
+            "--role", type=click.Choice(["participant", "observer"]), help="[default: zkprov_role of the hosts]"
         ),
         click.option(
             "--season", type=Duration(), default=None, help="How long a voter stays a newcomer (R2). [default: 15m]"
@@ -207,9 +209,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _options(world: World, given: dict[str, object]) -> Options:
+def _options(world: World, given: dict[str, object], role: Role) -> Options:
     from zkprov.judge.newcomers import SEASON_S
-    from zkprov.model.server import Role
     from zkprov.plan.options import checked
     from zkprov.plan.steps import Options
 
@@ -218,7 +219,7 @@ def _options(world: World, given: dict[str, object]) -> Options:
     overrides = given["overrides"]
     named = [str(r).upper() for r in overrides] if isinstance(overrides, tuple) else []
     options = Options(
-        role=Role(str(given["role"])),
+        role=role,
         season_s=SEASON_S if season is None else float(str(season)),
         settle_s=float(str(given["settle"])),
         samples=int(str(given["samples"])),
@@ -233,12 +234,22 @@ def _options(world: World, given: dict[str, object]) -> Options:
 
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan; a refusal is printed and ends the command with its exit code."""
+    from zkprov.model.server import Role
     from zkprov.plan.steps import Refusal
-    from zkprov.run.planning import make_plan
+    from zkprov.run.planning import make_plan, missing, role_of
 
-    hosts = given["hosts"]
+    hosts, every = given["hosts"], bool(given["all_missing"])
     names = tuple(str(h) for h in hosts) if isinstance(hosts, tuple) else ()
-    made = make_plan(world, names, _options(world, given), _text(given["made_by"]))
+    if bool(names) is every:
+        raise click.UsageError("name the hosts to add, or say --all-missing" + (", not both" if every else ""))
+    if every:
+        names = missing(world)
+        if not names:
+            click.echo(f"{world.inventory.ensemble}: every host is a member; nothing to do")
+            raise click.exceptions.Exit(0)
+    said = _text(given["role"])
+    role = Role(said) if said else role_of(world, names)
+    made = make_plan(world, names, _options(world, given, role), _text(given["made_by"]))
     if isinstance(made, Refusal):
         _refuse(made, output)
     assert not isinstance(made, Refusal)  # noqa: S101 — _refuse does not return

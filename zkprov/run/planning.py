@@ -19,6 +19,7 @@ from zkprov.judge.preflight import preflight
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
+from zkprov.model.server import Role
 from zkprov.observe.credentials import credential_of
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.steps import Options, Plan, Refusal
@@ -42,6 +43,26 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
     )
     made = plan_add(_health(world), world.inventory, wish)
     return made if isinstance(made, Refusal) else _unreached(world, made) or made
+
+
+def missing(world: World) -> tuple[str, ...]:
+    """The hosts of the inventory that are no members, in its order. Raises `NotHealthy` where no list can be read."""
+    live = judge(world.survey(), Purpose.LOOK).picture.live
+    if live is None:
+        place = world.inventory.ensemble
+        raise NotHealthy("no server tells the list of members", place=place, remedy="zkprov status; zkprov bootstrap")
+    return tuple(h.name for h in world.inventory.hosts if not any(h.is_server(s) for s in live.servers))
+
+
+def role_of(world: World, names: Sequence[str]) -> Role:
+    """What `zkprov_role` of the named hosts says. Raises `BadInput` where it differs: a plan is of one role."""
+    roles = {_host(world.inventory, name).role for name in names}
+    if len(roles) > 1:
+        told = ", ".join(f"{name} is to be {_host(world.inventory, name).role}" for name in names[:20])
+        raise BadInput(
+            f"hosts of both roles: {told}", place=world.inventory.path, remedy="name them apart, or say --role"
+        )
+    return next(iter(roles), Role.PARTICIPANT)
 
 
 def _unreached(world: World, plan: Plan) -> Refusal | None:

@@ -96,7 +96,7 @@ def test_a_misspelt_host(calm: Zkprov) -> None:
     calm.add("nowhere").expect(2, "no host 'nowhere'", "the group calm has: zk1, zk2")
     calm.add("zk4", "zk4").expect(2, "the same host twice")
     calm.add("zk1").expect(2, "zk1 is a member already: server 1")
-    calm("add-node", "--yes").expect(2, "Missing argument")
+    calm("add-node", "--yes").expect(2, "name the hosts to add", "--all-missing")
     touched.nothing()
 
 

@@ -42,9 +42,9 @@ _BY_FILE = ("loadscope", "--no-loadscope-reorder")
 SUITES = (
     Suite("unit", 2.75, 30, min(_CORES, 4)),
     Suite("cases", 0.25, 10, min(_CORES, 4)),
-    Suite("real", 6, 60, min(_CORES, 4), _BY_FILE),
-    Suite("faults", 5.5, 90, min(_CORES, 4)),
-    Suite("hosts", 5.5, 30, min(_CORES, 4)),
+    Suite("real", 6.5, 60, min(_CORES, 4), _BY_FILE),
+    Suite("faults", 5.25, 90, min(_CORES, 4)),
+    Suite("hosts", 5.25, 30, min(_CORES, 4)),
 )
 
 

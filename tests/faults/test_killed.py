@@ -45,6 +45,7 @@ def test_killed_and_aborted(scene: Scene, instant: Instant) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.matrix(keep=1, of="the longest faults")
 def test_killed_again_and_again(scene: Scene) -> None:
     """Also the resume of a resume is killed, three times."""
     running = scene.add()

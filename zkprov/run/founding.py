@@ -213,8 +213,14 @@ def bootstrap(conductor: Conductor, made: Founding, options: Options, say: Calla
     """
     world = conductor.world
     attempt = int(conductor.clock.now())
-    Founder(world, made, conductor.clock, say, conductor.stop, attempt).found(options)
-    result = conductor.resume()
+    # a run that brings somebody in has that host: it is taken up before the founding takes the hosts
+    result = conductor.resume() if made.stands else None
+    if result is not None and result.exit_code:
+        return result
+    live = judge(world.survey(), Purpose.LOOK).picture.live if made.stands else None
+    left = tuple(n for n in made.others if live is None or not _member(world, n, live))
+    founding = msgspec.structs.replace(made, others=left)
+    Founder(world, founding, conductor.clock, say, conductor.stop, attempt).found(options)
     for role in (Role.PARTICIPANT, Role.OBSERVER):
         if result is not None and result.exit_code:
             return result

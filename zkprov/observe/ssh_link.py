@@ -95,7 +95,9 @@ class Way:
         # the thread that reads it would notice a mere close 0.1 s later
         with contextlib.suppress(OSError, EOFError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
+        # a channel says goodbye over its jump host's connection, which may be gone
+        with contextlib.suppress(OSError, EOFError):
+            self.sock.close()
         if self._command is not None:
             self._command.terminate()
             try:

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from tests.hosts.operator import QUICK, Operator
-from tests.real.driver import Running, events_in, live_config, wait_for
+from tests.real.driver import Running, events_in, live_config, some_instant, wait_for
 
 pytestmark = pytest.mark.real
 
@@ -19,9 +19,7 @@ def reached(running: Running, made: Operator, rng: Random) -> None:
     """Some instant of installing, configuring or starting: each is a play of two seconds or more."""
     events = made.folder / "events.jsonl"
     wait_for(lambda: any(e["kind"] == "act" for e in events_in(events)) or running.process.poll() is not None, 60)
-    deadline = time.monotonic() + rng.random() * 10
-    while time.monotonic() < deadline and running.process.poll() is None:
-        time.sleep(0.05)
+    some_instant(running, rng, 10)
 
 
 @pytest.mark.timeout(400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -132,6 +133,12 @@ def wait_for(fact: Callable[[], Any], timeout_s: float = 30.0, what: str = "it")
         assert time.monotonic() < deadline, f"{what} did not come about within {timeout_s} s"
         time.sleep(0.02)
     return found
+
+
+def some_instant(running: Running, rng: random.Random, within_s: float) -> None:
+    """An instant drawn by chance, for a fault that may come at any: there is no fact to wait for. Earlier if the command ends."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running.process.wait(rng.random() * within_s)
 
 
 def events_in(path: Path) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from zkprov.cli.change import Duration, ask, world_of
 from zkprov.cli.target import target_options
 
 if TYPE_CHECKING:
+    from zkprov.plan.founding import Founding
     from zkprov.plan.steps import Options
-    from zkprov.run.founding import Founding
     from zkprov.run.result import Result
     from zkprov.run.runner import Conductor
     from zkprov.run.world import World
@@ -38,23 +38,21 @@ def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | Non
     """
     from zkprov.plan.steps import Refusal
     from zkprov.report.console import refusal
-    from zkprov.run.founding import over, plan_founding
+    from zkprov.run.founding import look
 
     with world_of(ctx, given) as world:
-        options = _options(given)
-        made = plan_founding(world, options)
+        made = look(world)
         if isinstance(made, Refusal):
             refusal(made)
             ctx.exit(made.exit_code)
         if made is None:
             click.echo(f"{world.inventory.ensemble}: every host is a member; nothing to do")
-            over(world)
             ctx.exit(0)
         _show(made, world)
         if dry_run:
             ctx.exit(0)
         ask(yes)
-        ctx.exit(_carry_out(ctx, world, made, options, events, given))
+        ctx.exit(_carry_out(ctx, world, made, _options(given), events, given))
 
 
 def _options(given: dict[str, object]) -> Options:
@@ -70,12 +68,18 @@ def _options(given: dict[str, object]) -> Options:
 
 def _show(made: Founding, world: World) -> None:
     from zkprov.model.server import Role
+    from zkprov.plan.founding import Stage
 
     click.echo(f"Bootstrap of {made.ensemble}")
-    if made.stands:
+    before = {
+        Stage.BEGUN: " (again: it was cut off)",
+        Stage.LAID: " (its server has run: it is started again)",
+        Stage.LEADS: " (it leads already)",
+    }
+    if made.stage is Stage.FOUNDED:
         click.echo(f"  founded on {made.host} already; goes on from there")
     else:
-        click.echo(f"  found {made.founder.id} on {made.host}" + (" (again: it was cut off)" if made.begun else ""))
+        click.echo(f"  found {made.founder.id} on {made.host}{before.get(made.stage, '')}")
     for name in made.others:
         observer = world.inventory_host(name).role is Role.OBSERVER
         click.echo(f"  then add {name}" + (" as an observer" if observer else ""))
@@ -87,15 +91,10 @@ def _carry_out(
 ) -> int:
     from zkprov.cli.conduct import conducted
     from zkprov.run.founding import bootstrap as carried_out
-    from zkprov.run.founding import over
 
     who = given["made_by"] if isinstance(given["made_by"], str) else None
 
     def work(conductor: Conductor) -> Result | None:
         return carried_out(conductor, made, options, lambda line: click.echo(line, err=True))
 
-    code = conducted(ctx, world, work, events=events, who=who)
-    if code in (None, 0):
-        over(world)
-        return 0
-    return code
+    return conducted(ctx, world, work, events=events, who=who) or 0

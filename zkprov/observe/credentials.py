@@ -35,15 +35,14 @@ def credential_of(inventory: Inventory) -> tuple[str, str] | None:
 
 
 def super_settings(inventory: Inventory) -> dict[str, str]:
-    """The setting by which a server knows that super user; none where the inventory does not give the password itself.
+    """The setting by which a server knows that super user; none where the password is in an auth file.
 
     `user:base64(sha1(user:password))`, as ZooKeeper's `DigestAuthenticationProvider` wants it. Who names an auth file writes the
     setting (or an ACL on `/zookeeper/config`) as well.
     """
-    if not inventory.super_password:
-        return {}
     credential = credential_of(inventory)
-    if credential is None or not credential[1].startswith(f"{USER}:"):
+    given = bool(os.environ.get(VARIABLE)) or not inventory.auth_file
+    if credential is None or not given:
         return {}
     digest = hashlib.sha1(credential[1].encode(), usedforsecurity=False).digest()
     return {SETTING: f"{USER}:{base64.b64encode(digest).decode()}"}

@@ -67,6 +67,7 @@ def rendered(world: World, name: str) -> Rendered:
         wish = joiner_list(live, server)
     else:
         server, wish = member, live
+    host = world.to_render(name)
     files = render_host(host, wish, templates=world.templates, release=known_release, live=disk, server_id=server.id)
     violations = judge_rendered(
         files, wish=wish, server_id=server.id, host=host, release=known_release, live=disk, joiner=member is None

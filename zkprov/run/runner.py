@@ -20,6 +20,7 @@ from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.observe.credentials import credential_of
+from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan
 from zkprov.run.canary import Canary
@@ -37,8 +38,6 @@ from zkprov.run.world import World
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
-BOOTSTRAP = "bootstrap-"
-"""What the fences of a founding begin with."""
 SESSION_S = 6.0
 """Session timeout of the acting client: a run that was killed holds the lock for this long at most."""
 
@@ -77,7 +76,7 @@ class Conductor:
             holder = self.world.host(joiner.host).fenced_by()
             if holder not in (None, plan.id):
                 remedy = f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}"
-                if holder.startswith(BOOTSTRAP):
+                if holder.startswith(FENCE):
                     remedy = "the founding is not over: zkprov bootstrap"
                 raise Busy(f"run {holder} has this host", place=joiner.host, remedy=remedy)
         renders(self.world, plan, survey)

@@ -199,11 +199,16 @@ class World:
         """The files of an ensemble's first server: a list of itself alone, and the leave to vote though it is empty."""
         return {**self._rendered(name, server, Members.of(server), release, joiner=False), "initialize": ""}
 
+    def to_render(self, name: str) -> InventoryHost:
+        """The host, with the setting by which it knows the super user."""
+        host = self.inventory_host(name)
+        settings = {**super_settings(self.inventory), **host.settings}
+        return msgspec.structs.replace(host, settings=settings)
+
     def _rendered(self, name: str, server: Server, wish: Members, release: str, *, joiner: bool) -> dict[str, str]:
         from zkprov.act.render import render_host
 
-        host = self.inventory_host(name)
-        host = msgspec.structs.replace(host, settings={**host.settings, **super_settings(self.inventory)})
+        host = self.to_render(name)
         known = Release.parse(release, place=f"{self.inventory.path}: zkprov_release")
         files = render_host(host, wish, templates=self.templates, release=known, server_id=server.id)
         violations = judge_rendered(files, wish=wish, server_id=server.id, host=host, release=known, joiner=joiner)

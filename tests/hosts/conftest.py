@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -66,3 +68,13 @@ def operator(
     make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], tmp_path: Path
 ) -> Callable[[int], Operator]:
     return lambda count: Operator(make_machines(count), zookeeper_archive, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_connection_outlives_a_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ansible's connections are shared by plays, and would linger for a minute."""
+    with tempfile.TemporaryDirectory(prefix="zkp-") as folder:
+        monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", folder)
+        yield
+        for path in Path(folder).iterdir():
+            subprocess.run(["ssh", "-q", "-O", "exit", "-o", f"ControlPath={path}", "any"], check=False)

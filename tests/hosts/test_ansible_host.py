@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,16 +21,6 @@ from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Unreached
 from zkprov.observe.inventory import read_inventory
 from zkprov.observe.ssh import Connections
-
-
-@pytest.fixture(autouse=True)
-def no_connection_outlives_a_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ansible's connections are shared by plays, and would linger for a minute."""
-    with tempfile.TemporaryDirectory(prefix="zkp-") as folder:
-        monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", folder)
-        yield
-        for path in Path(folder).iterdir():
-            subprocess.run(["ssh", "-q", "-O", "exit", "-o", f"ControlPath={path}", "any"], check=False)
 
 
 @pytest.fixture

@@ -46,15 +46,20 @@ def test_bare_hosts_become_an_ensemble_that_grows_under_load(
     config = live_config(first)
     assert config.count(":participant;") == final
 
+    zkprov("render", "zk1", "--diff").expect(2, "is not read over ssh", "without --diff")
+
     # a second run of everything changes nothing
     zkprov("bootstrap", *QUICK).expect(0, "nothing to do")
     zkprov("add-node", "zk4", *QUICK).expect(2, "zk4 is a member already")
     assert live_config(first) == config
 
     # what is left behind holds no secret that others can read, on neither side
+    looked = 0
     for file in (p for p in made.folder.rglob("*") if p.is_file() and p != made.inventory and p.stat().st_size < 10**7):
         if "machines" not in file.relative_to(made.folder).parts[0]:
+            looked += 1
             assert not any(s.encode() in file.read_bytes() for s in (PASSWORD, DIGEST)), file
+    assert looked > 10, "journal, artifacts of plays, what the commands printed"
     for machine in made.machines:
         machine.shell(f"! grep -rlF -e '{PASSWORD}' /etc /var /opt /tmp /root /home /run 2>/dev/null")
         open_to_all = (

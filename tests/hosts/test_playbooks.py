@@ -8,9 +8,8 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,6 @@ from zkprov.shipped import shipped
 
 TOP = "apache-zookeeper-3.9.5-bin"
 FOLDERS = "/opt/zookeeper /etc/zookeeper /var/lib/zookeeper /var/log/zookeeper"
-
-
-@pytest.fixture(autouse=True)
-def no_connection_outlives_a_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ansible's connections are shared by plays, and would linger for a minute."""
-    with tempfile.TemporaryDirectory(prefix="zkp-") as folder:
-        monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", folder)
-        yield
-        for path in Path(folder).iterdir():
-            subprocess.run(["ssh", "-q", "-O", "exit", "-o", f"ControlPath={path}", "any"], check=False)
 
 
 def playing(machines: Machines, tmp_path: Path, **variables: Any) -> Plays:

@@ -253,7 +253,7 @@ def test_a_python_object_in_yaml_is_not_made(tmp_path: Path, monkeypatch: pytest
 def test_the_example_is_an_inventory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     example = Path(__file__).parents[2] / "inventory" / "example"
-    found = read_inventory(str(example / "hosts.yml"))
+    found = read_inventory(str(example))
     assert (found.ensemble, [h.name for h in found.hosts]) == ("kafka_zk", ["zk1", "zk2", "zk3", "zk4", "zk5"])
     assert {h.role for h in found.hosts[:4]} == {Role.PARTICIPANT} and found.hosts[4].role is Role.OBSERVER
     assert all(

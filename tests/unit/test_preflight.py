@@ -73,6 +73,12 @@ def test_a_member_that_cannot_be_asked_is_told_and_a_joiner_stops_it() -> None:
     assert of(zk4=Reach("zk4", problem="zk4: an odd answer")).stops
 
 
+def test_members_that_nobody_can_ask_are_told() -> None:
+    """Such as one that the inventory does not have: what is not known of it does not pass for well."""
+    gate = of(zk2=Reach("2", problem="not asked: it is no host of the inventory that is reached over SSH"))
+    assert (gate.verdict, gate.stops) == (Verdict.UNKNOWN, False) and gate.summary.startswith("2: not asked")
+
+
 class TestTheProgram:
     """`reach.py`, run here as it is run there."""
 

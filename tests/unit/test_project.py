@@ -199,6 +199,23 @@ def test_of_a_matrix_a_sample_is_kept_that_the_seed_repeats(tmp_path: Path) -> N
     assert ran(tmp_path, CASES, "--seed=8")[1] != kept
 
 
+SHARED = """
+import pytest
+@pytest.mark.matrix(keep=2, of="rare")
+@pytest.mark.parametrize("a", range(3))
+def test_one(a): pass
+@pytest.mark.matrix(keep=2, of="rare")
+def test_other(): pass
+def test_always(): pass
+"""
+
+
+def test_tests_may_share_a_matrix(tmp_path: Path) -> None:
+    kept = ran(tmp_path, SHARED, "--seed=7")[1]
+    assert "test_always" in kept and len(kept) == 3
+    assert len(ran(tmp_path, SHARED, "--whole")[1]) == 5
+
+
 def test_the_whole_is_the_whole(tmp_path: Path) -> None:
     assert len(ran(tmp_path, CASES, "--whole")[1]) == 28
     assert len(ran(tmp_path, CASES, ZKPROV_WHOLE="1")[1]) == 28

@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from zkprov.act.play_events import Told, condensed, hear, message_of
+from zkprov.model.inventory import SUPER_PASSWORD
 from zkprov.model.problems import BadInput, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
@@ -141,7 +142,7 @@ class Plays:
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **words, _MARK: mark},
+                    env={**os.environ, **words, _MARK: mark, SUPER_PASSWORD: ""},
                     start_new_session=True,
                 ) as hook,
             ):
@@ -275,6 +276,7 @@ class Plays:
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "False",
             _MARK: mark,
+            SUPER_PASSWORD: "",
         }
 
     @contextlib.contextmanager

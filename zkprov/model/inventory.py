@@ -6,6 +6,9 @@ import msgspec
 
 from zkprov.model.server import HostPort, Role, Server, ServerAddress
 
+SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
+"""In the environment: for zkprov alone, not for what it starts."""
+
 
 class Access(msgspec.Struct, frozen=True):
     """How a host is reached over SSH, by Ansible's own variables; what is None is for `~/.ssh/config` and the defaults of `ssh` to say.

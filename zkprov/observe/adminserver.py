@@ -162,7 +162,7 @@ def check_status(status: int, headers: Headers, body: bytes) -> None:
 class Connection:
     """Questions to one AdminServer, one after the other over one connection; opened anew where the server ended it.
 
-    Each costs a server that has just started some 20 ms of its processor, and two to four times that for a connection of its own.
+    The first one costs a server that has just started 80 to 100 ms of its processor; later ones 2 to 9 ms, and a connection 1 to 2 (3.9.5).
     """
 
     def __init__(self, at: HostPort) -> None:

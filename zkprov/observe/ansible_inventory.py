@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from zkprov.model.inventory import SUPER_PASSWORD
 from zkprov.model.problems import BadInput
 from zkprov.observe.access import VARIABLES as ACCESS
 
@@ -83,7 +84,7 @@ def _run(name: str, arguments: list[str], path: str, given: bytes = b"") -> byte
     """What one of Ansible's commands prints; bounded in time, in what is read of it, and in its memory."""
     program = Path(sys.executable).with_name(name)
     environment = {
-        **os.environ,
+        **{k: v for k, v in os.environ.items() if k != SUPER_PASSWORD},
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1",
         "ANSIBLE_LOCALHOST_WARNING": "0",

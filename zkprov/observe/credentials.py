@@ -7,12 +7,11 @@ import hashlib
 import os
 from functools import lru_cache
 
-from zkprov.model.inventory import Inventory
+from zkprov.model.inventory import SUPER_PASSWORD, Inventory
 from zkprov.model.problems import BadInput
 from zkprov.observe.ansible_inventory import PASSWORD, password
 from zkprov.observe.inventory import read_auth
 
-VARIABLE = "ZKPROV_SUPER_PASSWORD"
 SETTING = "DigestAuthenticationProvider.superDigest"
 USER = "super"
 
@@ -22,10 +21,12 @@ def credential_of(inventory: Inventory) -> tuple[str, str] | None:
 
     None where there is none of them. Raises `BadInput` naming where it was looked for, without a word of what was found.
     """
-    given = os.environ.get(VARIABLE)
+    given = os.environ.get(SUPER_PASSWORD)
     if given:
         if not given.isprintable():
-            raise BadInput("not a password: it holds what cannot be printed", place=f"${VARIABLE}", remedy="correct it")
+            raise BadInput(
+                "not a password: it holds what cannot be printed", place=f"${SUPER_PASSWORD}", remedy="correct it"
+            )
         return "digest", f"{USER}:{given}"
     if inventory.auth_file:
         return read_auth(inventory.auth_file)
@@ -41,7 +42,7 @@ def super_settings(inventory: Inventory) -> dict[str, str]:
     setting (or an ACL on `/zookeeper/config`) as well.
     """
     credential = credential_of(inventory)
-    given = bool(os.environ.get(VARIABLE)) or not inventory.auth_file
+    given = bool(os.environ.get(SUPER_PASSWORD)) or not inventory.auth_file
     if credential is None or not given:
         return {}
     digest = hashlib.sha1(credential[1].encode(), usedforsecurity=False).digest()

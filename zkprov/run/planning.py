@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
+import msgspec
+
 from zkprov import __version__
 from zkprov.act.session import close, connect
 from zkprov.judge.health import Health, judge
@@ -42,7 +44,7 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
         secrets.token_hex(3), hosts, options, time.time(), who_am_i(made_by), __version__, world.templates_digest()
     )
     made = plan_add(_health(world), world.inventory, wish)
-    return made if isinstance(made, Refusal) else _unreached(world, made) or made
+    return made if isinstance(made, Refusal) else _preflighted(world, made)
 
 
 def missing(world: World) -> tuple[str, ...]:
@@ -65,8 +67,9 @@ def role_of(world: World, names: Sequence[str]) -> Role:
     return next(iter(roles), Role.PARTICIPANT)
 
 
-def _unreached(world: World, plan: Plan) -> Refusal | None:
-    """The preflight of every joiner, so that a run is not begun which its first step would end."""
+def _preflighted(world: World, plan: Plan) -> Plan | Refusal:
+    """The preflight of every joiner, so that no run is begun which its first step would end; what it did not see stands in the plan."""
+    untold: dict[str, None] = {}
     for joiner in plan.joiners:
         seen = world.reach(joiner.host, plan.base, joiner.server)
         gate = preflight(seen, joiner.host) if seen else None
@@ -75,7 +78,8 @@ def _unreached(world: World, plan: Plan) -> Refusal | None:
             evidence = tuple(str(e) for e in gate.evidence)
             headline = f"{joiner.host} and the members are not ready for each other."
             return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
-    return None
+        untold |= dict.fromkeys(f"preflight: {e}" for e in gate.evidence) if gate else {}
+    return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
 
 
 def _health(world: World) -> Health:

@@ -26,9 +26,12 @@ class Rendered(msgspec.Struct, frozen=True):
     files: dict[str, str]
     present: dict[str, str]
     violations: tuple[Violation, ...]
+    unread: str = ""
 
     def difference(self, name: str) -> str:
-        """A unified diff; empty where nothing would change."""
+        """A unified diff; empty where nothing would change. Raises `BadInput` where what lies there was not read."""
+        if self.unread:
+            raise BadInput(self.unread, place="--diff", remedy="zkprov render HOST, without --diff")
         before = self.present.get(name, "").splitlines(keepends=True)
         lines = difflib.unified_diff(
             before, self.files[name].splitlines(keepends=True), f"now/{name}", f"rendered/{name}"
@@ -76,7 +79,10 @@ def rendered(world: World, name: str) -> Rendered:
     present = {
         n: shown(n, text) for n, place in places.items() if host.connection == "local" and (text := _read(place))
     }
-    return Rendered({n: shown(n, text) for n, text in files.items()}, present, violations)
+    unread = (
+        "" if host.connection == "local" else f"what lies on {name} is not read over {host.connection} for a difference"
+    )
+    return Rendered({n: shown(n, text) for n, text in files.items()}, present, violations, unread)
 
 
 def _read(path: Path) -> str:

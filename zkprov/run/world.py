@@ -178,7 +178,10 @@ class World:
         here = [(a.host, p) for a in server.addresses for p in _ports(a)]
         asked = [(joiner, there), *((h, here) for h, _ in members if _over_ssh(h))]
         names = dict.fromkeys(a.host for s in (*live.servers, server) for a in s.addresses)
-        return look_reach(self.connections, asked, list(names))
+        others = {s.id for s in live.servers} - {s.id for h, s in members if _over_ssh(h)} - {server.id}
+        why = "not asked: it is no host of the inventory that is reached over SSH"
+        unasked = tuple(Reach(str(server_id), problem=why) for server_id in sorted(others))
+        return (*look_reach(self.connections, asked, list(names)), *unasked)
 
     def templates_digest(self) -> str:
         """Of the templates in use, the operator's and the shipped ones; and of the playbooks, where hosts are changed by them."""

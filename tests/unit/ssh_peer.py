@@ -16,6 +16,8 @@ import paramiko
 import pytest
 
 from zkprov.model.inventory import Access, InventoryHost
+from zkprov.model.problems import NotHealthy, Unreached
+from zkprov.observe.ssh import Connections
 
 Behaviour = Callable[[paramiko.Channel, str], None]
 
@@ -217,3 +219,22 @@ def sshds(keys: Keys) -> Iterator[Callable[..., Sshd]]:
     yield make
     for sshd in made:
         sshd.close()
+
+
+Make = Callable[..., Sshd]
+ECHO = "import json\nprint(json.dumps(ARGUMENTS))\n"
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    with Connections(timeout_s=10.0, config="/dev/null") as connections:
+        yield connections
+
+
+def refusal(connections: Connections, host: InventoryHost, program: str = ECHO, **given: Any) -> Unreached:
+    with pytest.raises(Unreached) as caught:
+        connections.run(host, program, {"a": 1}, **given)
+    assert isinstance(caught.value, NotHealthy)
+    assert caught.value.place == host.name
+    assert "\n" not in str(caught.value)
+    return caught.value

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from zkprov.cli.change import Duration, ask, world_of
-from zkprov.cli.target import target_options
+from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:
     from zkprov.plan.founding import Founding
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(1, 1000), default=3, show_default=True)
 @click.option("--sample-interval", type=Duration(), default="0.5", show_default=True)
 @click.option("--step-timeout", type=Duration(), default="60s", show_default=True)
-@click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Laid over ours.")
-@click.option("--playbooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Laid over ours.")
+@source_options("yours, laid over the shipped ones")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Look and tell only.")
 @click.option("--events", type=click.Path(dir_okay=False, allow_dash=True), help="JSON lines while it runs.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.target import inventory_of, target_options
+from zkprov.cli.target import inventory_of, source_options, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,16 +80,7 @@ def add_options(command: Callable[..., object]) -> Callable[..., object]:
             help="Set one rule aside by name; needs --reason. Never R1, R2, R6.",
         ),
         click.option("--reason", default="", help="Why; it stands in the plan and in the journal."),
-        click.option(
-            "--templates",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Your templates, laid over the shipped ones.",
-        ),
-        click.option(
-            "--playbooks",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Your playbooks and hooks, laid over the shipped ones.",
-        ),
+        source_options("yours, laid over the shipped ones"),
         click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]"),
     ]
     for option in reversed(options):
@@ -154,16 +145,7 @@ def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, event
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @target_options()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--templates",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The templates that the plan was made with.",
-)
-@click.option(
-    "--playbooks",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The playbooks and hooks that the plan was made with.",
-)
+@source_options("those that the plan was made with")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--events",

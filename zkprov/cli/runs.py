@@ -6,25 +6,14 @@ from pathlib import Path
 
 import click
 
-from zkprov.cli.target import inventory_of, target_options
+from zkprov.cli.target import inventory_of, source_options, target_options
 
 run_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-templates_option = click.option(
-    "--templates",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The templates that the plan was made with.",
-)
-playbooks_option = click.option(
-    "--playbooks",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The playbooks and hooks that the plan was made with.",
-)
 
 
 @click.command()
 @target_options()
-@templates_option
-@playbooks_option
+@source_options("those that the plan was made with")
 @run_output
 @click.option(
     "--events",
@@ -56,8 +45,7 @@ def resume(
 
 @click.command()
 @target_options()
-@templates_option
-@playbooks_option
+@source_options("those that the plan was made with")
 @run_output
 @click.pass_context
 def abort(

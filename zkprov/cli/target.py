@@ -42,6 +42,19 @@ def target_options(connect: bool = False) -> Callable[[F], F]:
     return add
 
 
+def source_options(what: str) -> Callable[[F], F]:
+    """`--templates` and `--playbooks`: what hosts are made from. `what` says of them in the help which those are."""
+
+    def add(command: F) -> F:
+        from pathlib import Path
+
+        folder = click.Path(exists=True, file_okay=False, path_type=Path)
+        command = click.option("--playbooks", type=folder, help=f"Playbooks and hooks: {what}.")(command)
+        return click.option("--templates", type=folder, help=f"Templates: {what}.")(command)
+
+    return add
+
+
 def inventory_of(ctx: click.Context, inventory: str | None, ensemble: str | None) -> Inventory:
     """The inventory that the command, its environment or the lab that is up names. Raises `BadInput`."""
     from zkprov.model.problems import BadInput

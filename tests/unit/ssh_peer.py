@@ -155,10 +155,13 @@ class _Session(paramiko.ServerInterface):
         transport = next(t for t in self._sshd.transports if t.server_object is self)
 
         def begin() -> None:
-            channel = transport.accept(5)
-            if channel is not None:
-                # another one's, maybe, that was opened at the same time
-                self._sshd.forward(channel, self._to.pop(channel.get_id()))
+            # Of two that wait, the one that is woken may find its channel taken by the other, and gets none: it asks again as long as
+            # its own was not forwarded. It may get the other's as well, or a session's, which is answered without this.
+            while chanid in self._to and transport.is_active():
+                channel = transport.accept(0.5)
+                to = self._to.pop(channel.get_id(), None) if channel is not None else None
+                if channel is not None and to is not None:
+                    self._sshd.forward(channel, to)
 
         threading.Thread(target=begin).start()
         return paramiko.OPEN_SUCCEEDED

@@ -37,14 +37,19 @@ def server_process(pid: int) -> ServerProcess | None:
         arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
         if MAIN_CLASS.encode() not in arguments:
             return None
-        # After the command's name, which may hold anything, stand the state (field 3) and, as field 22, the start.
-        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        state, started = _stat(pid)
     except OSError:
         return None
-    if fields[0] in (b"Z", b"X"):
+    if state in (b"Z", b"X"):
         return None
     zoo_cfg = arguments[arguments.index(MAIN_CLASS.encode()) + 1]
-    return ServerProcess(pid, int(fields[19]), os.fsdecode(zoo_cfg))
+    return ServerProcess(pid, started, os.fsdecode(zoo_cfg))
+
+
+def _stat(pid: int) -> tuple[bytes, int]:
+    """State and start: after the command's name, which may hold anything, they stand as fields 3 and 22. Raises OSError: no process."""
+    fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    return fields[0], int(fields[19])
 
 
 def end(servers: Iterable[ServerProcess], timeout_s: float) -> list[ServerProcess]:
@@ -81,7 +86,10 @@ def send(server: ServerProcess, number: signal.Signals) -> bool:
 
 
 def await_end(servers: Iterable[ServerProcess], timeout_s: float) -> list[ServerProcess]:
-    """Those of `servers` that still run after at most `timeout_s` seconds."""
+    """Those of `servers` that still run after at most `timeout_s` seconds.
+
+    One has ended once its last thread is gone, for only then are its ports and files free: its command line is gone before that.
+    """
     deadline = time.monotonic() + timeout_s
     left = []
     for server in servers:
@@ -90,14 +98,14 @@ def await_end(servers: Iterable[ServerProcess], timeout_s: float) -> list[Server
         except ProcessLookupError:
             continue
         try:
+            if _stat(server.pid)[1] != server.started:
+                continue  # the number is another process's by now
             poll = select.poll()
             poll.register(handle, select.POLLIN)
-            while server_process(server.pid) == server:
-                rest_ms = int((deadline - time.monotonic()) * 1000)
-                if rest_ms <= 0:
-                    left.append(server)
-                    break
-                poll.poll(rest_ms)
+            if not poll.poll(max(0, int((deadline - time.monotonic()) * 1000))):
+                left.append(server)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
         finally:
             os.close(handle)
     return left

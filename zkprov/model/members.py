@@ -80,6 +80,9 @@ class Members(msgspec.Struct, frozen=True):
 
     def same_list(self, other: Members) -> bool:
         """Equal members, roles, addresses, groups and weights, however they are spelt; the version aside."""
+        # most are spelt alike, and a judgement compares some hundred times
+        if (self.servers, self.groups, self.weights) == (other.servers, other.groups, other.weights):
+            return True
         return self.at_version(0).canonical == other.at_version(0).canonical
 
     @property

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 
 import msgspec
+
+_HOST = re.compile(r"[^\s,;\[\]{}|]+")
 
 
 class Role(StrEnum):
@@ -22,7 +25,7 @@ class HostPort(msgspec.Struct, frozen=True, order=True):
     port: int
 
     def __post_init__(self) -> None:
-        if not self.host or any(c.isspace() or c in ",;[]{}|" for c in self.host):
+        if not _HOST.fullmatch(self.host):
             raise ValueError(f"not a host name or address: {self.host!r}")
         if not 0 < self.port < 65536:
             raise ValueError(f"not a port: {self.port}")

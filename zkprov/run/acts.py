@@ -16,14 +16,14 @@ from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.preflight import preflight
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import LedgerMember, Mode
+from zkprov.model.facts import LedgerMember, Mode, Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import Step, StepKind, seconds
-from zkprov.run.gating import GateFailed
+from zkprov.run.gating import GateFailed, Look
 from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
@@ -70,15 +70,19 @@ def start(run: Engine, step: Step) -> str:
     host.enable()
     host.start()
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    others: Look | None = None
     while True:
         facts = run.world.glance(step.host)
         if facts.serving:
-            survey = run.gates.look()
-            gate = joiner_follows(picture_of(survey), step.host, step.server)
+            look = run.gates.look_again(others, step.host)
+            gate = joiner_follows(picture_of(look.survey), step.host, step.server)
             if gate.verdict is Verdict.PASS:
-                run.gates.keep(survey)
+                run.gates.keep(look)
                 return gate.summary
         else:
+            if others is None and facts.srvr.outcome is Outcome.NOT_SERVING:
+                # it is up and seeks its leader: time to look at the others
+                others = run.gates.look()
             summary = f"{step.host}: {facts.srvr}"
             gate = GateResult(
                 "joiner",
@@ -151,7 +155,7 @@ def change(run: Engine, step: Step, role: Role) -> str:
     health = run.gates.passed(expect=step.after, excused=excused)
     live = _live(health)
     if promotion and run.plan.options.samples > 1:
-        run.gates.keep(health.picture.survey)  # the first sample of the promotion, should the joiner have served in it
+        run.gates.keep_judged()  # the first sample of the promotion, should the joiner have served in it
     run.intend(step)
     if promote:
         _remember(run, health, live, step.server, step.host)
@@ -214,14 +218,18 @@ def _ask(run: Engine, step: Step, want: Server, live: Members) -> None:
 
 
 def _await_role(run: Engine, host: str, role: Role) -> None:
-    """A server whose role changes serves on as what it was for a moment, then not at all. Until it serves as what it is to be, no
-    whole look is worth its cost. What comes of it, also when it takes too long, the gates judge.
+    """A server whose role changes serves on as what it was for a moment, then not at all. Meanwhile the others are looked at; it itself
+    once it serves as what it is to be. What comes of it, also when it takes too long, the gates judge.
     """
     deadline = run.clock.monotonic() + FRESH_S
+    others: Look | None = None
     while run.clock.monotonic() < deadline:
-        srvr = run.world.glance(host).srvr.value
-        if srvr is not None and (srvr.mode is Mode.OBSERVER) == (role is Role.OBSERVER):
+        glance = run.world.glance(host).srvr
+        if glance.value is not None and (glance.value.mode is Mode.OBSERVER) == (role is Role.OBSERVER):
+            run.gates.keep(run.gates.look_again(others, host))
             return
+        if others is None and glance.value is None:
+            others = run.gates.look()
         run.gates.pause(GLANCE_S)
 
 

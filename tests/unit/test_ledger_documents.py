@@ -99,7 +99,7 @@ def document(head: int = 1, **changed: Any) -> RunDocument:
 
 
 def ledger(tree: Tree, stop: threading.Event | None = None) -> EnsembleLedger:
-    return EnsembleLedger(tree, None, stop)  # type: ignore[arg-type]
+    return EnsembleLedger(tree, False, stop)  # type: ignore[arg-type]
 
 
 def test_a_run_that_is_written_is_read() -> None:

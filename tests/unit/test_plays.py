@@ -244,7 +244,7 @@ def test_a_play_can_be_stopped(inventory: Path, folder: Path, tmp_path: Path) ->
     began = time.monotonic()
     thread.join(30)
     assert isinstance(raised[0], Interrupted) and "task `Waits`" in str(raised[0])
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20, "the play itself would take two hours"
     until(lambda: not processes_with(f"7{os.getpid()}"))
 
 

@@ -22,6 +22,7 @@ from zkprov.model.config import RULES, print_members, ruled
 from zkprov.model.facts import Disk
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
+from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput
 from zkprov.model.properties import entry
 from zkprov.model.release import Release
@@ -128,7 +129,7 @@ def _variables(
     rules = {k: v for k, v in RULES.items() if k != "db.autocreate"}
     static: list[str] = []
     pointer: str | None = f"{host.config_dir}/{DYNAMIC}"
-    client = {} if server.client else {"clientPort": str(host.client_port)}
+    client = {} if server.client or host.posture is Posture.TLS_ONLY else {"clientPort": str(host.client_port)}
     if live is not None and live.acting is not None:
         pointer = live.settings.get("dynamicConfigFile")
         own = live.acting.members.get(server.id) or server
@@ -146,7 +147,7 @@ def _variables(
         "members": members,
         "release": release,
         "rules": rules,
-        "settings": DEFAULTS | {k: v for k, v in host.settings.items() if k not in RULES},
+        "settings": DEFAULTS | host.posture_settings | {k: v for k, v in host.settings.items() if k not in RULES},
         "client_settings": client,
         "dynamic_config_file": pointer,
         "static_list": static,

@@ -13,6 +13,8 @@ from zkprov.model.problems import Interrupted, NotHealthy
 from zkprov.model.server import HostPort
 
 if TYPE_CHECKING:
+    import ssl
+
     from kazoo.client import KazooClient
 
 
@@ -26,10 +28,19 @@ def connect(
     timeout_s: float = 10.0,
     patience_s: float = 8.0,
     stop: threading.Event | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> KazooClient:
-    """A started client. Raises `NotHealthy` when no member opens a session within `patience_s`, `Interrupted` once `stop` is set."""
+    """A started client; all of `servers` speak TLS where `tls` is given.
+
+    Raises `NotHealthy` when no member opens a session within `patience_s`, `Interrupted` once `stop` is set.
+    """
     from kazoo.client import KazooClient
 
+    handler = None
+    if tls is not None:
+        from zkprov.act.tls import TlsHandler
+
+        handler = TlsHandler(tls)
     quiet = logging.getLogger("zkprov.kazoo")
     quiet.setLevel(logging.CRITICAL)
     quiet.propagate = False
@@ -40,6 +51,7 @@ def connect(
         connection_retry={"max_tries": -1, "delay": 0.05, "backoff": 1.5, "max_delay": 1.0},
         command_retry={"max_tries": 3, "delay": 0.05},
         logger=quiet,
+        handler=handler,
     )
     began = time.monotonic()
     opened = client.start_async()

@@ -180,15 +180,19 @@ def spare_kept(picture: Picture, purpose: Purpose) -> GateResult:
     """As many voters may fail as the list allows: fewer is weaker, and less than a quorum is no ensemble that works."""
     live, up = picture.live, serving_voters(picture)
     failed: list[Evidence] = []
+    unknown = [] if live else [NO_LIST]
     now = spare(live.quorums, up) if live else -1
     if live and now < 0:
+        # who does not trust us, or is not trusted by us, is up and may serve others
+        unknown = [Evidence(picture.label(f), str(f.srvr)) for f in picture.members if f.srvr.outcome is Outcome.DENIED]
+    if live and now < 0 and not unknown:
         failed.append(Evidence("", f"quorum lost: {braces(up)} serve; {live.quorums.describe()}"))
-    elif live and now < (full := spare(live.quorums, live.voters)):
+    elif live and not unknown and now < (full := spare(live.quorums, live.voters)):
         failed.append(Evidence("", f"{now} may fail, with all up it would be {full}"))
     return weighed(
         "spare",
         failed,
-        [] if live else [NO_LIST],
+        unknown,
         f"{now} may fail",
         ("members that serve", "the list's quorum rule"),
         remedy="look at the servers that do not answer",

@@ -84,7 +84,7 @@ def member_at(live: Members, facts: ServerFacts) -> Server | None:
     The id alone is believed only where neither our list gives an endpoint nor the server a list: ids are small, and every
     ensemble has a 1.
     """
-    by_endpoint = next((m for m in live.servers if facts.client is not None and client_of(m) == facts.client), None)
+    by_endpoint = next((m for m in live.servers if is_at(facts, m)), None)
     if by_endpoint:
         return by_endpoint
     named = live.get(facts.id) if facts.id is not None else None
@@ -94,6 +94,18 @@ def member_at(live: Members, facts: ServerFacts) -> Server | None:
     if own is None:
         return named if client_of(named) is None else None
     return named if _same_server(own.get(named.id), named) else None
+
+
+def is_at(facts: ServerFacts, member: Server) -> bool:
+    """Whether the server was asked at the member's endpoint; or at the member's host, whose line tells no endpoint for clients from
+    elsewhere (TLS), unless its own list puts it at another place.
+    """
+    if facts.client is not None and client_of(member) == facts.client:
+        return True
+    if facts.address is None or facts.address not in member.addresses:
+        return False
+    own = own_list(facts)
+    return own is None or member.id not in own.ids or _same_server(own.get(member.id), member)
 
 
 def _same_server(one: Server | None, other: Server | None) -> bool:
@@ -188,7 +200,7 @@ class _Around:
         self.holders = [f for f, m in at if m and f.identity.value]
         self.identities = {f.identity.value for f, m in at if m and f.identity.value}
         self.leaders = [f for f, m in at if m and leads(f)]
-        self.by_endpoint = {m.id: f for f, m in at if m and f.client is not None and client_of(m) == f.client}
+        self.by_endpoint = {m.id: f for f, m in at if m and is_at(f, m)}
 
     def stand(self, facts: ServerFacts) -> tuple[Standing, str]:
         member, own = member_at(self.live, facts), own_list(facts)

@@ -11,6 +11,7 @@ from zkprov.model.config import ZooCfg, is_secret, parse_members, parse_zoo_cfg,
 from zkprov.model.facts import Disk
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
+from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput
 from zkprov.model.properties import given_twice
 from zkprov.model.release import Release
@@ -139,6 +140,13 @@ def _settings(cfg: ZooCfg, host: InventoryHost, release: Release, live: Disk | N
             yield Violation(
                 rule, f"{ZOO_CFG}:{cfg.line_of(key) or 1}", f"{key} must be {wanted}, not {found or 'unset'}: {why}"
             )
+    for key, wanted in host.posture_settings.items():
+        if (found := cfg.settings.get(key, "")) != wanted:
+            yield Violation(
+                "files",
+                f"{ZOO_CFG}:{cfg.line_of(key) or 1}",
+                f"{key} must be {wanted}, not {found or 'unset'}: zkprov_posture is {host.posture}",
+            )
     for key, rule in (("version", "R10"), ("oraclePath", "R1")):
         if key in cfg.settings:
             yield Violation(
@@ -195,7 +203,8 @@ def _client(cfg: ZooCfg, host: InventoryHost, own: Server | None, live: Disk | N
         if live is None and kept.client.port != host.client_port:
             yield Violation("files", DYNAMIC, f"the client port must be the inventory's, {host.client_port}")
         return
-    wanted = live.settings.get("clientPort") if live else str(host.client_port)
+    wanted = None if host.posture is Posture.TLS_ONLY else str(host.client_port)
+    wanted = live.settings.get("clientPort") if live else wanted
     if port != wanted:
         yield Violation("files", place, f"clientPort must be {wanted or 'unset'}, not {port or 'unset'}")
 

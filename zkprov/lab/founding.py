@@ -9,7 +9,8 @@ from typing import Any
 
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
-from zkprov.model.server import ClientAddress, Server
+from zkprov.model.posture import ClientFiles
+from zkprov.model.server import Server
 
 # 100 MB a server, and started fast: no profiling compiler, one collector thread, nothing written for jps.
 JVM_FLAGS = (
@@ -54,7 +55,7 @@ def super_digest(user: str, password: str) -> str:
 
 def server_of(host: InventoryHost) -> Server:
     assert host.id is not None  # noqa: S101 — a lab's hosts all have ids
-    return Server(host.id, (host.server_address,), client=ClientAddress(host.client_port, host.client_host))
+    return Server(host.id, (host.server_address,), client=host.client_part)
 
 
 # Written here and not by the templates: a lab also makes ensembles that the rules forbid, to see them refused.
@@ -83,6 +84,7 @@ def static_files(host: InventoryHost, listed: Sequence[InventoryHost]) -> dict[s
 
 def _own_settings(host: InventoryHost) -> dict[str, str]:
     settings = {**host.settings, "dataDir": host.data_dir, "dataLogDir": host.data_log_dir}
+    settings |= host.posture_settings
     if host.admin is None:
         return {**settings, "admin.enableServer": "false"}
     return {
@@ -97,7 +99,9 @@ def _properties(settings: Mapping[str, str]) -> str:
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
-def inventory_document(name: str, hosts: Sequence[InventoryHost], auth_file: str) -> str:
+def inventory_document(
+    name: str, hosts: Sequence[InventoryHost], auth_file: str, client_files: ClientFiles | None = None
+) -> str:
     """An ordinary Ansible inventory: the group is the lab, what all hosts share are the group's variables."""
     import yaml
 
@@ -112,12 +116,26 @@ def inventory_document(name: str, hosts: Sequence[InventoryHost], auth_file: str
         "zkprov_jvm_flags": list(first.jvm_flags),
         "zkprov_settings": dict(first.settings),
     }
+    if first.posture.quorum:
+        shared |= {
+            "zkprov_posture": str(first.posture),
+            "zkprov_key_store": first.key_store,
+            "zkprov_trust_store": first.trust_store,
+        }
+    if client_files is not None:
+        shared |= {
+            "zkprov_ca_file": client_files.ca,
+            "zkprov_cert_file": client_files.cert,
+            "zkprov_key_file": client_files.key,
+            "zkprov_super_dn": first.super_dn,
+        }
     own = {
         host.name: {
             "zkprov_id": host.id,
             "zkprov_address": host.address,
             "zkprov_client_host": host.client_host or "",
             "zkprov_client_port": host.client_port,
+            "zkprov_secure_client_port": host.secure_client_port,
             "zkprov_quorum_port": host.quorum_port,
             "zkprov_election_port": host.election_port,
             "zkprov_admin_port": host.admin_port or 0,

@@ -17,11 +17,12 @@ import msgspec
 
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import ServerProcess, end, running_servers
-from zkprov.lab import founding, ports
+from zkprov.lab import certificates, founding, ports
 from zkprov.lab.home import state_home
 from zkprov.lab.provision import DEFAULT_RELEASE, provision
 from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput, Busy, NotHealthy
 
 DEFAULT_NAME = "lab"
@@ -54,12 +55,14 @@ class Lab:
         static: bool = False,
         settings: Mapping[str, str | None] | None = None,
         jvm_flags: Sequence[str] | None = None,
+        posture: Posture = Posture.PLAIN,
         home: Path | None = None,
     ) -> Lab:
         """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
 
         `static`: the founders' list stands in their zoo.cfg, with no reconfig, as in ensembles made before 3.5.
         `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
+        `posture`: with TLS, by certificates made for this lab. (The plain client port is on 127.0.0.1 anyway.)
         Raises `BadInput` for a name or number that cannot be, and where there is such a lab already; what `provision` raises.
         """
         spares = ports.SERVERS - servers if spares is None else spares
@@ -90,6 +93,9 @@ class Lab:
             base = ports.claim(lab.folder)
             common = founding.default_settings(release, tick_ms, founding.super_digest("super", password), whitelist)
             merged = {**common, **(settings or {})}
+            tls = lab.folder / "tls"
+            subject = certificates.make(tls) if posture.quorum else ""
+            files = certificates.client_files(tls) if posture.clients else None
             hosts = tuple(
                 lab._host(
                     number,
@@ -100,10 +106,12 @@ class Lab:
                     classpath=software.classpath,
                     jvm_flags=tuple(jvm_flags),
                     settings={key: value for key, value in merged.items() if value is not None},
+                    posture=posture,
+                    super_dn=subject if posture.clients else "",
                 )
                 for number in range(1, servers + spares + 1)
             )
-            write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file)))
+            write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file), files))
             lab._write(State(name, release, servers, hosts, static))
         return lab
 
@@ -118,6 +126,8 @@ class Lab:
         classpath: str,
         jvm_flags: tuple[str, ...],
         settings: dict[str, str],
+        posture: Posture,
+        super_dn: str,
     ) -> InventoryHost:
         folder = self.folder / f"zk{number}"
         return InventoryHost(
@@ -140,6 +150,11 @@ class Lab:
             classpath=classpath,
             jvm_flags=jvm_flags,
             settings=settings,
+            posture=posture,
+            secure_client_port=port + 4,
+            key_store=str(self.folder / "tls" / certificates.SERVER) if posture.quorum else "",
+            trust_store=str(self.folder / "tls" / certificates.CA) if posture.quorum else "",
+            super_dn=super_dn,
         )
 
     @classmethod
@@ -235,7 +250,7 @@ class Lab:
 
         from zkprov.act.session import close, connect
 
-        client = connect([host.client for host in hosts], None)
+        client = connect([host.client for host in hosts], None, tls=certificates.context_for(hosts[0]))
         try:
             with contextlib.suppress(NodeExistsError):
                 client.create(FIRST_ZNODE, self.name.encode())

@@ -15,8 +15,8 @@ from pathlib import Path
 from zkprov.model.problems import NotHealthy
 
 SERVERS = 9
-PORTS_EACH = 4
-_BLOCK = 40
+PORTS_EACH = 5
+_BLOCK = 50
 _LOWEST = 10_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from zkprov.act.local import LocalHost
+from zkprov.lab.certificates import context_for
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import NotHealthy
 
@@ -33,7 +36,7 @@ def await_modes(
     """Until `good` of the modes by host name. Raises `NotHealthy` otherwise."""
     deadline = time.monotonic() + timeout_s
     while True:
-        modes = {host.name: mode(host.client_port) for host in hosts}
+        modes = {host.name: mode(host.client.port, context_for(host)) for host in hosts}
         if good(modes):
             return
         for host in hosts:
@@ -45,17 +48,19 @@ def await_modes(
         time.sleep(_EVERY_S)
 
 
-def mode(port: int) -> str:
+def mode(port: int, tls: ssl.SSLContext | None = None) -> str:
     """The `Mode` that the server at 127.0.0.1 says, an empty string where it does not serve. `srvr` cannot be closed by the whitelist."""
-    for line in _ask(port, b"srvr", 4096).decode(errors="replace").splitlines():
+    for line in _ask(port, b"srvr", 4096, tls).decode(errors="replace").splitlines():
         if line.startswith("Mode: "):
             return line.removeprefix("Mode: ").strip()
     return ""
 
 
-def _ask(port: int, request: bytes, enough: int) -> bytes:
+def _ask(port: int, request: bytes, enough: int, tls: ssl.SSLContext | None) -> bytes:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+        with contextlib.ExitStack() as opened:
+            plain = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=1.0))
+            connection = opened.enter_context(tls.wrap_socket(plain, server_hostname="127.0.0.1")) if tls else plain
             connection.sendall(request)
             answer = b""
             while len(answer) < enough and (more := connection.recv(enough)):

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort
+from zkprov.model.server import HostPort, ServerAddress
 
 T = TypeVar("T")
 
@@ -226,6 +226,7 @@ class Ledger(msgspec.Struct, frozen=True):
 class ServerFacts(msgspec.Struct, frozen=True):
     """All that was seen of one server. `name`: its inventory name, else `host:port`. `known_as`: why it was asked.
 
+    `address`: where the inventory has it among servers, given only where its line does not say where clients from elsewhere are served.
     `session`: the server's id, from the id of the session that it opened: all that names a member of a static list to clients alone.
     """
 
@@ -234,6 +235,7 @@ class ServerFacts(msgspec.Struct, frozen=True):
     known_as: tuple[str, ...] = ()
     expected_id: int | None = None
     admin: HostPort | None = None
+    address: ServerAddress | None = None
     srvr: Fact[Srvr] = Fact("srvr")
     mntr: Fact[dict[str, str]] = Fact("mntr")
     conf: Fact[Conf] = Fact("conf")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from zkprov.model.server import HostPort, Role, Server, ServerAddress
+from zkprov.model.posture import NETTY, SUPER_DN, X509, ClientFiles, Posture
+from zkprov.model.server import ClientAddress, HostPort, Role, Server, ServerAddress
 
 SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
 """In the environment: for zkprov alone, not for what it starts."""
@@ -34,6 +35,8 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `access`: how to reach it, unless it is `local`. `unit`, `user`: of systemd and of the system, there; `install_dir` holds the releases
     and `current`; `archive` is a path on *this* machine, or an URL. `heap`: of the JVM, as in `-Xmx` (`512m`); empty: from its memory.
     `client_host`: the address in the client part of the server line; None writes the port alone.
+    `key_store`, `trust_store`: PEM files there. `super_dn`: the subject of whom a client certificate makes the super user (RFC 2253).
+    `enforce_auth`: whether clients without a certificate are refused.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
     """
 
@@ -67,10 +70,51 @@ class InventoryHost(msgspec.Struct, frozen=True):
     unit: str = "zookeeper"
     user: str = "zookeeper"
     heap: str = ""
+    posture: Posture = Posture.PLAIN
+    secure_client_port: int = 2281
+    key_store: str = ""
+    trust_store: str = ""
+    super_dn: str = ""
+    enforce_auth: bool = False
 
     @property
     def client(self) -> HostPort:
-        return HostPort(self.address, self.client_port)
+        """Where clients from elsewhere are served."""
+        return HostPort(self.address, self.secure_client_port if self.posture.clients else self.client_port)
+
+    @property
+    def client_part(self) -> ClientAddress | None:
+        """What stands behind the `;` of its server line. With TLS for clients only the host itself is served in the clear, or nobody."""
+        match self.posture:
+            case Posture.TLS:
+                return ClientAddress(self.client_port, "127.0.0.1")
+            case Posture.TLS_ONLY:
+                return None
+            case _:
+                return ClientAddress(self.client_port, self.client_host)
+
+    @property
+    def posture_settings(self) -> dict[str, str]:
+        """The settings of zoo.cfg that its posture takes. (FACTS, "TLS": PEM files and the Netty factory suffice.)"""
+        settings: dict[str, str] = {}
+        if self.posture.quorum:
+            settings |= {
+                "sslQuorum": "true",
+                "ssl.quorum.keyStore.location": self.key_store,
+                "ssl.quorum.trustStore.location": self.trust_store,
+            }
+        if self.posture.clients:
+            settings |= {
+                "secureClientPort": str(self.secure_client_port),
+                "serverCnxnFactory": NETTY,
+                "ssl.keyStore.location": self.key_store,
+                "ssl.trustStore.location": self.trust_store,
+                "authProvider.x509": X509,
+            }
+            settings |= {"secureClientPortAddress": self.client_host} if self.client_host else {}
+            settings |= {SUPER_DN: self.super_dn} if self.super_dn else {}
+            settings |= {"enforce.auth.enabled": "true", "enforce.auth.schemes": "x509"} if self.enforce_auth else {}
+        return settings
 
     @property
     def admin(self) -> HostPort | None:
@@ -89,6 +133,7 @@ class Inventory(msgspec.Struct, frozen=True):
     """One ensemble's hosts. `ensemble` is the group's name; `digest` changes whenever what was read changes.
 
     `super_password`: the host with whose variables the super user's password is found, if it is there; never the password.
+    `client_files`: for TLS to the servers (`zkprov_ca_file`, `zkprov_cert_file`, `zkprov_key_file`).
     `lab`: an ensemble to try things on (`zkprov_lab`): times that are too short for real data are allowed, and said.
     """
 
@@ -99,6 +144,7 @@ class Inventory(msgspec.Struct, frozen=True):
     auth_file: str | None = None
     lab: bool = False
     super_password: str = ""
+    client_files: ClientFiles | None = None
 
     def host(self, name: str) -> InventoryHost | None:
         return next((h for h in self.hosts if h.name == name), None)

@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 from zkprov.model.facts import Fact, Outcome
 from zkprov.model.server import HostPort
+from zkprov.observe.tls import Tls, untrusted
 
 T = TypeVar("T")
 
@@ -26,6 +28,7 @@ MAX_ANSWER = 4 * 1024 * 1024
 """Bytes that are read of one answer at most; the largest real ones (`cons` of 20,000 clients) are below."""
 
 MAX_THREADS = 64
+NO_TLS = "it does not speak TLS there"
 SPARE_DESCRIPTORS = 64
 MAX_SOCKETS = 1500
 """More at once would spend a short deadline on connecting: of 1,000 slow servers asked 5,000 things, none answered in 3 s."""
@@ -107,7 +110,8 @@ def numeric(host: str) -> bool:
 class Dialer:
     """Connections of one survey. Use it inside one event loop only."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, tls: Tls | None = None) -> None:
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self.began = self._loop.time()
         self.deadline = self.began + timeout_s
@@ -149,7 +153,7 @@ class Dialer:
         """A connection to `at`; cut, not lingering, at the end. Raises `Unanswered`; takes TimeoutError from the caller's deadline."""
         addresses = await self.resolve(at)
         async with self._sockets:
-            reader, writer = await self._first(addresses)
+            reader, writer = await self._first(addresses, at)
             try:
                 name = writer.get_extra_info("sockname")
                 if name:
@@ -158,18 +162,28 @@ class Dialer:
             finally:
                 writer.transport.abort()
 
-    async def _first(self, addresses: tuple[tuple[str, int], ...]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _first(
+        self, addresses: tuple[tuple[str, int], ...], at: HostPort
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         error: OSError | None = None
+        context = self._tls.context_at(at) if self._tls else None
+        # the name in the certificate is that of the inventory, whatever it resolves to
+        name = at.host if context else None
         for left, (host, port) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             # a black hole among several addresses must not use up the time of the ones after it
             share = (self.deadline - self._loop.time()) / left
             try:
                 async with asyncio.timeout(share):
-                    return await asyncio.open_connection(host, port)
+                    return await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
             except TimeoutError:
                 if left == 1:
                     raise
+            except ssl.SSLError as refused:
+                raise unanswered(refused) from None
             except OSError as raised:
+                if context and isinstance(raised, ConnectionError) and not isinstance(raised, ConnectionRefusedError):
+                    # it listens, and hangs up at the first word of TLS
+                    raise Unanswered(Outcome.JUNK, NO_TLS) from None
                 error = raised
         code = error.errno if error is not None else None
         if code in (errno.EMFILE, errno.ENFILE):
@@ -189,6 +203,9 @@ class Dialer:
             return Fact(source, Outcome.TIMEOUT, at=self.since(), detail=f"no answer in {self.since():.1f} s")
         except (ConnectionError, asyncio.IncompleteReadError):
             return Fact(source, Outcome.TRUNCATED, at=self.since(), detail="the connection was cut")
+        except ssl.SSLError as error:
+            met = unanswered(error)
+            return Fact(source, met.outcome, at=self.since(), detail=met.detail)
         except PermissionError:
             return Fact(source, Outcome.DENIED, at=self.since(), detail="permission denied")
         except OSError as error:
@@ -197,6 +214,12 @@ class Dialer:
             detail = f"unexpected: {type(error).__name__}: {str(error)[:200]}"
             return Fact(source, Outcome.JUNK, at=self.since(), detail=detail)
         return Fact(source, Outcome.OK, value, self.since(), asked=asked)
+
+
+def unanswered(error: ssl.SSLError) -> Unanswered:
+    """A TLS handshake that failed, or a connection that ended in it."""
+    why = untrusted(error)
+    return Unanswered(Outcome.DENIED, why) if why else Unanswered(Outcome.JUNK, NO_TLS)
 
 
 async def read_all(reader: asyncio.StreamReader, cap: int = MAX_ANSWER) -> bytes:

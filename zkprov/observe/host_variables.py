@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.model.server import Role
 from zkprov.observe.access import access_of
@@ -16,7 +17,7 @@ from zkprov.observe.access import access_of
 MAX_TOLD = 50
 PREFIX = "zkprov_"
 
-# Every variable, and the field of InventoryHost that it fills (zkprov_auth_file is the group's).
+# Every variable of a host, and the field of InventoryHost that it fills.
 _FIELDS = {
     "zkprov_id": "id",
     "zkprov_address": "address",
@@ -45,10 +46,25 @@ _FIELDS = {
     "zkprov_unit": "unit",
     "zkprov_user": "user",
     "zkprov_heap": "heap",
+    "zkprov_posture": "posture",
+    "zkprov_secure_client_port": "secure_client_port",
+    "zkprov_key_store": "key_store",
+    "zkprov_trust_store": "trust_store",
+    "zkprov_super_dn": "super_dn",
+    "zkprov_enforce_auth": "enforce_auth",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")
-VARIABLES = frozenset({*_FIELDS, *_OF_PLAYBOOKS, "zkprov_auth_file", "zkprov_super_password", "zkprov_lab"})
+# What is the group's.
+_OF_GROUP = (
+    "zkprov_auth_file",
+    "zkprov_super_password",
+    "zkprov_lab",
+    "zkprov_ca_file",
+    "zkprov_cert_file",
+    "zkprov_key_file",
+)
+VARIABLES = frozenset({*_FIELDS, *_OF_PLAYBOOKS, *_OF_GROUP})
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _SETTING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -91,8 +107,27 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
             fields["access"] = access_of(name, variables)
         except ValueError as error:
             wrong.append(BadInput(str(error), place=place, remedy="put what ssh needs into ~/.ssh/config"))
+    if not wrong:
+        wrong += _tls(place, fields)
     raise_all(wrong)
     return InventoryHost(name=name, connection=connection, **fields)
+
+
+def _tls(place: str, fields: Mapping[str, Any]) -> Iterator[BadInput]:
+    """What TLS needs of a host, and what means nothing without."""
+    posture: Posture = fields.get("posture", Posture.PLAIN)
+    stores = [f"zkprov_{s}" for s in ("key_store", "trust_store") if bool(fields.get(s)) != posture.quorum]
+    if stores and posture.quorum:
+        remedy = f"name the PEM {'files' if len(stores) > 1 else 'file'} on the host with {' and '.join(stores)}"
+        yield BadInput(f"zkprov_posture {posture} needs {' and '.join(stores)}", place=place, remedy=remedy)
+    elif stores:
+        yield BadInput(
+            f"{' and '.join(stores)} set, and zkprov_posture is plain", place=place, remedy="set zkprov_posture: tls"
+        )
+    alone = [f"zkprov_{s}" for s in ("super_dn", "enforce_auth") if fields.get(s)]
+    if alone and not posture.clients:
+        remedy = "set zkprov_posture: tls, or take it out"
+        yield BadInput(f"{' and '.join(alone)} set, and clients do not use TLS", place=place, remedy=remedy)
 
 
 def raise_all(wrong: Sequence[BadInput]) -> None:
@@ -295,6 +330,26 @@ def _heap(value: object) -> str:
     return text
 
 
+def _posture(value: object) -> Posture:
+    try:
+        return Posture(_plain(value))
+    except ValueError:
+        raise ValueError(f"not a posture: {value!r:.60}") from None
+
+
+def _subject(value: object) -> str:
+    text = _plain(value)
+    if not re.fullmatch(r"[A-Za-z0-9.]+=[^=]+(,[A-Za-z0-9.]+=[^=]+)*", text):
+        raise ValueError(f"not a subject: {text!r:.80}")
+    return text
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"neither true nor false: {value!r:.60}")
+    return value
+
+
 _READERS: dict[str, Callable[[object], Any]] = {
     "id": _id,
     "address": _address,
@@ -323,6 +378,12 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "unit": _unit,
     "user": _user,
     "heap": _heap,
+    "posture": _posture,
+    "secure_client_port": _port,
+    "key_store": _folder,
+    "trust_store": _folder,
+    "super_dn": _subject,
+    "enforce_auth": _truth,
 }
 
 _REMEDIES = {
@@ -334,15 +395,20 @@ _REMEDIES = {
     "release": "write it like 3.9.5",
     "settings": "write a dictionary of zoo.cfg settings and their values",
     "jvm_flags": "write a list of flags; settings with secrets belong into zkprov_settings",
-    **dict.fromkeys(("client_port", "quorum_port", "election_port"), "write a port, such as 2181"),
+    **dict.fromkeys(
+        ("client_port", "quorum_port", "election_port", "secure_client_port"), "write a port, such as 2181"
+    ),
     "role": "write participant or observer",
     "archive": "write an URL, or an absolute path on this machine",
     "archive_sha512": "copy it from the .sha512 file that comes with the archive",
     "unit": "write it like zookeeper",
     "user": "write it like zookeeper",
     "heap": "write it like 512m or 4g",
+    "posture": f"write one of {', '.join(Posture)}",
+    "super_dn": "write the certificate's subject in the order of RFC 2253, like CN=zkprov,O=Example",
+    "enforce_auth": "write true or false",
     **dict.fromkeys(
         ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir"), "write an absolute path without blanks"
     ),
-    **dict.fromkeys(("java", "classpath"), "write absolute paths"),
+    **dict.fromkeys(("java", "classpath", "key_store", "trust_store"), "write absolute paths"),
 }

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.ansible_inventory import PASSWORD, Listing, listing
 from zkprov.observe.host_variables import PREFIX, VARIABLES, checked_name, host_of, raise_all
@@ -40,13 +41,17 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
         except BadInput as one:
             wrong.append(one)
     wrong += _clashes(path, hosts)
+    wrong += _postures(path, hosts)
     raise_all(wrong)
+    variables = {name: found.variables.get(name, {}) for name in names}
+    files = {v: _group_file(path, variables, v) for v in ("zkprov_ca_file", "zkprov_cert_file", "zkprov_key_file")}
     return Inventory(
         ensemble=group,
         path=path,
         hosts=tuple(hosts),
         digest=hashlib.sha256(msgspec.json.encode((group, hosts), order="sorted")).hexdigest(),
-        auth_file=_auth_file(path, {name: found.variables.get(name, {}) for name in names}),
+        auth_file=_auth_file(path, variables),
+        client_files=_client_files(path, hosts, *files.values()),
         super_password=next((n for n in names if PASSWORD in found.variables.get(n, {})), ""),
         lab=bool(names) and all(found.variables.get(name, {}).get("zkprov_lab") is True for name in names),
     )
@@ -128,6 +133,7 @@ def _clashes(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
             "zkprov_quorum_port": host.quorum_port,
             "zkprov_election_port": host.election_port,
             "zkprov_admin_port": host.admin_port,
+            "zkprov_secure_client_port": host.secure_client_port if host.posture.clients else None,
         }
         for variable, port in wanted.items():
             if port is None:
@@ -150,17 +156,48 @@ def _clashes(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
                 )
 
 
+def _postures(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
+    """A server of another posture would hear nobody."""
+    first = hosts[0] if hosts else None
+    for host in hosts:
+        if first is not None and host.posture is not first.posture:
+            yield BadInput(
+                f"zkprov_posture is {host.posture}, that of {first.name} is {first.posture}",
+                place=f"{path}: {host.name}",
+                remedy="set it once, for the whole group",
+            )
+
+
+def _client_files(
+    path: str, hosts: Sequence[InventoryHost], ca: str | None, cert: str | None, key: str | None
+) -> ClientFiles | None:
+    needed = any(host.posture.clients for host in hosts)
+    if needed and ca is None:
+        remedy = "set zkprov_ca_file, and zkprov_cert_file with zkprov_key_file: files on this machine"
+        raise BadInput("nothing says whom to trust among the servers", place=path, remedy=remedy)
+    if (cert is None) != (key is None):
+        raise BadInput("one of zkprov_cert_file and zkprov_key_file is missing", place=path, remedy="set both or none")
+    return ClientFiles(ca, cert or "", key or "") if needed and ca else None
+
+
 def _auth_file(path: str, variables: Mapping[str, Mapping[str, Any]]) -> str | None:
-    given = {name: values["zkprov_auth_file"] for name, values in variables.items() if values.get("zkprov_auth_file")}
+    auth_file = _group_file(path, variables, "zkprov_auth_file")
+    if auth_file:
+        read_auth(auth_file)
+    return auth_file
+
+
+def _group_file(path: str, variables: Mapping[str, Mapping[str, Any]], variable: str) -> str | None:
+    """A file on this machine that all hosts of the group name alike; None where none does."""
+    given = {name: values[variable] for name, values in variables.items() if values.get(variable)}
     if not given:
         return None
-    name, auth_file = next(iter(given.items()))
+    name, file = next(iter(given.items()))
     place = f"{path}: {name}"
-    if any(other != auth_file for other in given.values()):
-        raise BadInput("zkprov_auth_file differs between hosts", place=path, remedy="set it once, for the whole group")
-    if not isinstance(auth_file, str) or not checked_name(auth_file):
-        raise BadInput("zkprov_auth_file is not a path", place=place, remedy="write an absolute path")
-    if not Path(auth_file).is_absolute():
-        raise BadInput("zkprov_auth_file is a relative path", place=place, remedy="write an absolute path")
-    read_auth(auth_file)
-    return auth_file
+    if any(other != file for other in given.values()):
+        raise BadInput(f"{variable} differs between hosts", place=path, remedy="set it once, for the whole group")
+    if not isinstance(file, str) or not checked_name(file):
+        raise BadInput(f"{variable} is not a path", place=place, remedy="write an absolute path")
+    if not Path(file).is_absolute():
+        raise BadInput(f"{variable} is a relative path", place=place, remedy="write an absolute path")
+    return file

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from typing import Any
 
@@ -16,7 +17,7 @@ from kazoo.protocol import serialization as wire
 
 from zkprov.model.facts import Outcome
 from zkprov.model.server import HostPort
-from zkprov.observe.dial import MAX_ANSWER, Dialer, Unanswered
+from zkprov.observe.dial import MAX_ANSWER, Dialer, Unanswered, unanswered
 
 PING_XID = -2
 AUTH_XID = -4
@@ -97,6 +98,8 @@ class Session:
                     self._take(await read_frame(reader, patience))
         except TimeoutError:
             self._fail(Unanswered(Outcome.TIMEOUT, "the server fell silent"))
+        except ssl.SSLError as error:
+            self._fail(unanswered(error))
         except (OSError, asyncio.IncompleteReadError):
             if self._opened.is_set():
                 self._fail(Unanswered(Outcome.TRUNCATED, "the connection was cut"))

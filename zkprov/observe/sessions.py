@@ -14,6 +14,7 @@ from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import Connection
 from zkprov.observe.dial import Dialer
 from zkprov.observe.session import CLOSE_S, Session
+from zkprov.observe.tls import Tls
 
 T = TypeVar("T")
 
@@ -24,10 +25,11 @@ MAX_KEPT = 64
 class Sessions:
     """The sessions of a run or a watch, by server, and the thread that they live on. Use it with `with`.
 
-    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential).
+    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential); `tls`: for looks by these sessions.
     """
 
-    def __init__(self, *, timeout_s: float = 10.0, auth: tuple[str, str] | None = None) -> None:
+    def __init__(self, *, timeout_s: float = 10.0, auth: tuple[str, str] | None = None, tls: Tls | None = None) -> None:
+        self.tls = tls
         self._timeout_s = timeout_s
         self._auth = auth
         self._open: dict[HostPort, Session] = {}
@@ -145,7 +147,7 @@ def probe_write_and_read(
     """
 
     async def probe() -> tuple[Fact[int], dict[HostPort, Fact[int]]]:
-        dialer = Dialer(timeout_s)
+        dialer = Dialer(timeout_s, sessions.tls)
 
         async def write() -> int:
             session = await sessions.session(writer, dialer)

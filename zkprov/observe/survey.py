@@ -18,7 +18,7 @@ import msgspec
 
 from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort, Server
+from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
@@ -44,6 +44,8 @@ class Target(msgspec.Struct, frozen=True):
     expected_id: int | None = None
     known_as: tuple[str, ...] = ()
     disk: DiskReader | None = None
+    address: ServerAddress | None = None
+    """Where its line has it, for a host whose line does not say where clients are served."""
     unasked: str = ""
     """Why there is no client address, for a server that is only named."""
 
@@ -56,6 +58,7 @@ class Target(msgspec.Struct, frozen=True):
             expected_id=self.expected_id if self.expected_id is not None else other.expected_id,
             known_as=tuple(dict.fromkeys((*self.known_as, *other.known_as))),
             disk=self.disk or other.disk,
+            address=self.address or other.address,
         )
 
 
@@ -108,7 +111,7 @@ class _Look:
         self._mistake: BaseException | None = None
 
     async def take(self, targets: Sequence[Target]) -> tuple[tuple[ServerFacts, ...], frozenset[tuple[str, int]]]:
-        self._dialer = Dialer(self._timeout_s)
+        self._dialer = Dialer(self._timeout_s, self._sessions.tls)
         self._disks = asyncio.Semaphore(32)
         for target in merge(targets):
             self._add(target)
@@ -263,6 +266,7 @@ class _Look:
             key in self._named
             or len(self._named) >= MAX_NAMED
             or any(t.client == client for t in self._targets if client)
+            or any(t.address in server.addresses for t in self._targets)
         ):
             return
         said = self._facts[by]
@@ -286,19 +290,21 @@ class _Look:
 
     async def _with_ids(self) -> tuple[ServerFacts, ...]:
         """The facts, each server's expected id filled in from the lists where nothing else gives one."""
-        ids: dict[tuple[str, int], set[int]] = {}
+        ids: dict[tuple[str, int] | ServerAddress, set[int]] = {}
         for members in self._lists():
             for server in members.servers:
                 client, _ = client_of(server)
                 address = await self._endpoint(client) if client else None
-                if address:
-                    ids.setdefault(address, set()).add(server.id)
+                for place in (*((address,) if address else ()), *server.addresses):
+                    ids.setdefault(place, set()).add(server.id)
         servers = []
         for target, facts in zip(self._targets, self._facts, strict=True):
             expected = target.expected_id
             if expected is None and target.client:
                 address = await self._endpoint(target.client)
-                candidates = ids.get(address, set()) if address else set()
+                candidates = (ids.get(address, set()) if address else set()) | (
+                    ids.get(target.address, set()) if target.address else set()
+                )
                 # lists that disagree give no id
                 expected = next(iter(candidates)) if len(candidates) == 1 else None
             servers.append(self._server(target, facts, expected))
@@ -332,7 +338,7 @@ class _Look:
                 "config": Fact(znodes.CONFIG, detail=target.unasked),
                 **facts,
             }
-        return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, **facts)
+        return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, target.address, **facts)
 
 
 def merge(targets: Sequence[Target]) -> list[Target]:

@@ -14,7 +14,7 @@ from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
-from zkprov.model.server import ClientAddress, Role, Server
+from zkprov.model.server import Role, Server
 from zkprov.plan.steps import Joiner, Refusal
 
 HIGHEST_ID = 255
@@ -45,7 +45,7 @@ def joiner_of(
     )
     if refusal:
         return refusal
-    server = Server(server_id, (host.server_address,), role, ClientAddress(host.client_port, host.client_host))
+    server = Server(server_id, (host.server_address,), role, host.client_part)
     return Joiner(host.name, server)
 
 

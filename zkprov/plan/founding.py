@@ -16,7 +16,7 @@ from zkprov.model.facts import Outcome
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
-from zkprov.model.server import ClientAddress, Role, Server
+from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import Refusal
 
@@ -68,7 +68,7 @@ def plan_founding(health: Health, inventory: Inventory, holder: str | None) -> F
     """
     founder = founder_of(inventory)
     server_id = founder.id if founder.id is not None else _free(inventory.hosts)
-    client = ClientAddress(founder.client_port, founder.client_host)
+    client = founder.client_part
     server = Server(server_id, (founder.server_address,), client=client)
     rest = sorted((h for h in inventory.hosts if h is not founder), key=lambda h: h.role is Role.OBSERVER)
     made = Founding(inventory.ensemble, server, founder.name, tuple(h.name for h in rest))

@@ -206,7 +206,10 @@ def _ready(run: Engine, step: Step, want: Server) -> Members | None:
 def _ask(run: Engine, step: Step, want: Server, live: Members) -> None:
     what = f"reconfig joining {want.line} from config {live.version_hex}"
     run.events.emit("act", what=what, from_config=live.version_hex)
-    outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
+    if want.client is None:
+        outcome = reconfig.replace(run.client, before=live, joining=want, stop=run.stop)
+    else:
+        outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
     run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
     if run.stop.is_set():
         raise Interrupted("stopped by a signal", remedy="zkprov resume")

@@ -38,12 +38,14 @@ def look(world: World) -> Founding | Refusal | None:
     host = founder_of(world.inventory)
     holder = world.host(host.name).fenced_by()
     found = plan_founding(judge(world.survey(), Purpose.LOOK), world.inventory, holder)
+    files = world.inventory.client_files
     known = credential_of(world.inventory) is not None and SETTING in world.to_render(host.name).settings
+    known = known or bool(host.super_dn and files and files.cert)
     if isinstance(found, Founding) and not known:
         raise BadInput(
             "no super user: nobody could change this ensemble once it is founded",
             place=world.inventory.path,
-            remedy="set zkprov_super_password (vaulted), or $ZKPROV_SUPER_PASSWORD",
+            remedy="set zkprov_super_password (vaulted), or $ZKPROV_SUPER_PASSWORD; with TLS, zkprov_super_dn will do",
         )
     return found
 
@@ -128,10 +130,10 @@ class Founder:
             what = f"the list is {live}, expected {Members.of(made.founder)}"
             raise NotHealthy(what, place=made.host, remedy="zkprov status")
         at, auth = self.world.inventory_host(made.host).client, credential_of(self.world.inventory)
-        client = connect((at,), auth, SESSION_S, stop=self.stop)
+        client = connect((at,), auth, SESSION_S, stop=self.stop, tls=self.world.tls_context)
         try:
             marks = disks_of(health.picture) | {made.founder.id: self.world.host(made.host).mark_disk()}
-            ledger = EnsembleLedger(client, auth, self.stop)
+            ledger = EnsembleLedger(client, self.world.is_known, self.stop)
             uuid = ledger.ensure(live, serving_voters(health.picture), marks, options.season_s, founding=True)
         finally:
             close(client)

@@ -62,11 +62,11 @@ class EnsembleLedger:
     A lost connection is waited out, and the request made again: each of them may be made twice.
     """
 
-    def __init__(self, client: KazooClient, auth: tuple[str, str] | None, stop: threading.Event | None = None) -> None:
+    def __init__(self, client: KazooClient, is_known: bool, stop: threading.Event | None = None) -> None:
         from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
         self._client = client
-        self.acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if auth else OPEN_ACL_UNSAFE
+        self.acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if is_known else OPEN_ACL_UNSAFE
         self._run_version = -1
         self._holder = secrets.token_hex(8)
         self._lock: Lock | None = None

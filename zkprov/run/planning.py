@@ -108,10 +108,9 @@ def _writer(world: World) -> Iterator[EnsembleLedger]:
     endpoints = endpoints_of(world.survey())
     if not endpoints:
         raise NotHealthy("no member of the ensemble could be read", place=world.inventory.path, remedy="zkprov status")
-    auth = credential_of(world.inventory)
-    client = connect(endpoints, auth)
+    client = connect(endpoints, credential_of(world.inventory), tls=world.tls_context)
     try:
-        yield EnsembleLedger(client, auth)
+        yield EnsembleLedger(client, world.is_known)
     finally:
         close(client)
 

@@ -15,7 +15,7 @@ from zkprov.judge.rendering import Violation, joiner_list, judge_rendered, shown
 from zkprov.judge.verdict import Purpose
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.release import Release
-from zkprov.model.server import ClientAddress, Server
+from zkprov.model.server import Server
 from zkprov.plan.entry import free_id, ids_seen
 from zkprov.run.world import World
 
@@ -66,7 +66,7 @@ def rendered(world: World, name: str) -> Rendered:
                 ids_seen(health.picture, host).keys(),
             )
         )
-        server = Server(ident, (host.server_address,), client=ClientAddress(host.client_port, host.client_host))
+        server = Server(ident, (host.server_address,), client=host.client_part)
         wish = joiner_list(live, server)
     else:
         server, wish = member, live

@@ -86,7 +86,7 @@ class Conductor:
                 raise NotHealthy(
                     f"this ensemble cannot be changed from here: {refused}",
                     place=plan.ensemble,
-                    remedy=_rights_remedy(refused),
+                    remedy=_rights_remedy(refused, self.world.tls_context is not None),
                 )
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
@@ -201,9 +201,9 @@ class Conductor:
                 "no member of the ensemble could be read", place=self.world.inventory.path, remedy="zkprov status"
             )
         auth = credential_of(self.world.inventory)
-        client = connect(endpoints, auth, SESSION_S, stop=self.stop)
+        client = connect(endpoints, auth, SESSION_S, stop=self.stop, tls=self.world.tls_context)
         try:
-            yield client, EnsembleLedger(client, auth, self.stop), endpoints
+            yield client, EnsembleLedger(client, self.world.is_known, self.stop), endpoints
         finally:
             close(client)
 
@@ -316,7 +316,8 @@ class _Run:
     def _singing(self, endpoints: Sequence[HostPort]) -> Iterator[None]:
         """With a canary, where a session of its own can be opened: it is told, not needed."""
         auth = credential_of(self._conductor.world.inventory)
-        canary = Canary(lambda: connect(endpoints, auth, SESSION_S, stop=self._conductor.stop), self.engine.ledger.acl)
+        tls, stop = self._conductor.world.tls_context, self._conductor.stop
+        canary = Canary(lambda: connect(endpoints, auth, SESSION_S, stop=stop, tls=tls), self.engine.ledger.acl)
         self.engine.canary = canary
         canary.start()
         try:
@@ -331,7 +332,11 @@ def endpoints_of(survey: Survey) -> tuple[HostPort, ...]:
     serving = [f.client for f in picture.members if f.client is not None and f.serving]
     if picture.live is None:
         return ()
-    rest = [c for s in picture.live.servers if (c := client_of(s)) is not None and c not in serving]
+    if any(f.address is not None for f in picture.members):
+        # with TLS the lines name no endpoint that serves us
+        rest = [f.client for f in picture.members if f.client is not None and f.client not in serving]
+    else:
+        rest = [c for s in picture.live.servers if (c := client_of(s)) is not None and c not in serving]
     return (*serving, *rest) if serving else ()
 
 
@@ -345,9 +350,15 @@ def _not_paused(ledger: EnsembleLedger) -> None:
         )
 
 
-def _rights_remedy(refused: str) -> str:
+def _rights_remedy(refused: str, tls: bool) -> str:
     if "reconfigEnabled" in refused:
         return "set reconfigEnabled=true on every member and restart them, the leader last"
+    if "right" in refused and tls:
+        # the servers compare it letter by letter with what Java makes of the certificate's subject
+        return (
+            "zkprov_super_dn must be the subject of zkprov_cert_file (openssl x509 -noout -subject -nameopt RFC2253) on every member; "
+            "or name a credential with zkprov_auth_file"
+        )
     if "right" in refused or "auth" in refused:
         return "name the super user's credential with zkprov_auth_file in the inventory"
     return "zkprov status"

@@ -48,8 +48,8 @@ def same_place(world: World, standing: RunDocument) -> None:
     if step.kind in (StepKind.SETTLE, StepKind.SEASON):
         return  # nothing is undone there, and a season's server is not the one that comes next
     host, meant = world.inventory_host(step.host), standing.plan.joiner(step.server).server
-    port = meant.client.port if meant.client else None
-    if host.server_address not in meant.addresses or port != host.client_port:
+    port, ours = (part.port if part else None for part in (meant.client, host.client_part))
+    if host.server_address not in meant.addresses or port != ours:
         raise Stale(
             f"{step.host} is at {host.server_address} (client {host.client}) by the inventory, the plan has {meant.line}",
             place=world.inventory.path,

@@ -19,12 +19,15 @@ from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.server import HostPort, Server, ServerAddress
-from zkprov.observe.credentials import super_settings
+from zkprov.observe.credentials import credential_of, super_settings
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
+from zkprov.observe.tls import tls_of
 from zkprov.run.journal import default_path
 
 if TYPE_CHECKING:
+    import ssl
+
     from zkprov.observe.ssh import Connections
 
 SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
@@ -47,7 +50,8 @@ class World:
         self.stop = threading.Event()
         """Ends a play that runs; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
-        self.sessions = Sessions(timeout_s=10.0)
+        self._tls = tls_of(inventory)
+        self.sessions = Sessions(timeout_s=10.0, tls=self._tls)
         self._connections: Connections | None = None
         self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
@@ -78,6 +82,17 @@ class World:
             if self._connections is None:
                 self._connections = Connections()
             return self._connections
+
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """For sessions that act, where clients from elsewhere speak TLS."""
+        return self._tls.context if self._tls else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the ensemble knows who we are: what we write there is then ours alone to change."""
+        files = self.inventory.client_files
+        return credential_of(self.inventory) is not None or (self._tls is not None and bool(files and files.cert))
 
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""
@@ -155,7 +170,8 @@ class World:
         return AnsibleHost(host, self.connections, plays)
 
     def _target(self, host: InventoryHost) -> Target:
-        return Target(host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host))
+        address = host.server_address if host.posture.clients else None
+        return Target(host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host), address)
 
     def _read_disk(self, host: InventoryHost) -> Fact[Disk]:
         if host.connection == "local":

@@ -18,7 +18,8 @@ import pytest
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import running_servers
 from zkprov.lab import default_lab, ports
-from zkprov.lab.lab import Lab, make_or_open
+from zkprov.lab.asked import make_or_open
+from zkprov.lab.lab import Lab
 from zkprov.lab.outage import freeze, kill, make_outage, thaw, wipe
 from zkprov.lab.ready import mode
 from zkprov.model.problems import BadInput, Busy, NotHealthy

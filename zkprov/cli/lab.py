@@ -22,11 +22,16 @@ def lab() -> None:
 @click.option("--servers", type=int, help="How many founders.  [default: 3]")
 @click.option("--release", help="ZooKeeper's release.  [default: 3.9.5]")
 @click.option("--tick", "tick_ms", type=int, help="tickTime in ms.  [default: 2000]")
-def up(name: str, servers: int | None, release: str | None, tick_ms: int | None) -> None:
+@click.option(
+    "--posture",
+    type=click.Choice(["plain", "quorum-tls", "tls", "tls-only"]),
+    help="Who speaks TLS, by certificates made for it.  [default: plain]",
+)
+def up(name: str, servers: int | None, release: str | None, tick_ms: int | None, posture: str | None) -> None:
     """Make an ensemble, or start again what is not running of it."""
-    from zkprov.lab.lab import make_or_open
+    from zkprov.lab.asked import make_or_open
 
-    found = make_or_open(name, servers=servers, release=release, tick_ms=tick_ms)
+    found = make_or_open(name, servers=servers, release=release, tick_ms=tick_ms, posture=posture)
     started = found.up()
     status = found.status()
     ids = ", ".join(s.name for s in status.servers if s.up)

@@ -71,10 +71,10 @@ class Lab:
         if not 50 <= tick_ms <= 60_000:
             raise BadInput(f"a tick is 50 to 60000 ms long, not {tick_ms}", place="--tick")
         software = provision(release)
-        lab = cls(_folder(name, home))
-        lab._make_folder()
+        lab = cls(folder_of(name, home))
+        lab._makefolder_of()
         with lab._locked():
-            if lab._read() is not None:
+            if lab.read() is not None:
                 raise BadInput(
                     f"there is a lab {name!r} already", place=str(lab.folder), remedy=f"zkprov lab down --name {name}"
                 )
@@ -160,8 +160,8 @@ class Lab:
     @classmethod
     def open(cls, name: str = DEFAULT_NAME, *, home: Path | None = None) -> Lab:
         """The lab of that name. Raises `BadInput` when there is none."""
-        lab = cls(_folder(name, home))
-        if lab._read() is None:
+        lab = cls(folder_of(name, home))
+        if lab.read() is None:
             raise BadInput(f"no lab {name!r}", place="--name", remedy="zkprov lab up makes one")
         return lab
 
@@ -319,7 +319,7 @@ class Lab:
         for entry in self.folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
-    def _read(self) -> State | None:
+    def read(self) -> State | None:
         """None where there is no lab, or one whose making was interrupted before it had anything."""
         try:
             return msgspec.json.decode((self.folder / "lab.json").read_bytes(), type=State)
@@ -327,7 +327,7 @@ class Lab:
             return None
 
     def _state(self) -> State:
-        state = self._read()
+        state = self.read()
         if state is None:
             raise BadInput(
                 f"the lab {self.name!r} is not whole",
@@ -339,7 +339,7 @@ class Lab:
     def _write(self, state: State) -> None:
         write_private(self.folder / "lab.json", msgspec.json.format(msgspec.json.encode(state)).decode())
 
-    def _make_folder(self) -> None:
+    def _makefolder_of(self) -> None:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -371,40 +371,12 @@ class Lab:
         except BlockingIOError:
             return False
         # `down` may have removed the folder, and another `up` made a new one, while we waited.
-        self._make_folder()
+        self._makefolder_of()
         return os.path.samestat(os.fstat(descriptor), self.folder.stat())
 
 
-def make_or_open(
-    name: str, *, servers: int | None, release: str | None, tick_ms: int | None, home: Path | None = None
-) -> Lab:
-    """The lab of that name, made if it is not there. Raises `BadInput` when it is there and is not as asked for (None: as it may be)."""
-    lab = Lab(_folder(name, home))
-    state = lab._read()
-    if state is None:
-        return Lab.create(
-            name,
-            DEFAULT_SERVERS if servers is None else servers,
-            DEFAULT_RELEASE if release is None else release,
-            tick_ms=DEFAULT_TICK_MS if tick_ms is None else tick_ms,
-            home=home,
-        )
-    has = {
-        "--servers": (servers, state.founders),
-        "--release": (release, state.release),
-        "--tick": (tick_ms, int(state.hosts[0].settings.get("tickTime", "0"))),
-    }
-    for option, (wanted, there) in has.items():
-        if wanted not in (None, there):
-            raise BadInput(
-                f"the lab {name!r} is there, with {there}, not {wanted}",
-                place=option,
-                remedy=f"servers are added with zkprov add-node; for another lab: zkprov lab down --name {name}, or --name OTHER",
-            )
-    return lab
-
-
-def _folder(name: str, home: Path | None) -> Path:
+def folder_of(name: str, home: Path | None) -> Path:
+    """The folder of the lab of that name; there may be none. Raises `BadInput` for what is no name."""
     # An Ansible group is named after it, and a folder.
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in ("all", "ungrouped"):
         raise BadInput(f"not a name for a lab: {name!r}", place="--name", remedy="use lower-case letters, digits and _")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zkprov.model.posture import Posture
 from zkprov.model.server import HostPort, Role, Server, ServerAddress
 
 SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
@@ -34,6 +35,8 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `access`: how to reach it, unless it is `local`. `unit`, `user`: of systemd and of the system, there; `install_dir` holds the releases
     and `current`; `archive` is a path on *this* machine, or an URL. `heap`: of the JVM, as in `-Xmx` (`512m`); empty: from its memory.
     `client_host`: the address in the client part of the server line; None writes the port alone.
+    `posture`: which connections are TLS; then `key_store` is a PEM file with the server's private key and its certificate chain, and
+    `trust_store` one with the certificates of the CAs by which it knows the others.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
     """
 
@@ -67,6 +70,10 @@ class InventoryHost(msgspec.Struct, frozen=True):
     unit: str = "zookeeper"
     user: str = "zookeeper"
     heap: str = ""
+    posture: Posture = Posture.PLAIN
+    secure_client_port: int = 2281
+    key_store: str = ""
+    trust_store: str = ""
 
     @property
     def client(self) -> HostPort:

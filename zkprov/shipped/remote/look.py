@@ -1,6 +1,7 @@
 """Runs on a host, for zkprov to look at it: reads, and changes nothing. For Python 3.6 and later, with its standard library alone.
 
-It is handed `ARGUMENTS` (see `zkprov.observe.remote`) and prints one JSON document. What the files mean is not decided here.
+It is handed `ARGUMENTS` (see `zkprov.observe.remote`) and prints one JSON document. What the files mean is not decided here. The text of
+stores.py comes before it.
 """
 
 # Without json, subprocess, pathlib and typing, whose import takes longer than all that is done here: every look of every run starts this.
@@ -19,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from zkprov.shipped.remote.stores import store_at
+
     ARGUMENTS: "dict[str, Any]"
 
 # Of all files together: base64 and JSON around it stay below what is taken of an answer.
@@ -31,7 +34,8 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     unit = start_unit(wanted["unit"])
     command = start(split(wanted["is_active_command"])) if wanted["is_active_command"] else None
     java = start([wanted["java"], "-version"]) if wanted["java"] else None
-    found = {"paths": look_at(wanted)}  # type: dict[str, Any]
+    found = {"paths": {}, "stores": {}}  # type: dict[str, Any]
+    look_at(wanted, found["paths"], found["stores"])
     found["servers"], found["hidden"] = servers(wanted)
     found["free"] = {path: free(path) for path in wanted["space"]}
     found["listening"] = listening()
@@ -54,10 +58,10 @@ def joined(folder: "str", path: "str") -> "str":
     return "/" + "/".join(part for part in whole.split("/") if part not in ("", "."))
 
 
-def look_at(wanted: "dict[str, Any]") -> "dict[str, Any]":
-    """Path → what is there: of the files that are named, and of those that zoo.cfg names."""
+def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores: "dict[str, Any]") -> None:
+    """Path → what is there: of the files that are named, and of those that zoo.cfg names; key and trust stores apart."""
     config, left = wanted["config"], [BUDGET]
-    paths = {}  # type: dict[str, dict[str, Any]]
+    settings = {}  # type: dict[str, str]
 
     def add(path: "str") -> "dict[str, Any]":
         if path not in paths:
@@ -80,7 +84,10 @@ def look_at(wanted: "dict[str, Any]") -> "dict[str, Any]":
             add(joined(folder, name))
     for path in wanted["more"]:
         add(path)
-    return paths
+    for keys, named in (True, wanted["key_stores"]), (False, wanted["trust_stores"]):
+        for path in named["paths"] + [joined(config, settings[key]) for key in named["settings"] if settings.get(key)]:
+            if path not in stores:
+                stores[path] = store_at(path, keys, wanted["max_bytes"], left)
 
 
 def record(path: "str", hidden: "str", max_bytes: "int", left: "list[int]") -> "dict[str, Any]":

@@ -20,7 +20,7 @@ from zkprov.model.server import HostPort
 from zkprov.observe.disk import NEXT, ZOO_CFG, read_host
 from zkprov.observe.files import MAX_BYTES, Errno, NotRead, StoreFile, too_large
 from zkprov.observe.ssh import Connections
-from zkprov.observe.stores import wished_stores
+from zkprov.observe.stores import unread_stores, wished_stores
 from zkprov.shipped import shipped
 
 MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -102,10 +102,12 @@ def look_remote(connections: Connections, host: InventoryHost, *, java: bool = F
                 more.append(str(missing))
             except _StoreNotFetched as missing:
                 stores[missing.keys].append(str(missing))
-        return RemoteLook(Fact(source, Outcome.JUNK, detail="its zoo.cfg names other files with every look"))
+        detail = "its zoo.cfg names other files with every look"
+        return RemoteLook(Fact(source, Outcome.JUNK, detail=detail), stores=unread_stores(host, detail))
     except Unreached as problem:
         detail = f"{problem.problem} ({problem.remedy})" if problem.remedy else problem.problem
-        return RemoteLook(Fact(source, Outcome(problem.outcome), detail=detail), remedy=problem.remedy)
+        fact = Fact[Disk](source, Outcome(problem.outcome), detail=detail)
+        return RemoteLook(fact, remedy=problem.remedy, stores=unread_stores(host, detail))
 
 
 @cache

@@ -37,6 +37,18 @@ def wished_stores(host: InventoryHost, files: Files | None = None) -> Stores:
     return stores_of(tls_settings(host), Path(host.config_dir), files or LocalFiles())
 
 
+def unread_stores(host: InventoryHost, why: str) -> Stores:
+    """The stores that the inventory names, of a host that could not be asked."""
+    wished = tls_settings(host)
+    named = {field: wished[key] for field, key in LOCATIONS.items() if key in wished}
+    return Stores(
+        **{
+            field: KeyStore(path, problem=why) if field.endswith("_keys") else TrustStore(path, problem=why)
+            for field, path in named.items()
+        }  # type: ignore[arg-type]
+    )
+
+
 def _key_store(path: Path, found: StoreFile) -> KeyStore:
     problem, missing = _problem(found)
     if problem:

@@ -294,6 +294,7 @@ def _calm(health: Health) -> str:
 def _next(health: Health) -> list[str]:
     remedies = [g.remedy for g in health.gates if g.verdict is not Verdict.PASS and g.remedy and (g.stops or g.unsafe)]
     told = list(dict.fromkeys(remedies))[:3]
+    told += [str(e) for g in health.gates if g.verdict is Verdict.PASS for e in g.evidence][:3]
     if health.condition is Condition.UNSAFE:
         return ["nothing here was changed; stop clients from reaching the other side", *told]
     seen = health.picture.survey.servers

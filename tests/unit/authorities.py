@@ -50,11 +50,13 @@ def san(text: str) -> x509.GeneralName:
 
 
 class Authority:
-    """A CA; `by` makes it an intermediate one. `ends`: when its own certificate does."""
+    """A CA; `by` makes it an intermediate one. `ends`: when its own certificate does. `now`: what its certificates are valid around."""
 
-    def __init__(self, name: str = "CA", by: Authority | None = None, ends: dt.datetime = NOW + 10 * YEAR) -> None:
-        self.name, self.by, self.key = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), by, key(name)
-        self.certificate = (by or self)._signed(self.name, self.key, NOW - YEAR, ends, (), ca=True)
+    def __init__(
+        self, name: str = "CA", by: Authority | None = None, ends: dt.datetime | None = None, now: dt.datetime = NOW
+    ) -> None:
+        self.name, self.key, self.now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key(name), now
+        self.certificate = (by or self)._signed(self.name, self.key, now - YEAR, ends or now + 10 * YEAR, (), ca=True)
 
     @property
     def pem(self) -> str:
@@ -77,8 +79,8 @@ class Authority:
         self,
         *sans: str,
         private: Key | None = None,
-        begins: dt.datetime = NOW - YEAR,
-        ends: dt.datetime = NOW + YEAR,
+        begins: dt.datetime | None = None,
+        ends: dt.datetime | None = None,
         organisation: str = "Kafka",
     ) -> str:
         """PEM of a server's certificate; its subject is `O=…` and, in the order in which it is written, `CN=` the first SAN."""
@@ -86,6 +88,7 @@ class Authority:
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
             x509.NameAttribute(NameOID.COMMON_NAME, next(iter(sans), "nobody")),
         ]
+        begins, ends = begins or self.now - YEAR, ends or self.now + YEAR
         signed = self._signed(x509.Name(subject), private or key("server"), begins, ends, sans, ca=False)
         return signed.public_bytes(Encoding.PEM).decode()
 

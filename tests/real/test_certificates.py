@@ -58,7 +58,7 @@ def test_a_joiner_comes_in_by_its_certificate_alone(make_lab, tmp_path: Path) ->
         assert not set(PRIVATE.splitlines()[1:-1]) & set(done.out.split() + done.err.split())
     path = edited_inventory(made, tmp_path / "plain.yml", "zk4", zkprov_settings=plain)
     zkprov.with_inventory(path).add("zk4").expect(
-        4, "connections between servers are not TLS", "set zkprov_posture of zk4"
+        4, "connections between servers are plain", "set zkprov_posture of zk4"
     )
     touched.nothing()
     assert live_config(made.host(1)) == before

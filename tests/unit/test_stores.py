@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
@@ -20,7 +21,9 @@ from tests.unit.authorities import NOW, PKCS1, YEAR, Authority, key, key_pem, la
 from tests.unit.test_disk import BOUND
 from tests.unit.test_remote_look import Here, host, run_there, same
 from zkprov.model.certificates import KeyForm, KeyStore, TrustStore
+from zkprov.model.facts import Outcome
 from zkprov.model.posture import Posture
+from zkprov.model.problems import Unreached
 from zkprov.observe.remote import look_remote, program
 from zkprov.observe.stores import wished_stores
 from zkprov.shipped.remote.stores import blocks, shaped
@@ -175,7 +178,9 @@ CLOSED = """
 import sys
 from pathlib import Path
 from tests.unit.test_remote_look import host
+from zkprov.model.facts import Outcome
 from zkprov.model.posture import Posture
+from zkprov.model.problems import Unreached
 from zkprov.observe.stores import wished_stores
 keys = wished_stores(host(Path(sys.argv[1]), posture=Posture.QUORUM, key_store=sys.argv[1] + "/keys.pem")).quorum_keys
 print(keys.problem, keys.missing)
@@ -212,7 +217,7 @@ def test_a_store_that_only_we_see_is_asked_for_as_a_store(tmp_path: Path) -> Non
     private = key_pem(key("server"))
     lay(tmp_path, "keys.pem", private, CERT)
     lay(tmp_path / "conf", "zoo.cfg", f"ssl.quorum.keyStore.location={tmp_path}/keys.pem\n")
-    text = program("look").replace("if settings.get(key)]", "if False]")
+    text = program("look").replace('for key in some["settings"] if settings.get(key)]', "for key in ()]")
 
     class Blind(Here):
         def run(self, host: Any, program: str, arguments: Any, *, timeout_s: float | None = None) -> Any:
@@ -340,3 +345,19 @@ def test_a_reading_is_a_value(tmp_path: Path) -> None:
     keys, trust = read(tmp_path, key_pem(key("server")), CERT)
     assert msgspec.json.decode(msgspec.json.encode(keys), type=KeyStore) == keys
     assert msgspec.json.decode(msgspec.json.encode(trust), type=TrustStore) == trust
+
+
+def test_the_program_is_python_3_6() -> None:
+    ast.parse(program("stores"), feature_version=(3, 6))
+
+
+def test_the_stores_of_a_host_that_is_not_reached_are_unread(tmp_path: Path) -> None:
+    class Gone(Here):
+        def run(self, host: Any, *_: Any, **__: Any) -> Any:
+            raise Unreached("no answer", outcome=Outcome.TIMEOUT.value, place=host.name, remedy="is it up?")
+
+    named = {"posture": Posture.QUORUM, "key_store": "/k.pem", "trust_store": "/t.pem"}
+    stores = look_remote(Gone(), host(tmp_path, **named)).stores
+    assert stores.quorum_keys and stores.quorum_keys.problem == "no answer (is it up?)"
+    assert stores.quorum_trust and stores.quorum_trust.problem == "no answer (is it up?)"
+    assert stores.client_keys is None

@@ -13,7 +13,7 @@ import msgspec
 from zkprov.judge.chains import leads_to
 from zkprov.judge.gates import listed, unseen
 from zkprov.judge.picture import WILDCARDS, Picture
-from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict, weighed
+from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.certificates import (
     LOCATIONS,
     KeyForm,
@@ -117,17 +117,14 @@ def _weighed(
     found = [*_postures(servers)] or [*_each(servers, now_s), *_trusts(servers, now_s)]
     failed = [f for f in found if f.fails]
     unknown = [f for f in found if f.fails is None]
-    warned = [f for f in found if f.fails is False]
+    warned = [f.evidence for f in found if f.fails is False]
     which = " and ".join(w for w, on in (("quorum", servers[0].quorum), ("client", servers[0].clients)) if on)
-    passed = f"{which} TLS on {len(servers)} servers"
-    if warned:
-        passed += "; " + "; ".join(str(f.evidence) for f in warned[:3])
-        passed += f"; and {len(warned) - 3} more" if len(warned) > 3 else ""
+    more = "; ".join(map(str, warned[:3])) + (f"; and {len(warned) - 3} more" if len(warned) > 3 else "")
     result = weighed(
         GATE,
         [f.evidence for f in failed],
         [*(f.evidence for f in unknown), *unread],
-        passed,
+        f"{which} TLS on {len(servers)} servers" + (f"; {more}" if more else ""),
         SOURCES,
         required=required,
         remedy=next((f.remedy for f in failed if f.remedy), ""),
@@ -135,14 +132,13 @@ def _weighed(
             (f.remedy for f in unknown if f.remedy), "the stores that zoo.cfg names must be readable for zkprov"
         ),
     )
-    told = result.evidence if result.verdict is not Verdict.PASS else tuple(f.evidence for f in warned)
-    return msgspec.structs.replace(result, evidence=told)
+    return msgspec.structs.replace(result, warnings=tuple(warned))
 
 
 def _postures(servers: Sequence[Secured]) -> Iterator[Finding]:
     """TLS on one side only. The server that is to come is the odd one; else the fewer are."""
     kinds = (
-        ("connections between servers are", "sslQuorum=true", [s.quorum for s in servers]),
+        ("connections between servers are", "sslQuorum", [s.quorum for s in servers]),
         ("clients' connections are", "secureClientPort", [s.clients for s in servers]),
     )
     for what, setting, has in kinds:
@@ -153,12 +149,10 @@ def _postures(servers: Sequence[Secured]) -> Iterator[Finding]:
         odd, others = (on, off) if _are_odd(on, off) else (off, on)
         remedy = f"let every member have the same {setting} in its zoo.cfg; restart one by one, the leader last"
         if odd[0].new:
-            remedy = f"set zkprov_posture of {odd[0].label} to what the members have"
-        with_it, plain = f"TLS ({setting})", f"not TLS (no {setting})"
-        own, theirs = (with_it, plain) if odd is on else (plain, with_it)
-        told = ", ".join(s.label for s in others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+            remedy = f"set zkprov_posture of {odd[0].label} to what the others have"
+        own, theirs = ("TLS", "plain") if odd is on else ("plain", "TLS")
         for server in odd:
-            yield Finding(server.label, f"{what} {own}; on {told} {theirs}", remedy)
+            yield Finding(server.label, f"{what} {own}, and {theirs} on {_names(others)} ({setting})", remedy)
 
 
 def _are_odd(on: Sequence[Secured], off: Sequence[Secured]) -> bool:

@@ -113,8 +113,7 @@ def look_remote(connections: Connections, host: InventoryHost, *, java: bool = F
 @cache
 def program(name: str) -> str:
     """The text of a program that is shipped to run on hosts."""
-    text = (shipped("remote") / f"{name}.py").read_text()
-    return (shipped("remote") / "stores.py").read_text() + text if name == "look" else text
+    return (shipped("remote") / f"{name}.py").read_text()
 
 
 def arguments_of(
@@ -146,6 +145,7 @@ def arguments_of(
         "more": more or [],
         "key_stores": named[True],
         "trust_stores": named[False],
+        "store_program": program("stores"),
         "main_class": MAIN_CLASS,
         "unit": host.unit,
         "is_active_command": host.is_active_command,

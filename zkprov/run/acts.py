@@ -114,7 +114,8 @@ def _preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
         raise GateFailed(stop, step.server)
     for gate in gates:
         if gate.summary != NO_TLS:
-            run.events.emit("preflight", summary=gate.summary, not_told=[str(e) for e in gate.evidence])
+            told = [str(e) for e in (*gate.evidence, *gate.warnings)]
+            run.events.emit("preflight", summary=gate.summary, not_told=told)
 
 
 def _still_empty(run: Engine, health: Health, step: Step) -> None:

@@ -79,7 +79,7 @@ def _preflighted(world: World, plan: Plan, health: Health) -> Plan | Refusal:
             evidence = tuple(str(e) for e in gate.evidence)
             headline = f"{joiner.host} and the members are not ready for each other."
             return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
-        untold |= dict.fromkeys(f"{gate.gate}: {e}" for gate in gates for e in gate.evidence)
+        untold |= dict.fromkeys(f"{gate.gate}: {e}" for gate in gates for e in (*gate.evidence, *gate.warnings))
     return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
 
 

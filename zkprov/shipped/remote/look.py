@@ -1,11 +1,10 @@
 """Runs on a host, for zkprov to look at it: reads, and changes nothing. For Python 3.6 and later, with its standard library alone.
 
-It is handed `ARGUMENTS` (see `zkprov.observe.remote`) and prints one JSON document. What the files mean is not decided here. The text of
-stores.py comes before it.
+It is handed `ARGUMENTS` (see `zkprov.observe.remote`) and prints one JSON document. What the files mean is not decided here.
 """
 
 # Without json, subprocess, pathlib and typing, whose import takes longer than all that is done here: every look of every run starts this.
-# ruff: noqa: F821, PTH112, PTH115, PTH116, PTH118, PTH120, PTH121, PTH123, PTH208, S606, UP031
+# ruff: noqa: F821, S102, PTH112, PTH115, PTH116, PTH118, PTH120, PTH121, PTH123, PTH208, S606, UP031
 
 import binascii
 import errno
@@ -19,8 +18,6 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from zkprov.shipped.remote.stores import store_at
 
     ARGUMENTS: "dict[str, Any]"
 
@@ -84,10 +81,17 @@ def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores
             add(joined(folder, name))
     for path in wanted["more"]:
         add(path)
-    for keys, named in (True, wanted["key_stores"]), (False, wanted["trust_stores"]):
-        for path in named["paths"] + [joined(config, settings[key]) for key in named["settings"] if settings.get(key)]:
+    named = []  # type: list[tuple[str, bool]]
+    for keys, some in (True, wanted["key_stores"]), (False, wanted["trust_stores"]):
+        named += [(path, keys) for path in some["paths"]]
+        named += [(joined(config, settings[key]), keys) for key in some["settings"] if settings.get(key)]
+    if named:
+        # handed over as text, for a plain server has no use for it, and compiling it takes time
+        room = {}  # type: dict[str, Any]
+        exec(compile(wanted["store_program"], "stores", "exec"), room)
+        for path, keys in named:
             if path not in stores:
-                stores[path] = store_at(path, keys, wanted["max_bytes"], left)
+                stores[path] = room["store_at"](path, keys, wanted["max_bytes"], left)
 
 
 def record(path: "str", hidden: "str", max_bytes: "int", left: "list[int]") -> "dict[str, Any]":

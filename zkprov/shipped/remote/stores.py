@@ -1,4 +1,4 @@
-"""Runs on a host, ahead of look.py, and here for this machine's files: what a key or trust store holds, without its private key.
+"""Runs on a host within look.py, and here for this machine's files: what a key or trust store holds, without its private key.
 
 No byte of a private key is in what these functions give: the form of the key by the label of its block, whether it goes with the
 certificate, and certificates, each written anew from what was seen to be one. For Python 3.6 and later.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 
 import msgspec
 
+from tests.unit.authorities import NOW, Authority
 from tests.unit.facts_made import (
     OTHERS,
     OURS,
+    SETTINGS,
     ZXID,
     Made,
     disk_of,
@@ -21,10 +24,15 @@ from tests.unit.facts_made import (
     serving,
     woken,
 )
+from zkprov.model.certificates import KeyForm, KeyStore, Stores, TrustStore, tls_settings
 from zkprov.model.facts import Fact, Mode, Outcome, Retired, Srvr, ZabState
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.posture import Posture
 from zkprov.model.server import HostPort
+from zkprov.observe.stores import certificates_of
 
 NOTHING = members(())
+DAY = dt.timedelta(days=1)
 
 
 def survey_of(lines: tuple[str, ...]) -> Made:
@@ -148,6 +156,29 @@ def _ledger(made: Made, rest: list[str]) -> Made:
     return made.ledger(_ids(rest[:at]), young, retired)
 
 
+def _tls(made: Made, rest: list[str]) -> Made:
+    """`tls 1 2 3`: with quorum TLS. `tls 2 foreign`, `expired`, `soon`, `unnamed`, `elsewhere`, `pkcs1`, `jks`, `closed`: what is odd."""
+    odd = rest[-1]
+    for server_id in _ids(rest):
+        ends = {"expired": NOW - DAY, "soon": NOW + 12 * DAY}.get(odd)
+        sans = {"unnamed": (), "elsewhere": ("10.0.9.9",)}.get(odd, (f"10.0.0.{server_id}",))
+        signed = (Authority("another CA") if odd == "foreign" else Authority()).certificate_of(*sans, ends=ends)
+        one = InventoryHost(
+            f"zk{server_id}", "", posture=Posture.QUORUM, key_store="/etc/zk/keys.pem", trust_store="/etc/zk/ca.pem"
+        )
+        keys = {
+            "closed": KeyStore(one.key_store, problem="Permission denied"),
+            "jks": KeyStore(one.key_store, KeyForm.NOT_PEM),
+        }.get(
+            odd, KeyStore(one.key_store, KeyForm(odd if odd == "pkcs1" else "pkcs8"), True, certificates_of(signed)[0])
+        )
+        trust = TrustStore(one.trust_store, certificates_of(Authority().pem)[0])
+        settings = {**SETTINGS, **tls_settings(one)}
+        disk = disk_of(server_id, made.live, settings=settings, stores=Stores(keys, trust))
+        made = made.having(server_id, disk=disk)
+    return made
+
+
 def _unread(made: Made, rest: list[str]) -> Made:
     for server in made.servers:
         made = made.having(server.name, **dict.fromkeys(rest, Outcome.TIMEOUT))
@@ -178,6 +209,7 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "no-vote": _votes_not,
     "release": _release,
     "ledger": _ledger,
+    "tls": _tls,
     "history": lambda made, rest: made.having(int(rest[0]), identity=OTHERS),
     "no-digests": lambda made, rest: made._with(
         tuple(msgspec.structs.replace(s, hash=found("hash", Outcome.CLOSED)) for s in made.servers)

@@ -35,6 +35,7 @@ def printed(health: Health) -> str:
             lines.append(f"{gate.verdict}{' (' + ', '.join(marks) + ')' if marks else ''} {gate.gate}: {gate.summary}")
             lines += [f"  {e}" for e in gate.evidence if str(e) != gate.summary]
             lines += [f"  next: {gate.remedy}"] if gate.remedy else []
+        lines += [f"warning {gate.gate}: {w}" for w in gate.warnings]
     return "\n".join(lines)
 
 

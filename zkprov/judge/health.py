@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from zkprov.judge import data, gates
+from zkprov.judge.certificates import certificates
 from zkprov.judge.leaders import Leader, leaders_of, one_leader
 from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
@@ -69,6 +70,7 @@ def judge(
         lambda: data.digests_equal(picture, purpose, earlier),
         lambda: gates.spare_kept(picture, purpose),
         lambda: gates.release_allowed(picture, purpose),
+        lambda: certificates(picture, purpose),
         lambda: one_quorum(picture, purpose),
     ]
     if purpose is Purpose.CHANGE:

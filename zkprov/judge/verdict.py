@@ -32,7 +32,10 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class GateResult(msgspec.Struct, frozen=True):
-    """One gate's answer. `unsafe`: the failure is not weakness but danger (exit 3, not 4). `required`: unknown stops a change."""
+    """One gate's answer. `unsafe`: the failure is not weakness but danger (exit 3, not 4). `required`: unknown stops a change.
+
+    `warnings`: what stops nothing, whatever the verdict, and is told.
+    """
 
     gate: str
     verdict: Verdict
@@ -42,6 +45,7 @@ class GateResult(msgspec.Struct, frozen=True):
     required: bool = True
     unsafe: bool = False
     remedy: str = ""
+    warnings: tuple[Evidence, ...] = ()
 
     @property
     def stops(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from zkprov.model.certificates import Stores
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, ServerAddress
 
@@ -161,6 +162,7 @@ class Disk(msgspec.Struct, frozen=True):
     `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
+    `stores`: the key and trust stores that zoo.cfg names.
     """
 
     my_id: int | None
@@ -173,6 +175,7 @@ class Disk(msgspec.Struct, frozen=True):
     disk_id: str = ""
     data_marked: bool = False
     problems: tuple[str, ...] = ()
+    stores: Stores = Stores()
 
     @property
     def autocreate(self) -> bool:

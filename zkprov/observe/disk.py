@@ -14,6 +14,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from zkprov.model import marks
+from zkprov.model.certificates import Stores
 from zkprov.model.config import ZooCfg, parse_zoo_cfg, read_list, scan_zoo_cfg, version_from_file_name
 from zkprov.model.facts import Disk, Fact, ListOnDisk, Outcome
 from zkprov.model.inventory import InventoryHost
@@ -22,6 +23,7 @@ from zkprov.model.problems import BadInput
 from zkprov.model.properties import notes_of_twice, scan
 from zkprov.observe.files import MAX_BYTES, Files, LocalFiles, NotRead
 from zkprov.observe.remembered import remembered
+from zkprov.observe.stores import stores_of
 
 __all__ = ["MAX_BYTES", "NEXT", "ZOO_CFG", "read_folder", "read_host"]
 
@@ -107,6 +109,7 @@ class _Reading:
             disk_id=disk_id,
             data_marked=data_marked,
             problems=tuple(self.problems),
+            stores=stores_of(cfg.settings, self.config, self.files) if cfg and not self.flat else Stores(),
         )
         return Fact(self.label, Outcome.OK, value)
 

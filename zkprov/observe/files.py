@@ -6,9 +6,29 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
+
+import msgspec
+
+from zkprov.shipped.remote.stores import store_at
 
 MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
+
+
+Errno = Annotated[int, msgspec.Meta(ge=1, le=4095)]
+
+
+class StoreFile(msgspec.Struct, frozen=True):
+    """What a look at a key or trust store gave (`shipped/remote/stores.py`): never its private key."""
+
+    errno: Errno | None = None
+    kind: str = ""
+    size: int | None = None
+    key: str = ""
+    pem: str = ""
+    damage: str = ""
+    matches: bool | None = None
+    why: str = ""
 
 
 class NotRead(Exception):
@@ -20,6 +40,9 @@ class Files(Protocol):
 
     def read(self, path: Path) -> bytes:
         """The whole file. Raises `NotRead` for what is no file, or larger than `MAX_BYTES`; what is no file is not waited for."""
+
+    def store(self, path: Path, *, keys: bool) -> StoreFile:
+        """A key store (`keys`) or trust store without its private key. What is wrong with it is a value too."""
 
     def exists(self, path: Path) -> bool: ...
 
@@ -49,6 +72,9 @@ class LocalFiles:
                 return file.read(MAX_BYTES)
         finally:
             os.close(descriptor)
+
+    def store(self, path: Path, *, keys: bool) -> StoreFile:
+        return msgspec.convert(store_at(str(path), keys, MAX_BYTES, [MAX_BYTES]), StoreFile)
 
     def exists(self, path: Path) -> bool:
         return path.exists()

@@ -7,18 +7,20 @@ import errno
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from zkprov.model import marks
+from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
 from zkprov.model.facts import Disk, Fact, Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
 from zkprov.observe.disk import NEXT, ZOO_CFG, read_host
-from zkprov.observe.files import MAX_BYTES, NotRead, too_large
+from zkprov.observe.files import MAX_BYTES, Errno, NotRead, StoreFile, too_large
 from zkprov.observe.ssh import Connections
+from zkprov.observe.stores import unread_stores, wished_stores
 from zkprov.shipped import shipped
 
 MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -58,7 +60,7 @@ class RemoteLook(msgspec.Struct, frozen=True):
     `unit`: None where the host has no systemd. `hidden`: other users' processes are not shown to who logs in there.
     `active`: whether a server runs on the host's files; None where that cannot be told, and `active_problem` says why.
     `free`: path → bytes that are free where it is or would be, for the host's folders. `java`: the first line of `java -version`.
-    `clock`: seconds since 1970 by the host's clock, at the end of the look.
+    `clock`: seconds since 1970 by the host's clock, at the end of the look. `stores`: those that the inventory names, for a server to come.
     """
 
     disk: Fact[Disk]
@@ -73,6 +75,7 @@ class RemoteLook(msgspec.Struct, frozen=True):
     listening: tuple[HostPort, ...] = ()
     clock: float = 0.0
     remedy: str = ""
+    stores: Stores = Stores()
 
 
 def read_remote(connections: Connections, host: InventoryHost) -> Fact[Disk]:
@@ -86,19 +89,25 @@ def read_remote(connections: Connections, host: InventoryHost) -> Fact[Disk]:
 def look_remote(connections: Connections, host: InventoryHost, *, java: bool = False) -> RemoteLook:
     """One look at the host; `java`: whether to start Java for its version (0.1 s and more)."""
     more: list[str] = []
+    stores: dict[bool, list[str]] = {True: [], False: []}
     source = f"disk@{host.name}"
     try:
         for _ in range(_ROUNDS):
-            answer = _answer_of(connections.run(host, program("look"), arguments_of(host, java=java, more=more)), host)
+            arguments = arguments_of(host, java=java, more=more, stores=stores)
+            answer = _answer_of(connections.run(host, program("look"), arguments), host)
             try:
                 return look_of(host, answer)
             except _NotFetched as missing:
                 # zoo.cfg names a file in a way that the program there did not understand: asked for by its name
                 more.append(str(missing))
-        return RemoteLook(Fact(source, Outcome.JUNK, detail="its zoo.cfg names other files with every look"))
+            except _StoreNotFetched as missing:
+                stores[missing.keys].append(str(missing))
+        detail = "its zoo.cfg names other files with every look"
+        return RemoteLook(Fact(source, Outcome.JUNK, detail=detail), stores=unread_stores(host, detail))
     except Unreached as problem:
         detail = f"{problem.problem} ({problem.remedy})" if problem.remedy else problem.problem
-        return RemoteLook(Fact(source, Outcome(problem.outcome), detail=detail), remedy=problem.remedy)
+        fact = Fact[Disk](source, Outcome(problem.outcome), detail=detail)
+        return RemoteLook(fact, remedy=problem.remedy, stores=unread_stores(host, detail))
 
 
 @cache
@@ -107,8 +116,25 @@ def program(name: str) -> str:
     return (shipped("remote") / f"{name}.py").read_text()
 
 
-def arguments_of(host: InventoryHost, *, java: bool = False, more: list[str] | None = None) -> dict[str, Any]:
-    """What the program is told. `data_files` includes folders: of those it says whether there is anything in them."""
+def arguments_of(
+    host: InventoryHost,
+    *,
+    java: bool = False,
+    more: list[str] | None = None,
+    stores: dict[bool, list[str]] | None = None,
+) -> dict[str, Any]:
+    """What the program is told. `data_files` includes folders: of those it says whether there is anything in them.
+
+    `stores`: more key stores (True) and trust stores (False). A store is never among the files: those are sent whole.
+    """
+    asked, wished = stores or {True: [], False: []}, tls_settings(host)
+    named = {
+        keys: {
+            "paths": list(dict.fromkeys([*(wished[k] for k in where if k in wished), *asked[keys]])),
+            "settings": where,
+        }
+        for keys, where in ((k, [v for f, v in LOCATIONS.items() if f.endswith("_keys") is k]) for k in (True, False))
+    }
     return {
         "config": host.config_dir,
         "config_files": [ZOO_CFG, NEXT],
@@ -117,6 +143,9 @@ def arguments_of(host: InventoryHost, *, java: bool = False, more: list[str] | N
         "hidden": marks.COPY,
         "max_bytes": MAX_BYTES,
         "more": more or [],
+        "key_stores": named[True],
+        "trust_stores": named[False],
+        "store_program": program("stores"),
         "main_class": MAIN_CLASS,
         "unit": host.unit,
         "is_active_command": host.is_active_command,
@@ -125,16 +154,13 @@ def arguments_of(host: InventoryHost, *, java: bool = False, more: list[str] | N
     }
 
 
-_Errno = Annotated[int, msgspec.Meta(ge=1, le=4095)]
-
-
 class _Path(msgspec.Struct, frozen=True):
-    errno: _Errno | None = None
+    errno: Errno | None = None
     kind: str = ""
     filled: bool = False
     size: int = 0
     data: str | None = None
-    closed: _Errno | None = None
+    closed: Errno | None = None
 
 
 class _Command(msgspec.Struct, frozen=True):
@@ -150,6 +176,7 @@ class _Java(msgspec.Struct, frozen=True):
 
 class _Answer(msgspec.Struct, frozen=True):
     paths: dict[str, _Path]
+    stores: dict[str, StoreFile]
     servers: tuple[RunningServer, ...]
     hidden: bool
     free: dict[str, int | None]
@@ -169,9 +196,10 @@ def _answer_of(document: Any, host: InventoryHost) -> _Answer:
 
 
 def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
-    """What an answer of the program means. Raises `_NotFetched` for a file that must be asked for."""
+    """What an answer of the program means. Raises `_NotFetched`, `_StoreNotFetched` for a file that must be asked for."""
     active, problem = _active(host, answer)
-    disk = read_host(host, FetchedFiles(answer.paths))
+    files = FetchedFiles(answer.paths, answer.stores)
+    disk = read_host(host, files)
     if disk.value is not None:
         disk = msgspec.structs.replace(disk, value=msgspec.structs.replace(disk.value, active=active))
     return RemoteLook(
@@ -186,6 +214,7 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
         java_problem=answer.java.problem if answer.java else "",
         listening=tuple(HostPort(address, port) for address, port in answer.listening),
         clock=answer.clock,
+        stores=wished_stores(host, files),
     )
 
 
@@ -206,11 +235,19 @@ class _NotFetched(Exception):
     """A path that the reading needs. The text is the path."""
 
 
+class _StoreNotFetched(Exception):
+    """A key store (`keys`) or trust store that the reading needs. The text is the path."""
+
+    def __init__(self, path: str, keys: bool) -> None:
+        super().__init__(path)
+        self.keys = keys
+
+
 class FetchedFiles:
     """The files of a host as a look fetched them (`observe.files.Files`)."""
 
-    def __init__(self, paths: dict[str, _Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: dict[str, _Path], stores: dict[str, StoreFile]) -> None:
+        self._paths, self._stores = paths, stores
 
     def _at(self, path: Path) -> _Path:
         found = self._paths.get(str(path))
@@ -232,6 +269,12 @@ class FetchedFiles:
             return base64.b64decode(found.data, validate=True)
         except ValueError:
             raise NotRead("an odd answer") from None
+
+    def store(self, path: Path, *, keys: bool) -> StoreFile:
+        found = self._stores.get(str(path))
+        if found is None:
+            raise _StoreNotFetched(str(path), keys)
+        return found
 
     def exists(self, path: Path) -> bool:
         found = self._at(path)

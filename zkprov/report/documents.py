@@ -194,7 +194,7 @@ def gate_row(gate: GateResult) -> GateRow:
         gate.required,
         gate.unsafe,
         gate.summary,
-        [str(e) for e in gate.evidence],
+        [str(e) for e in (*gate.evidence, *gate.warnings)],
         list(gate.sources),
         gate.remedy,
     )
@@ -294,6 +294,7 @@ def _calm(health: Health) -> str:
 def _next(health: Health) -> list[str]:
     remedies = [g.remedy for g in health.gates if g.verdict is not Verdict.PASS and g.remedy and (g.stops or g.unsafe)]
     told = list(dict.fromkeys(remedies))[:3]
+    told += [str(w) for g in health.gates for w in g.warnings][:3]
     if health.condition is Condition.UNSAFE:
         return ["nothing here was changed; stop clients from reaching the other side", *told]
     seen = health.picture.survey.servers

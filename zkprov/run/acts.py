@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.act import reconfig
+from zkprov.judge.certificates import NO_TLS
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
 from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of, release_of
-from zkprov.judge.preflight import preflight
-from zkprov.judge.verdict import GateResult, Verdict
+from zkprov.judge.verdict import GateResult, Verdict, first_stop
 from zkprov.model.facts import LedgerMember, Mode, Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
@@ -24,6 +24,7 @@ from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import Step, StepKind, seconds
 from zkprov.run.gating import GateFailed, Look
+from zkprov.run.preflight import preflights
 from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def start(run: Engine, step: Step) -> str:
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
     _prove(run, health, live, live, joiner.server)
-    _preflight(run, step, live, joiner.server)
+    _preflight(run, step, health, joiner.server)
     files = run.world.render(step.host, joiner.server, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
@@ -109,15 +110,16 @@ def log_of(host: InventoryHost) -> str:
     )
 
 
-def _preflight(run: Engine, step: Step, live: Members, server: Server) -> None:
-    """Names, ways and clocks, before anything is laid on the host."""
-    seen = run.world.reach(step.host, live, server)
-    if not seen:
-        return
-    gate = preflight(seen, step.host)
-    if gate.stops:
-        raise GateFailed(gate, step.server)
-    run.events.emit("preflight", summary=gate.summary, not_told=[str(e) for e in gate.evidence])
+def _preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
+    """Names, ways, clocks and certificates, before anything is laid on the host."""
+    gates = preflights(run.world, health.picture, step.host, _live(health), server)
+    stop = first_stop(gates)
+    if stop is not None:
+        raise GateFailed(stop, step.server)
+    for gate in gates:
+        if gate.summary != NO_TLS:
+            told = [str(e) for e in (*gate.evidence, *gate.warnings)]
+            run.events.emit("preflight", summary=gate.summary, not_told=told)
 
 
 def _still_empty(run: Engine, health: Health, step: Step) -> None:

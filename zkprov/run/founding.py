@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from zkprov.act.session import close, connect
+from zkprov.judge.certificates import founders_certificates
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import disks_of
@@ -37,7 +38,10 @@ def look(world: World) -> Founding | Refusal | None:
     """What is to be done, of a fresh survey (`plan_founding`). Raises `BadInput`, also where nobody could change what is founded."""
     host = founder_of(world.inventory)
     holder = world.host(host.name).fenced_by()
-    found = plan_founding(judge(world.survey(), Purpose.LOOK), world.inventory, holder)
+    survey = world.survey()
+    found = plan_founding(judge(survey, Purpose.LOOK), world.inventory, holder)
+    if isinstance(found, Founding) and found.stage in (Stage.BARE, Stage.BEGUN):
+        found = _certified(world, found, survey.began)
     files = world.inventory.client_files
     known = credential_of(world.inventory) is not None and SETTING in world.to_render(host.name).settings
     known = known or bool(host.super_dn and files and files.cert)
@@ -48,6 +52,17 @@ def look(world: World) -> Founding | Refusal | None:
             remedy="set zkprov_super_password (vaulted), or $ZKPROV_SUPER_PASSWORD; with TLS, zkprov_super_dn will do",
         )
     return found
+
+
+def _certified(world: World, made: Founding, now_s: float) -> Founding | Refusal:
+    """The certificates of the whole group, before its first server: one that does not fit would be found when others have data."""
+    gate = founders_certificates([(h, world.stores(h.name)) for h in world.inventory.hosts], now_s)
+    if not gate.stops:
+        return made
+    evidence = tuple(str(e) for e in gate.evidence)
+    again = ("zkprov bootstrap", "again, when this is mended")
+    headline = "the certificates of these hosts are not what an ensemble can be made with."
+    return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
 
 
 class Founder:

@@ -17,7 +17,6 @@ from zkprov import __version__
 from zkprov.act.session import close, connect
 from zkprov.judge.health import Health, judge
 from zkprov.judge.newcomers import ledger_of
-from zkprov.judge.preflight import preflight
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
@@ -26,6 +25,7 @@ from zkprov.observe.credentials import credential_of
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.run.ledger import EnsembleLedger
+from zkprov.run.preflight import preflights
 from zkprov.run.runner import endpoints_of
 from zkprov.run.world import World
 
@@ -43,8 +43,9 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
     wish = Wish(
         secrets.token_hex(3), hosts, options, time.time(), who_am_i(made_by), __version__, world.templates_digest()
     )
-    made = plan_add(_health(world), world.inventory, wish)
-    return made if isinstance(made, Refusal) else _preflighted(world, made)
+    health = _health(world)
+    made = plan_add(health, world.inventory, wish)
+    return made if isinstance(made, Refusal) else _preflighted(world, made, health)
 
 
 def missing(world: World) -> tuple[str, ...]:
@@ -67,18 +68,18 @@ def role_of(world: World, names: Sequence[str]) -> Role:
     return next(iter(roles), Role.PARTICIPANT)
 
 
-def _preflighted(world: World, plan: Plan) -> Plan | Refusal:
+def _preflighted(world: World, plan: Plan, health: Health) -> Plan | Refusal:
     """The preflight of every joiner, so that no run is begun which its first step would end; what it did not see stands in the plan."""
     untold: dict[str, None] = {}
     for joiner in plan.joiners:
-        seen = world.reach(joiner.host, plan.base, joiner.server)
-        gate = preflight(seen, joiner.host) if seen else None
-        if gate is not None and gate.stops:
+        gates = preflights(world, health.picture, joiner.host, plan.base, joiner.server)
+        gate = first_stop(gates)
+        if gate is not None:
             again = (f"zkprov add-node {' '.join(j.host for j in plan.joiners)}", "again, when this is mended")
             evidence = tuple(str(e) for e in gate.evidence)
             headline = f"{joiner.host} and the members are not ready for each other."
             return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
-        untold |= dict.fromkeys(f"preflight: {e}" for e in gate.evidence) if gate else {}
+        untold |= dict.fromkeys(f"{gate.gate}: {e}" for gate in gates for e in (*gate.evidence, *gate.warnings))
     return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
 
 

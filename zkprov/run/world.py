@@ -13,6 +13,7 @@ import msgspec
 
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
+from zkprov.model.certificates import Stores, tls_settings
 from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Reach, Retired, ServerFacts, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
@@ -198,6 +199,21 @@ class World:
         why = "not asked: it is no host of the inventory that is reached over SSH"
         unasked = tuple(Reach(str(server_id), problem=why) for server_id in sorted(others))
         return (*look_reach(self.connections, asked, list(names)), *unasked)
+
+    def stores(self, name: str) -> Stores:
+        """The key and trust stores that the inventory names for a server to come, as they lie on its host; none of a plain one."""
+        from zkprov.observe.stores import unread_stores, wished_stores
+
+        host = self.inventory_host(name)
+        if not tls_settings(host):
+            return Stores()
+        if host.connection == "local":
+            return wished_stores(host)
+        if not _over_ssh(host):
+            return unread_stores(host, f"no way to read files over {host.connection}")
+        from zkprov.observe.remote import look_remote
+
+        return look_remote(self.connections, host).stores
 
     def templates_digest(self) -> str:
         """Of the templates in use, the operator's and the shipped ones; and of the playbooks, where hosts are changed by them."""

@@ -1,4 +1,4 @@
-"""What runs on hosts, shipped inside the wheel: templates (and, later, playbooks and sample inventories). No code."""
+"""What runs on hosts, shipped inside the wheel: templates, playbooks, and programs of the standard library alone."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -4,7 +4,7 @@ It is handed `ARGUMENTS` (see `zkprov.observe.remote`) and prints one JSON docum
 """
 
 # Without json, subprocess, pathlib and typing, whose import takes longer than all that is done here: every look of every run starts this.
-# ruff: noqa: F821, PTH112, PTH115, PTH116, PTH118, PTH120, PTH121, PTH123, PTH208, S606, UP031
+# ruff: noqa: F821, S102, PTH112, PTH115, PTH116, PTH118, PTH120, PTH121, PTH123, PTH208, S606, UP031
 
 import binascii
 import errno
@@ -31,7 +31,8 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     unit = start_unit(wanted["unit"])
     command = start(split(wanted["is_active_command"])) if wanted["is_active_command"] else None
     java = start([wanted["java"], "-version"]) if wanted["java"] else None
-    found = {"paths": look_at(wanted)}  # type: dict[str, Any]
+    found = {"paths": {}, "stores": {}}  # type: dict[str, Any]
+    look_at(wanted, found["paths"], found["stores"])
     found["servers"], found["hidden"] = servers(wanted)
     found["free"] = {path: free(path) for path in wanted["space"]}
     found["listening"] = listening()
@@ -54,10 +55,10 @@ def joined(folder: "str", path: "str") -> "str":
     return "/" + "/".join(part for part in whole.split("/") if part not in ("", "."))
 
 
-def look_at(wanted: "dict[str, Any]") -> "dict[str, Any]":
-    """Path → what is there: of the files that are named, and of those that zoo.cfg names."""
+def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores: "dict[str, Any]") -> None:
+    """Path → what is there: of the files that are named, and of those that zoo.cfg names; key and trust stores apart."""
     config, left = wanted["config"], [BUDGET]
-    paths = {}  # type: dict[str, dict[str, Any]]
+    settings = {}  # type: dict[str, str]
 
     def add(path: "str") -> "dict[str, Any]":
         if path not in paths:
@@ -80,7 +81,17 @@ def look_at(wanted: "dict[str, Any]") -> "dict[str, Any]":
             add(joined(folder, name))
     for path in wanted["more"]:
         add(path)
-    return paths
+    named = []  # type: list[tuple[str, bool]]
+    for keys, some in (True, wanted["key_stores"]), (False, wanted["trust_stores"]):
+        named += [(path, keys) for path in some["paths"]]
+        named += [(joined(config, settings[key]), keys) for key in some["settings"] if settings.get(key)]
+    if named:
+        # handed over as text, for a plain server has no use for it, and compiling it takes time
+        room = {}  # type: dict[str, Any]
+        exec(compile(wanted["store_program"], "stores", "exec"), room)
+        for path, keys in named:
+            if path not in stores:
+                stores[path] = room["store_at"](path, keys, wanted["max_bytes"], left)
 
 
 def record(path: "str", hidden: "str", max_bytes: "int", left: "list[int]") -> "dict[str, Any]":

@@ -1,0 +1,399 @@
+"""The gate of TLS, with certificates that real CAs signed: each thing that it refuses is seen refused here, with host and remedy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.authorities import NOW, PKCS1, YEAR, Authority, Key, key, key_pem, lay, rsa_key
+from tests.unit.facts_made import SETTINGS, Made, disk_of, healthy, host, server
+from zkprov.judge.certificates import certificates, day, founders_certificates, joiner_certificates
+from zkprov.judge.chains import leads_to
+from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
+from zkprov.model.certificates import Certificate, KeyForm, Stores, client_tls, quorum_tls, tls_settings
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.posture import Posture
+from zkprov.observe.files import LocalFiles
+from zkprov.observe.stores import certificates_of, stores_of, unread_stores, wished_stores
+from zkprov.report.documents import status_document
+
+CA, OTHER = Authority(), Authority("another CA")
+DAY = dt.timedelta(days=1)
+
+
+class Hosts:
+    """Members and a joiner whose stores lie under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def settings(
+        self,
+        server_id: int,
+        *,
+        sans: tuple[str, ...] | None = None,
+        by: Authority = CA,
+        trusts: str = CA.pem,
+        private: Key | None = None,
+        private_pem: str | None = None,
+        behind: str = "",
+        posture: Posture = Posture.QUORUM,
+        name: str = "keys.pem",
+        **dates: Any,
+    ) -> dict[str, str]:
+        """What zoo.cfg says, after the stores were laid."""
+        private = private or key("server")
+        place = self.folder / f"zk{server_id}"
+        sans = (f"10.0.0.{server_id}",) if sans is None else sans
+        keys = lay(
+            place,
+            name,
+            key_pem(private) if private_pem is None else private_pem,
+            by.certificate_of(*sans, private=private, **dates),
+            behind,
+        )
+        trust = lay(place, "trust.pem", trusts)
+        return tls_settings(host(server_id, posture=posture, key_store=str(keys), trust_store=str(trust)))
+
+    def member(self, made: Made, server_id: int, settings: dict[str, str]) -> Made:
+        stores = stores_of(settings, self.folder, LocalFiles())
+        disk = disk_of(server_id, made.live, settings={**SETTINGS, **settings})
+        return made.having(server_id, disk=msgspec.structs.replace(disk, stores=stores))
+
+    def three(self, **odd: Any) -> Made:
+        """Three members with TLS; 2 has what is odd."""
+        made = healthy(3)
+        for i in (1, 2, 3):
+            made = self.member(made, i, self.settings(i, **(odd if i == 2 else {})))
+        return made
+
+    def joiner(self, made: Made, **odd: Any) -> GateResult:
+        """4 wants in."""
+        settings = self.settings(4, **odd)
+        one = host(4, settings=settings)
+        return joiner_certificates(made.picture, one, server(4), wished_stores(one))
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Hosts:
+    return Hosts(tmp_path)
+
+
+def gate(made: Made, purpose: Purpose = Purpose.CHANGE) -> GateResult:
+    return certificates(made.picture, purpose)
+
+
+def test_a_plain_ensemble_has_nothing_to_ask() -> None:
+    one = host(4)
+    joined = joiner_certificates(healthy(3).picture, one, server(4), Stores())
+    assert gate(healthy(3)) == joined
+    assert (joined.verdict, joined.summary, joined.evidence) == (Verdict.PASS, "no TLS", ())
+    assert founders_certificates([(one, Stores())], 0).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("posture", [Posture.QUORUM, Posture.TLS, Posture.TLS_ONLY])
+def test_all_is_well(hosts: Hosts, posture: Posture) -> None:
+    made = healthy(3)
+    for i in (1, 2, 3):
+        made = hosts.member(made, i, hosts.settings(i, posture=posture))
+    which = "quorum and client" if posture.clients else "quorum"
+    assert (gate(made).verdict, gate(made).summary) == (Verdict.PASS, f"{which} TLS on 3 servers")
+    joined = hosts.joiner(made, posture=posture)
+    assert (joined.verdict, joined.summary) == (Verdict.PASS, f"{which} TLS on 4 servers")
+    assert first_stop(made.health(Purpose.CHANGE).gates) is None
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"private": rsa_key("s"), "private_pem": key_pem(rsa_key("s"), PKCS1)}, "is PKCS#1", "openssl pkcs8 -topk8"),
+    ({"private_pem": key_pem(key("server"), PKCS1)}, "is SEC1; ZooKeeper takes PKCS#8 only", "openssl pkcs8 -topk8"),
+    ({"private_pem": ""}, "holds no private key", "put the key into it"),
+    ({"private_pem": key_pem(key("stolen"))}, "do not belong together", "the certificate that was made for this key"),
+    ({"private_pem": key_pem(key("server"))[:90] + "\n"}, "line 1: a block that does not end", "put a whole PEM file"),
+    ({"sans": ()}, "has no subject alternative name (SAN)", "among its subject alternative names"),
+    ({"sans": ("10.0.0.9", "zk2")}, "does not cover 10.0.0.", "among its subject alternative names"),
+    ({"ends": NOW - DAY}, f"expired on {NOW - DAY:%Y-%m-%d}", "renew the certificate of"),
+    ({"begins": NOW + DAY}, f"is not valid before {NOW + DAY:%Y-%m-%d}", "look at the clocks"),
+    ({"by": OTHER}, "is of CN=another CA, and not trusted by", "a certificate of the CA that the members trust"),
+    ({"trusts": OTHER.pem}, "does not trust the certificates of", "put the certificate of CN=CA into"),
+    ({"trusts": ""}, "trust.pem holds no certificate", "put the certificate of the members' CA into it"),
+    ({"trusts": CA.pem[:200]}, "trust.pem: line 1: a block that does not end", "put a whole PEM file"),
+    ({"name": "keys.crt"}, "ZooKeeper tells what a store is by the end of its name", "name it ….pem"),
+]
+
+
+@pytest.mark.parametrize(("odd", "what", "remedy"), REFUSED)
+def test_a_member_that_is_not_right(hosts: Hosts, odd: dict[str, Any], what: str, remedy: str) -> None:
+    result = gate(hosts.three(**odd))
+    assert result.verdict is Verdict.FAIL and result.stops
+    assert {e.server for e in result.evidence} == {"2 (zk2)"}, result.summary
+    assert what in result.summary
+    assert remedy in result.remedy
+
+
+@pytest.mark.parametrize(("odd", "what", "remedy"), REFUSED)
+def test_a_joiner_that_is_not_right(hosts: Hosts, odd: dict[str, Any], what: str, remedy: str) -> None:
+    result = hosts.joiner(hosts.three(), **odd)
+    assert result.verdict is Verdict.FAIL and result.stops
+    assert {e.server for e in result.evidence} == {"zk4"}, result.summary
+    assert what in result.summary
+    assert remedy in result.remedy
+
+
+def test_a_joiner_of_another_ca_is_one_error_with_both_sides(hosts: Hosts) -> None:
+    result = hosts.joiner(hosts.three(), by=OTHER, trusts=OTHER.pem)
+    assert [str(e) for e in result.evidence] == [
+        "zk4: its certificate is of CN=another CA, and not trusted by 1 (zk1), 2 (zk2), 3 (zk3): "
+        "none of the CAs that they trust signed it",
+        f"zk4: {hosts.folder}/zk4/trust.pem does not trust the certificates of 1 (zk1), 2 (zk2), 3 (zk3) (signed by CN=CA)",
+    ]
+    assert result.remedy == "give zk4 a certificate of the CA that the members trust"
+
+
+def test_a_ca_of_the_same_name_is_another_ca(hosts: Hosts) -> None:
+    """What counts is the signature, not the name."""
+    imposter = Authority("imposter")
+    imposter.name = CA.name
+    imposter.certificate = imposter._signed(CA.name, imposter.key, NOW - YEAR, NOW + YEAR, (), ca=True)
+    assert "none of the CAs that they trust signed it" in hosts.joiner(hosts.three(), by=imposter).summary
+
+
+@pytest.mark.parametrize("posture", [Posture.QUORUM, Posture.TLS])
+def test_tls_on_one_side_only(hosts: Hosts, posture: Posture) -> None:
+    """The joiner plain and the members not, and the other way round; one member of three; clients' TLS alone."""
+    plain, tls = healthy(3), hosts.three()
+    to_plain = hosts.joiner(plain, posture=posture)
+    assert to_plain.stops and to_plain.evidence[0].server == "zk4"
+    assert to_plain.summary.startswith(
+        "zk4: connections between servers are TLS, and plain on 1 (zk1), 2 (zk2), 3 (zk3) (sslQuorum)"
+    )
+    assert to_plain.remedy == "set zkprov_posture of zk4 to what the others have"
+    from_plain = joiner_certificates(tls.picture, host(4), server(4), Stores())
+    assert from_plain.summary == (
+        "zk4: connections between servers are plain, and TLS on 1 (zk1), 2 (zk2), 3 (zk3) (sslQuorum)"
+    )
+    one = gate(tls.having(2, disk=disk_of(2, tls.live)))
+    assert one.stops and [e.server for e in one.evidence] == ["2 (zk2)"]
+    assert "restart one by one, the leader last" in one.remedy
+    clients = hosts.joiner(tls, posture=Posture.TLS)
+    assert clients.summary.startswith("zk4: clients' connections are TLS, and plain on 1 (zk1), 2")
+
+
+@pytest.mark.parametrize(("left", "warned"), [(31 * DAY, False), (30 * DAY - DAY / 24, True), (DAY, True)])
+def test_a_certificate_that_ends_soon_is_a_warning_with_its_date(
+    hosts: Hosts, left: dt.timedelta, warned: bool
+) -> None:
+    made = hosts.three(ends=NOW + left)
+    result = gate(made)
+    assert (result.verdict, result.stops) == (Verdict.PASS, False)
+    assert bool(result.warnings) is warned
+    assert result.evidence == ()
+    if warned:
+        assert result.warnings[0].server == "2 (zk2)"
+        assert f"expires on {NOW + left:%Y-%m-%d}, in {left.days} days" in result.summary
+        assert status_document(made.health()).next == [str(result.warnings[0])]
+        assert "expires on" in hosts.joiner(made).summary
+    assert made.health().condition == "safe"
+    assert status_document(healthy(3).health()).next == []
+
+
+def test_a_chain_by_an_intermediate_ca(hosts: Hosts) -> None:
+    between = Authority("between", by=CA)
+    assert hosts.joiner(hosts.three(), by=between, behind=between.pem).verdict is Verdict.PASS
+    assert hosts.joiner(
+        hosts.three(), by=between, trusts=between.pem + CA.pem
+    ).stops  # it does not show what is between
+    late = Authority("late", by=CA, ends=NOW - DAY)
+    told = hosts.joiner(hosts.three(), by=late, behind=late.pem)
+    assert "a CA's certificate behind it has expired" in told.summary
+    under = hosts.settings(9, by=CA)["ssl.quorum.keyStore.location"]
+    not_a_ca = Authority("zk9")
+    not_a_ca.certificate = CA._signed(not_a_ca.name, not_a_ca.key, NOW - YEAR, NOW + YEAR, ("zk9",), ca=False)
+    assert under and hosts.joiner(hosts.three(), by=not_a_ca, behind=not_a_ca.pem).stops
+
+
+def test_members_that_trust_each_other_by_their_own_certificates(hosts: Hosts) -> None:
+    """No CA at all: each one's certificate lies in each one's trust store, which Java takes."""
+    alone = {i: Authority(f"zk{i}") for i in (1, 2, 3, 4)}
+    signed = {i: ca.certificate_of(f"10.0.0.{i}", private=key("server")) for i, ca in alone.items()}
+    trusts, made = "".join(signed.values()), healthy(3)
+    for i in (1, 2, 3):
+        settings = hosts.settings(i, by=alone[i], trusts=trusts)
+        lay(hosts.folder / f"zk{i}", "keys.pem", key_pem(key("server")), signed[i])
+        made = hosts.member(made, i, settings)
+    assert gate(made).verdict is Verdict.PASS
+    assert "not trusted by" in gate(hosts.member(made, 3, hosts.settings(3, by=alone[3], trusts=trusts))).summary
+
+
+def test_stores_that_are_not_pem_are_told_and_stop_nothing(hosts: Hosts) -> None:
+    made, settings = hosts.three(), hosts.settings(2)
+    for name in ("keys.pem", "trust.pem"):
+        (hosts.folder / "zk2" / name).write_bytes(b"\xfe\xed\xfe\xed" + b"\0" * 400)
+    result = gate(hosts.member(made, 2, settings))
+    assert (result.verdict, len(result.warnings)) == (Verdict.PASS, 2)
+    assert "keys.pem is no PEM file: it was not looked into" in result.summary
+
+
+def test_an_encrypted_key_is_told_and_stops_nothing(hosts: Hosts) -> None:
+    result = gate(hosts.three(private_pem=key_pem(key("server"), password="hunter2")))
+    assert result.verdict is Verdict.PASS
+    assert "belong together was not told (the key is encrypted)" in result.summary
+
+
+def test_a_store_that_cannot_be_read_is_unknown(hosts: Hosts) -> None:
+    made, settings = hosts.three(), hosts.settings(2)
+    (hosts.folder / "zk2" / "keys.pem").unlink()
+    (hosts.folder / "zk2" / "keys.pem").mkdir()
+    made = hosts.member(made, 2, settings)
+    result = gate(made)
+    assert (result.verdict, result.stops) == (Verdict.UNKNOWN, True)
+    assert result.summary == f"2 (zk2): {hosts.folder}/zk2/keys.pem cannot be read (not a file)"
+    assert "readable for zkprov" in result.remedy
+    assert not gate(made, Purpose.LOOK).stops
+
+
+def test_a_store_that_is_not_there_fails(hosts: Hosts) -> None:
+    made, settings = hosts.three(), hosts.settings(2)
+    (hosts.folder / "zk2" / "trust.pem").unlink()
+    assert gate(hosts.member(made, 2, settings)).summary == f"2 (zk2): {hosts.folder}/zk2/trust.pem is not there"
+
+
+def test_a_member_whose_disk_was_not_read_is_unknown_with_tls_alone(hosts: Hosts) -> None:
+    assert gate(hosts.three().having(3, disk=None)).verdict is Verdict.UNKNOWN
+    assert gate(healthy(3).having(3, disk=None)).verdict is Verdict.PASS
+
+
+def test_stores_that_no_zoo_cfg_names(hosts: Hosts) -> None:
+    """Of a member they may be system properties; of a joiner they are missing variables."""
+    told = gate(hosts.member(hosts.three(), 2, {"sslQuorum": "true"}))
+    assert told.verdict is Verdict.PASS
+    assert "names no ssl.quorum.keyStore.location" in told.summary
+    one = host(4, posture=Posture.QUORUM)
+    result = joiner_certificates(hosts.three().picture, one, server(4), wished_stores(one))
+    assert result.stops
+    assert "no zkprov_key_store is set" in result.summary
+
+
+def test_a_host_that_cannot_be_asked_is_unknown() -> None:
+    one = host(4, posture=Posture.TLS, key_store="/k.pem", trust_store="/t.pem")
+    result = founders_certificates([(one, unread_stores(one, "no answer in 3 s"))], NOW.timestamp())
+    assert (result.verdict, result.stops) == (Verdict.UNKNOWN, True)
+    assert "zk4: /k.pem cannot be read (no answer in 3 s)" in result.summary
+
+
+def test_who_compares_no_names_needs_none(hosts: Hosts) -> None:
+    off = {"ssl.quorum.hostnameVerification": "false"}
+    made = healthy(3)
+    for i in (1, 2, 3):
+        made = hosts.member(made, i, {**hosts.settings(i, sans=() if i == 2 else None), **off})
+    assert gate(made).verdict is Verdict.PASS
+    assert gate(hosts.member(made, 1, hosts.settings(1))).stops  # one of them does compare
+
+
+def test_names_in_lines_are_covered_by_names(hosts: Hosts) -> None:
+    live = msgspec.structs.replace(
+        healthy(3).live, servers=tuple(server(i, host=f"zk{i}.kafka.example.com") for i in (1, 2, 3))
+    )
+    one = host(4)
+    line = server(4, host="ZK4.kafka.example.com")
+    for sans, good in (
+        (("*.kafka.example.com",), True),
+        (("*.example.com",), False),
+        (("zk4.kafka.example.com",), True),
+    ):
+        settings = hosts.settings(4, sans=sans)
+        wish = msgspec.structs.replace(one, settings=settings)
+        made = msgspec.structs.replace(hosts.three(sans=("10.0.0.2",)), live=live)
+        result = joiner_certificates(made.picture, wish, line, wished_stores(wish))
+        assert (result.verdict is Verdict.PASS) is good, result.summary
+
+
+def test_founders_are_judged_together(hosts: Hosts) -> None:
+    def wished(server_id: int, **odd: Any) -> tuple[InventoryHost, Stores]:
+        one = host(server_id, settings=hosts.settings(server_id, **odd))
+        return one, wished_stores(one)
+
+    good = [wished(1), wished(2), wished(3)]
+    assert founders_certificates(good, NOW.timestamp()).verdict is Verdict.PASS
+    foreign = founders_certificates([*good[:2], wished(3, by=OTHER)], NOW.timestamp())
+    assert [e.server for e in foreign.evidence] == ["zk3"]
+    mixed = founders_certificates([*good[:2], (host(3), Stores())], NOW.timestamp())
+    assert [e.server for e in mixed.evidence] == ["zk3"] and mixed.stops
+
+
+def test_postures_are_settings() -> None:
+    one = host(4, posture=Posture.TLS, key_store="/k.pem", trust_store="/t.pem", settings={"ssl.keyStore.type": "PEM"})
+    assert tls_settings(one) == {
+        "sslQuorum": "true",
+        "ssl.quorum.keyStore.location": "/k.pem",
+        "ssl.quorum.trustStore.location": "/t.pem",
+        "secureClientPort": "2281",
+        "ssl.keyStore.location": "/k.pem",
+        "ssl.trustStore.location": "/t.pem",
+        "ssl.keyStore.type": "PEM",
+    }
+    for posture in Posture:
+        settings = tls_settings(host(4, posture=posture))
+        assert (quorum_tls(settings), client_tls(settings)) == (posture.quorum, posture.clients)
+
+
+def test_the_same_chain_is_not_computed_twice() -> None:
+    chain, _ = certificates_of(CA.certificate_of("zk1"))
+    trusted, _ = certificates_of(CA.pem)
+    assert leads_to(chain, trusted)
+    assert not leads_to((), trusted)
+    assert not leads_to(chain, ())
+    assert certificates_of(CA.pem) is certificates_of(CA.pem)
+
+
+@pytest.mark.parametrize("at", [1e18, -1e18, float("inf")])
+def test_a_day_beyond_all_calendars(at: float) -> None:
+    assert day(at) == "a day that no calendar has"
+
+
+LABEL = st.sampled_from(["a", "b", "A", "*", "zk1", "x-y"])
+NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
+HOST = st.lists(LABEL.filter(lambda label: label != "*"), min_size=1, max_size=4).map(".".join)
+ADDRESS = st.sampled_from(
+    ["10.0.0.1", "10.0.0.2", "::1", "0:0:0:0:0:0:0:1", "::ffff:10.0.0.1", "fe80::1%eth0", "fe80::1"]
+)
+
+
+def number(text: str) -> tuple[int, int]:
+    """(4 or 6, the address as a number); an IPv4 address in IPv6's clothes is an IPv4 address. Raises ValueError."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    value = int(address)
+    return (4, value & 0xFFFFFFFF) if address.version == 4 or value >> 32 == 0xFFFF else (6, value)
+
+
+def covered(names: list[str], addresses: list[str], host: str) -> bool:
+    """Label by label, number by number."""
+    try:
+        return number(host) in [number(a) for a in addresses]
+    except ValueError:
+        pass
+    labels = host.lower().split(".")
+    for name in names:
+        own = name.lower().split(".")
+        wild = own[0] == "*" and len(labels) > 1
+        if len(own) == len(labels) and own[wild:] == labels[wild:]:
+            return True
+    return False
+
+
+@given(st.lists(NAME, max_size=3), st.lists(ADDRESS, max_size=3), HOST | ADDRESS)
+def test_which_hosts_a_certificate_covers(names: list[str], addresses: list[str], host: str) -> None:
+    one = Certificate("", "", 0, 0, "", "", tuple(names), tuple(addresses))
+    assert one.covers(host) == covered(names, addresses, host)
+
+
+def test_forms_are_those_that_the_program_for_hosts_says() -> None:
+    from zkprov.shipped.remote.stores import FORMS
+
+    assert {*FORMS.values(), "other", "none", "not PEM", "unread"} == set(KeyForm)

@@ -153,8 +153,11 @@ def test_what_cannot_be_read_is_told_and_is_no_difference(tmp_path: Path) -> Non
     (conf / "jvm_flags").unlink()
     os.mkfifo(conf / "jvm_flags")
     (conf / "logback.xml").write_bytes(b"x" * 1_000_001)
+    (tmp_path / "data" / "myid").unlink()
+    (tmp_path / "data" / "myid").mkdir()
     for fact in (read_local_installed(host, SEAL), read_remote_installed(Here(), host, SEAL)):
         assert fact.value is not None
+        assert fact.value.unread["myid"] == "not a file"
         assert fact.value.unread["jvm_flags"] == "not a file"
         assert "too large" in fact.value.unread["logback.xml"]
         assert "c4nary" not in repr(fact) and "zoo.cfg" in fact.value.unread

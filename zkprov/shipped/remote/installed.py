@@ -31,13 +31,19 @@ def content(path: "str", most: "int") -> "dict[str, Any]":
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return {"absent": True}
         return {"problem": error.strerror}
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             return {"problem": "not a file"}
         if found.st_size > most:
             return {"problem": "too large (%d bytes); not read" % found.st_size}
-        return {"data": base64.b64encode(file.read(most)).decode("ascii")}
+        # a folder has no file object at all
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return {"data": base64.b64encode(file.read(most)).decode("ascii")}
+    except OSError as error:
+        return {"problem": error.strerror}
+    finally:
+        os.close(descriptor)
 
 
 def unit(name: "str", most: "int") -> "dict[str, Any] | None":

@@ -118,7 +118,11 @@ def plan_add_command(
 @plan.command("configure")
 @target_options()
 @click.option(
-    "--limit", "limit", multiple=True, metavar="HOST", help="Of this host only; give it again for more. [default: all]"
+    "--limit",
+    "limit",
+    multiple=True,
+    metavar="HOST",
+    help="Of these hosts only: zk1,zk2 or once for each. [default: all]",
 )
 @source_options("yours, laid over the shipped ones")
 @click.option("--diff", is_flag=True, help="With unified diffs, secrets hidden.")

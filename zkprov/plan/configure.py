@@ -9,7 +9,7 @@ import msgspec
 
 from zkprov.judge.drift import FileDrift, Wanted, drift_of
 from zkprov.judge.health import Condition, Health
-from zkprov.judge.picture import leads
+from zkprov.judge.picture import leads, tells_mode
 from zkprov.model.facts import Fact, ServerFacts
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import InventoryHost
@@ -21,11 +21,12 @@ class Place(StrEnum):
 
     OBSERVER = "observer"
     FOLLOWER = "follower"
+    VOTER = "voter"  # it does not say whether it leads
     LEADER = "leader"
     NO_MEMBER = "no member"
 
 
-ORDER = (Place.OBSERVER, Place.FOLLOWER, Place.LEADER, Place.NO_MEMBER)
+ORDER = (Place.OBSERVER, Place.FOLLOWER, Place.VOTER, Place.LEADER, Place.NO_MEMBER)
 """A leader that is restarted costs an election: it comes last, and once."""
 
 
@@ -62,12 +63,14 @@ class HostDrift(msgspec.Struct, frozen=True):
 class Drift(msgspec.Struct, frozen=True):
     """Hosts in the order in which they would be restarted, those that are no members after them.
 
-    `condition`, `headline`: of the ensemble, as `zkprov status` says it. `beside`: members that no host of the inventory stands for.
+    `condition`, `headline`, `spare`: of the ensemble, as `zkprov status` says it.
+    `beside`: members that no host of the inventory stands for.
     """
 
     ensemble: str
     condition: Condition
     headline: str
+    spare: int
     leader: int | None
     hosts: tuple[HostDrift, ...]
     beside: tuple[int, ...] = ()
@@ -106,6 +109,7 @@ def configure_plan(health: Health, seen: Sequence[Seen], *, hosts: Sequence[Inve
         health.picture.survey.ensemble,
         health.condition,
         health.headline,
+        health.spare,
         leader,
         tuple(numbered),
         tuple(s.id for s in (live.servers if live else ()) if not any(h.is_server(s) for h in hosts)),
@@ -136,7 +140,9 @@ def _place(seen: Seen) -> Place:
         return Place.NO_MEMBER
     if not seen.member.votes:
         return Place.OBSERVER
-    return Place.LEADER if seen.facts is not None and leads(seen.facts) else Place.FOLLOWER
+    if seen.facts is None or not tells_mode(seen.facts):
+        return Place.VOTER
+    return Place.LEADER if leads(seen.facts) else Place.FOLLOWER
 
 
 def _unread(seen: Seen) -> list[str]:

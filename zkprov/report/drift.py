@@ -86,6 +86,8 @@ def _next(drift: Drift) -> Iterator[str]:
         return
     if drift.condition is not Condition.SAFE:
         yield "restart nothing before `zkprov check` exits 0"
+    elif drift.spare < 1 and any(h.place is not Place.OBSERVER for h in drift.restarts):
+        yield "no voter may fail: while one restarts, clients are not served"
     last = ", the leader last" if drift.restarts[-1].place is Place.LEADER else ""
     yield f"by hand, one after the other{last}: {', '.join(h.host for h in drift.restarts)}"
     yield "on each: write what differs (never the list of members), restart its server,"

@@ -36,7 +36,7 @@ class Operator:
 
     def of(self, count: int, **more: Any) -> Zkprov:
         """The command, with the first `count` machines in the inventory."""
-        self.machines.inventory(self.inventory, hosts=list(self.machines)[:count], **self.variables, **more)
+        self.machines.inventory(self.inventory, hosts=list(self.machines)[:count], **{**self.variables, **more})
         self.inventory.chmod(0o600)
         return self.zkprov
 

@@ -46,6 +46,15 @@ def server_process(pid: int) -> ServerProcess | None:
     return ServerProcess(pid, started, os.fsdecode(zoo_cfg))
 
 
+def command_line(server: ServerProcess) -> tuple[str, ...]:
+    """What it was started with; empty when it is gone."""
+    try:
+        words = (_PROC / str(server.pid) / "cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError:
+        return ()
+    return tuple(os.fsdecode(word) for word in words) if server_process(server.pid) == server else ()
+
+
 def _stat(pid: int) -> tuple[bytes, int]:
     """State and start: after the command's name, which may hold anything, they stand as fields 3 and 22. Raises OSError: no process."""
     fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()

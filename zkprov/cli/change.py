@@ -115,6 +115,47 @@ def plan_add_command(
     ctx.exit(10 if detailed_exitcode and made.steps else 0)
 
 
+@plan.command("configure")
+@target_options()
+@click.option(
+    "--limit",
+    "limit",
+    multiple=True,
+    metavar="HOST",
+    help="Of these hosts only: zk1,zk2 or once for each. [default: all]",
+)
+@source_options("yours, laid over the shipped ones")
+@click.option("--diff", is_flag=True, help="With unified diffs, secrets hidden.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--detailed-exitcode", is_flag=True, help="Return 10 where anything differs.")
+@click.pass_context
+def plan_configure_command(
+    ctx: click.Context,
+    /,
+    limit: tuple[str, ...],
+    diff: bool,
+    output: str,
+    detailed_exitcode: bool,
+    **given: object,
+) -> None:
+    """Show what differs on each host from what templates and variables say, in the order of restarts. Nothing is changed.
+
+    Membership is the live list's and never compared (R10). Exit 3 where a rule forbids what templates make, 4 where a host was not read.
+    """
+    from zkprov.report.documents import as_json
+    from zkprov.report.drift import drift_document, show
+    from zkprov.run.drift import find_drift
+
+    with world_of(ctx, given) as world:
+        drift = find_drift(world, [name for given_at_once in limit for name in given_at_once.split(",") if name])
+    document = drift_document(drift)
+    if output == "json":
+        click.echo(as_json(document))
+    else:
+        show(document, diff=diff)
+    ctx.exit(3 if drift.refused else 4 if drift.unread else 10 if detailed_exitcode and drift.differs else 0)
+
+
 @click.command("add-node")
 @add_options
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -33,7 +33,7 @@ def render(
     from zkprov.run.world import World
 
     with World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s, templates=templates) as world:
-        made = rendered(world, host)
+        made = rendered(world, host, compared=diff)
     for name, text in made.files.items():
         if diff:
             click.echo(made.difference(name), nl=False)

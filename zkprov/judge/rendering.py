@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from zkprov.model.config import ZooCfg, is_secret, parse_members, parse_zoo_cfg, redacted
+from zkprov.model.config import ZooCfg, is_secret, parse_members, parse_zoo_cfg
 from zkprov.model.facts import Disk
+from zkprov.model.hiding import shown
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.posture import Posture
@@ -16,6 +17,8 @@ from zkprov.model.problems import BadInput
 from zkprov.model.properties import given_twice
 from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
+
+__all__ = ["Violation", "joiner_list", "judge_rendered", "shown"]
 
 ZOO_CFG = "zoo.cfg"
 DYNAMIC = "zoo.cfg.dynamic"
@@ -56,18 +59,6 @@ def judge_rendered(
     listed = live if live is not None and live.acting is not None and live.acting.members.servers else None
     meant = _Meant(wish, server_id, host, release, listed, joiner and listed is None)
     return tuple(_violations(files, meant))
-
-
-def shown(name: str, text: str) -> str:
-    """A rendered or live file as it may be printed, secrets hidden."""
-    if name == ZOO_CFG:
-        try:
-            return redacted(text)
-        except BadInput:
-            return "(not shown: not a properties file)\n"
-    if name == "jvm_flags":
-        return re.sub(r"(?m)^(-D([^=\s]+))=.*$", lambda m: f"{m[1]}=(hidden)" if is_secret(m[2]) else m[0], text)
-    return text
 
 
 class _Meant(msgspec.Struct, frozen=True):

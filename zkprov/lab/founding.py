@@ -41,6 +41,9 @@ def default_settings(release: str, tick_ms: int, super_digest: str, whitelist: s
         "maxClientCnxns": "0",
         # kB; the default takes 64 MB of disk for each log file.
         "preAllocSize": "1024",
+        # as the templates have it, so that a fresh lab is what its inventory says
+        "autopurge.snapRetainCount": "3",
+        "autopurge.purgeInterval": "1",
     }
     if tuple(map(int, release.split("."))) >= (3, 6, 0):
         settings["db.autocreate"] = "false"
@@ -89,7 +92,6 @@ def _own_settings(host: InventoryHost) -> dict[str, str]:
         return {**settings, "admin.enableServer": "false"}
     return {
         **settings,
-        "admin.enableServer": "true",
         "admin.serverAddress": host.admin.host,
         "admin.serverPort": str(host.admin.port),
     }

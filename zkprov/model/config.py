@@ -7,7 +7,7 @@ the version that a `version=` line in it says, which ZooKeeper reads there as we
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -196,12 +196,18 @@ def is_secret(key: str) -> bool:
     return any(word in name for word in ("password", "passwd", "secret", "digest", "jaas", "credential"))
 
 
-def redacted(text: str, place: str = "zoo.cfg") -> str:
-    """A zoo.cfg's text with the values of secret keys hidden, fit for a diff."""
-    return "".join(
-        f"{line.key}={HIDDEN}{_line_end(line.source)}" if line.key and is_secret(line.key) else line.source
-        for line in scan(text, place)
-    )
+def redacted(text: str, place: str = "zoo.cfg", *, mask: Callable[[str], str] = lambda _: HIDDEN) -> str:
+    """A zoo.cfg's text with the values of secret keys hidden, in comments as well: fit for a diff. `mask`: what to write instead of one."""
+    return "".join(_redacted(line, mask) for line in scan(text, place))
+
+
+def _redacted(line: PropertyLine, mask: Callable[[str], str]) -> str:
+    if line.key is not None:
+        secret = is_secret(line.key)
+        return f"{line.key}={mask(line.value.strip())}{_line_end(line.source)}" if secret else line.source
+    # what was a setting before somebody commented it out
+    once = re.match(r"([\s#!]*([^\s#!=:][^\s=:]*)\s*[=:\s]\s*)\S", line.source)
+    return f"{once[1]}{mask('')}{_line_end(line.source)}" if once and is_secret(once[2]) else line.source
 
 
 def _line_end(text: str) -> str:

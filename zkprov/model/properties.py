@@ -69,7 +69,10 @@ def line_count(text: str) -> int:
 
 
 def entry(key: str, value: str) -> str:
-    """`key=value` so that Java reads it back as it is. ValueError for a control character or a key that would need escapes."""
+    """`key=value` so that Java reads it back as it is: in ASCII, for files are written in UTF-8 and Java reads Latin-1.
+
+    ValueError for a control character or a key that would need escapes.
+    """
     if not re.fullmatch(r"[^\s:=#!\\\x00-\x1f]+", key):
         raise ValueError(f"not a property name: {key!r}")
     if any(ord(c) < 32 or ord(c) == 127 or c in "\u0085\u2028\u2029" for c in value):
@@ -77,7 +80,7 @@ def entry(key: str, value: str) -> str:
     escaped = value.replace("\\", "\\\\")
     if escaped.startswith(" "):
         escaped = "\\" + escaped
-    return f"{key}=" + "".join(c if ord(c) < 256 else _java_escape(c) for c in escaped)
+    return f"{key}=" + "".join(c if ord(c) < 127 else _java_escape(c) for c in escaped)
 
 
 def _java_escape(char: str) -> str:

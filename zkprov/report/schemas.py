@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from zkprov.report.documents import ChangeDocument, StatusDocument
+from zkprov.report.drift import DriftDocument
 from zkprov.report.proof import ProofDocument
 from zkprov.run.events import Event
 from zkprov.run.files import PlanFile
@@ -18,6 +19,7 @@ from zkprov.run.ledger import RunDocument
 DOCUMENTS: dict[str, type[Any]] = {
     "status": StatusDocument,
     "change": ChangeDocument,
+    "drift": DriftDocument,
     "proof": ProofDocument,
     "event": Event,
     "plan-file": PlanFile,

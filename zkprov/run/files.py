@@ -58,6 +58,9 @@ def load_plan(path: Path) -> Plan:
                 place=str(path),
                 remedy=f"use zkprov {writer}",
             )
+        if isinstance(head, dict) and "drift" in head:
+            what = "what `plan configure` shows, which this release does not carry out"
+            raise BadInput(what, place=str(path), remedy="its `next` says how to do it by hand, host by host")
         document = msgspec.json.decode(data, type=PlanFile)
     except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
         raise BadInput(f"not a plan, or cut off: {wrong}", place=str(path), remedy=again) from None

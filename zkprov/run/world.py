@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.certificates import Stores, tls_settings
 from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Reach, Retired, ServerFacts, Survey
+from zkprov.model.hiding import Seal
+from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -214,6 +217,24 @@ class World:
         from zkprov.observe.remote import look_remote
 
         return look_remote(self.connections, host).stores
+
+    def installed(self, hosts: Sequence[InventoryHost], seal: Seal) -> dict[str, Fact[Installed]]:
+        """Host → what lies there of a server's own, all read at once; secrets sealed."""
+        if not hosts:
+            return {}
+        with ThreadPoolExecutor(min(32, len(hosts))) as pool:
+            return dict(zip((h.name for h in hosts), pool.map(partial(self._installed, seal=seal), hosts), strict=True))
+
+    def _installed(self, host: InventoryHost, *, seal: Seal) -> Fact[Installed]:
+        from zkprov.observe.installed import read_local_installed, read_remote_installed
+
+        if host.connection != "local":
+            return read_remote_installed(self.connections, host, seal)
+        from zkprov.act.local import LocalHost
+        from zkprov.act.processes import command_line
+
+        runs = [] if host.start_command else LocalHost(host).processes()
+        return read_local_installed(host, seal, command_line(runs[0]) if runs else None)
 
     def templates_digest(self) -> str:
         """Of the templates in use, the operator's and the shipped ones; and of the playbooks, where hosts are changed by them."""

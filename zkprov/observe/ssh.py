@@ -5,6 +5,7 @@ The program goes in by stdin and one JSON document comes back: nothing of either
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -88,7 +89,9 @@ class Connections:
             except NotRun:
                 raise unreached(place, Outcome.DENIED, "its sshd runs no command for this user") from None
             finally:
-                channel.close()
+                # what is told or raised here is what came of the command, not that its end could not be said
+                with contextlib.suppress(EOFError, OSError):
+                    channel.close()
                 self._leave(link)
         except Unreached as problem:
             raise self._placed(problem, host) from None

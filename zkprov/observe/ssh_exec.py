@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import threading
 import time
 from collections.abc import Mapping
@@ -44,6 +43,21 @@ class Lost(Exception):
 
 class NotRun(Exception):
     """The connection stands, and no command was run."""
+
+
+class _News(threading.Event):
+    """That something came, for one thread that waits. (paramiko's own pipe for this, `fileno`, ends the whole connection when a channel is
+    closed while data still comes: the thread that reads them writes into the closed pipe.)
+    """
+
+    def clear(self) -> None:
+        """Not for the buffers to say: one is empty, the other may not be."""
+
+    def came(self, within_s: float) -> bool:
+        if not self.wait(within_s):
+            return False
+        super().clear()
+        return True
 
 
 class Answer:
@@ -94,16 +108,16 @@ class Answer:
                 raise
 
     def _read(self) -> None:
-        channel = self._channel
-        poll = select.poll()
-        poll.register(channel.fileno(), select.POLLIN)
+        channel, news = self._channel, _News()
+        channel.in_buffer.set_event(news)
+        channel.in_stderr_buffer.set_event(news)
         while self._take():
             if channel.eof_received or channel.closed:
                 # no more data; the status comes after it
                 if not channel.status_event.wait(max(0.0, self._left())):
                     raise TimeoutError
                 break
-            if self._left() <= 0 or not poll.poll(max(1, int(self._left() * 1000))):
+            if not news.came(max(0.0, self._left())):
                 raise TimeoutError
         if self._take():
             self.status = channel.exit_status

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +113,15 @@ def test_all_is_well(hosts: Hosts, posture: Posture) -> None:
     assert first_stop(made.health(Purpose.CHANGE).gates) is None
 
 
+def comparing(made: Made) -> Made:
+    """Members that are not in FIPS mode."""
+    for i in (1, 2, 3):
+        disk = next(s.disk.value for s in made.servers if s.name == f"zk{i}")
+        assert disk
+        made = made.having(i, disk=msgspec.structs.replace(disk, settings={**disk.settings, "fips-mode": "false"}))
+    return made
+
+
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"private": rsa_key("s"), "private_pem": key_pem(rsa_key("s"), PKCS1)}, "is PKCS#1", "openssl pkcs8 -topk8"),
     ({"private_pem": key_pem(key("server"), PKCS1)}, "is SEC1; ZooKeeper takes PKCS#8 only", "openssl pkcs8 -topk8"),
@@ -117,7 +129,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"private_pem": key_pem(key("stolen"))}, "do not belong together", "the certificate that was made for this key"),
     ({"private_pem": key_pem(key("server"))[:90] + "\n"}, "line 1: a block that does not end", "put a whole PEM file"),
     ({"sans": ()}, "has no subject alternative name (SAN)", "among its subject alternative names"),
-    ({"sans": ("10.0.0.9", "zk2")}, "does not cover 10.0.0.", "among its subject alternative names"),
+    ({"sans": ("10.0.0.9",)}, "does not cover 10.0.0.", "among its subject alternative names"),
     ({"ends": NOW - DAY}, f"expired on {NOW - DAY:%Y-%m-%d}", "renew the certificate of"),
     ({"begins": NOW + DAY}, f"is not valid before {NOW + DAY:%Y-%m-%d}", "look at the clocks"),
     ({"by": OTHER}, "is of CN=another CA, and not trusted by", "a certificate of the CA that the members trust"),
@@ -130,7 +142,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("odd", "what", "remedy"), REFUSED)
 def test_a_member_that_is_not_right(hosts: Hosts, odd: dict[str, Any], what: str, remedy: str) -> None:
-    result = gate(hosts.three(**odd))
+    made = hosts.three(**odd)
+    if "sans" in odd:
+        # in FIPS mode, 3.9's default, nobody compares: such members work, and it is a warning
+        assert (gate(made).verdict, gate(made).stops) == (Verdict.PASS, False)
+        assert what in str(gate(made).warnings[0])
+        made = comparing(made)
+    result = gate(made)
     assert result.verdict is Verdict.FAIL and result.stops
     assert {e.server for e in result.evidence} == {"2 (zk2)"}, result.summary
     assert what in result.summary
@@ -219,16 +237,34 @@ def test_a_chain_by_an_intermediate_ca(hosts: Hosts) -> None:
 
 
 def test_members_that_trust_each_other_by_their_own_certificates(hosts: Hosts) -> None:
-    """No CA at all: each one's certificate lies in each one's trust store, which Java takes."""
-    alone = {i: Authority(f"zk{i}") for i in (1, 2, 3, 4)}
-    signed = {i: ca.certificate_of(f"10.0.0.{i}", private=key("server")) for i, ca in alone.items()}
-    trusts, made = "".join(signed.values()), healthy(3)
-    for i in (1, 2, 3):
-        settings = hosts.settings(i, by=alone[i], trusts=trusts)
-        lay(hosts.folder / f"zk{i}", "keys.pem", key_pem(key("server")), signed[i])
-        made = hosts.member(made, i, settings)
-    assert gate(made).verdict is Verdict.PASS
-    assert "not trusted by" in gate(hosts.member(made, 3, hosts.settings(3, by=alone[3], trusts=trusts))).summary
+    """No CA at all: each one's certificate, that it signed itself, lies in each one's trust store, which Java takes."""
+
+    def alone(server_id: int, by: Authority, trusts: str) -> dict[str, str]:
+        settings = hosts.settings(server_id, trusts=trusts)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"zk{server_id}")])
+        own = by._signed(subject, by.key, NOW - YEAR, NOW + YEAR, (f"10.0.0.{server_id}",), ca=False)
+        pem = own.public_bytes(Encoding.PEM).decode()
+        trusted.append(pem)
+        lay(hosts.folder / f"zk{server_id}", "keys.pem", key_pem(by.key), pem)
+        return settings
+
+    for by, good in (([Authority(f"zk{i}") for i in (1, 2, 3)], True), ([Authority()] * 3, False)):
+        trusted: list[str] = []
+        for i in (1, 2, 3):
+            alone(i, by[i - 1], "")
+        made, trusts = healthy(3), "".join(trusted)
+        for i in (1, 2, 3):
+            (hosts.folder / f"zk{i}" / "trust.pem").write_text(trusts)
+            place = str(hosts.folder / f"zk{i}")
+            made = hosts.member(
+                made,
+                i,
+                tls_settings(
+                    host(i, posture=Posture.QUORUM, key_store=f"{place}/keys.pem", trust_store=f"{place}/trust.pem")
+                ),
+            )
+        # signed by a CA that is in no trust store, it is not even shown (measured: certificate_required)
+        assert (gate(made).verdict is Verdict.PASS) is good, gate(made).summary
 
 
 def test_stores_that_are_not_pem_are_told_and_stop_nothing(hosts: Hosts) -> None:
@@ -288,12 +324,28 @@ def test_a_host_that_cannot_be_asked_is_unknown() -> None:
 
 
 def test_who_compares_no_names_needs_none(hosts: Hosts) -> None:
-    off = {"ssl.quorum.hostnameVerification": "false"}
+    off = {"ssl.quorum.hostnameVerification": "false", "fips-mode": "false"}
     made = healthy(3)
     for i in (1, 2, 3):
         made = hosts.member(made, i, {**hosts.settings(i, sans=() if i == 2 else None), **off})
-    assert gate(made).verdict is Verdict.PASS
-    assert gate(hosts.member(made, 1, hosts.settings(1))).stops  # one of them does compare
+    assert (gate(made).verdict, gate(made).warnings) == (Verdict.PASS, ())
+    one_does = hosts.member(made, 1, {**hosts.settings(1), "fips-mode": "false"})
+    assert gate(one_does).stops
+
+
+def test_a_member_may_be_known_by_what_its_address_resolves_to(hosts: Hosts) -> None:
+    """Out of FIPS mode ZooKeeper looks the name up; who is to come must be named as the list names it."""
+    made = comparing(hosts.three(sans=("zk2.example.com",)))
+    assert (gate(made).verdict, len(gate(made).warnings)) == (Verdict.PASS, 1)
+    assert hosts.joiner(made, sans=("zk4.example.com",)).stops
+
+
+@pytest.mark.parametrize(("release", "compares"), [("3.9.5", False), ("3.8.6", True), ("3.6.4", True)])
+def test_which_releases_compare_names(hosts: Hosts, release: str, compares: bool) -> None:
+    made = hosts.three(sans=())
+    for i in (1, 2, 3):
+        made = made.reading(i, release=release)
+    assert gate(made).stops is compares
 
 
 def test_names_in_lines_are_covered_by_names(hosts: Hosts) -> None:

@@ -16,15 +16,18 @@ from zkprov.judge.picture import WILDCARDS, Picture
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.certificates import (
     LOCATIONS,
+    Certificate,
     KeyForm,
     KeyStore,
     Stores,
     TrustStore,
     client_tls,
+    is_address,
     quorum_tls,
     tls_settings,
 )
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.release import Release
 from zkprov.model.server import Server
 
 GATE = "certificates"
@@ -37,12 +40,13 @@ KINDS = (".pem", ".jks", ".p12", ".bcfks")
 
 
 class Secured(msgspec.Struct, frozen=True):
-    """A server with its TLS settings and stores. `new`: it is to come; then its settings are the inventory's."""
+    """A server with its TLS settings and stores. `new`: it is to come; then its settings are the inventory's. `release`: where known."""
 
     label: str
     addresses: tuple[str, ...]
     settings: Mapping[str, str]
     stores: Stores
+    release: Release | None = None
     new: bool = False
 
     @property
@@ -54,9 +58,22 @@ class Secured(msgspec.Struct, frozen=True):
         return client_tls(self.settings)
 
     @property
-    def verifies(self) -> bool:
-        """Whether it compares other servers' certificates with their addresses."""
+    def wants_names(self) -> bool:
+        """Whether other servers' certificates are to name them, by its settings."""
         return self.settings.get("ssl.quorum.hostnameVerification", "true").strip().lower() != "false"
+
+    @property
+    def compares_names(self) -> bool:
+        """Whether it does compare them: not in FIPS mode, the default from 3.9 on (measured on 3.9.5)."""
+        default = "true" if self.release is None or self.release.line >= (3, 9) else "false"
+        return self.wants_names and self.settings.get("fips-mode", default).strip().lower() == "false"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """By which addresses others know a server that its certificate is to cover; None: nobody asks. `strictly`: else it is a warning."""
+
+    addresses: tuple[str, ...] | None
+    strictly: bool
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -96,13 +113,14 @@ def _members(picture: Picture) -> tuple[list[Secured], list[Evidence]]:
         if facts is None or disk is None:
             unread.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
         else:
-            servers.append(Secured(picture.label(facts), _addresses(server), disk.settings, disk.stores))
+            release = Release.read(facts.srvr.value.release) if facts.srvr.value else None
+            servers.append(Secured(picture.label(facts), _addresses(server), disk.settings, disk.stores, release))
     return servers, unread
 
 
 def _to_come(host: InventoryHost, server: Server | None, stores: Stores) -> Secured:
     addresses = _addresses(server) if server else (host.address,)
-    return Secured(host.name, addresses, tls_settings(host), stores, new=True)
+    return Secured(host.name, addresses, tls_settings(host), stores, Release.read(host.release or ""), new=True)
 
 
 def _addresses(server: Server) -> tuple[str, ...]:
@@ -162,23 +180,24 @@ def _are_odd(on: Sequence[Secured], off: Sequence[Secured]) -> bool:
 
 def _each(servers: Sequence[Secured], now_s: float) -> Iterator[Finding]:
     for server in servers:
-        others_verify = any(s.verifies for s in servers if s is not server or len(servers) == 1)
+        others = [s for s in servers if s is not server] or [server]
+        asked = Asked(
+            server.addresses if any(s.wants_names for s in others) else None,
+            server.new or any(s.compares_names for s in others),
+        )
         quorum, clients = server.stores.quorum_keys, server.stores.client_keys
         if server.quorum:
-            yield from _keys(server, quorum, "quorum_keys", now_s, server.addresses if others_verify else None)
+            yield from _keys(server, quorum, "quorum_keys", now_s, asked)
             yield from _trust(server, server.stores.quorum_trust, "quorum_trust")
         # One file for both is told once. By which names clients reach it, no list says.
         if server.clients and not (server.quorum and quorum and clients and clients.path == quorum.path):
-            yield from _keys(server, clients, "client_keys", now_s, ())
+            yield from _keys(server, clients, "client_keys", now_s, Asked((), server.new))
         trust, clients_trust = server.stores.quorum_trust, server.stores.client_trust
         if server.clients and not (server.quorum and trust and clients_trust and clients_trust.path == trust.path):
             yield from _trust(server, clients_trust, "client_trust")
 
 
-def _keys(
-    server: Secured, store: KeyStore | None, field: str, now_s: float, addresses: tuple[str, ...] | None
-) -> Iterator[Finding]:
-    """`addresses`: what its certificate must cover; None: nobody compares it with anything."""
+def _keys(server: Secured, store: KeyStore | None, field: str, now_s: float, asked: Asked) -> Iterator[Finding]:
     if store is None:
         yield _unnamed(server, field)
         return
@@ -213,13 +232,12 @@ def _keys(
                 server.label, f"{store.path} holds no certificate", "put the certificate into it, its CA's behind it"
             )
         return
-    yield from _leaf(server, store, now_s, addresses)
+    yield from _dates(server, store.leaf, store.path, now_s)
+    yield from _names_covered(server, store.leaf, store.path, asked)
 
 
-def _leaf(server: Secured, store: KeyStore, now_s: float, addresses: tuple[str, ...] | None) -> Iterator[Finding]:
-    leaf = store.chain[0]
-    named = f"its certificate ({leaf.subject or 'no subject'}, {store.path})"
-    renew = f"renew the certificate of {server.label}"
+def _dates(server: Secured, leaf: Certificate, path: str, now_s: float) -> Iterator[Finding]:
+    named, renew = _named(leaf, path), f"renew the certificate of {server.label}"
     if now_s > leaf.not_after:
         yield Finding(server.label, f"{named} expired on {day(leaf.not_after)}", renew)
     elif now_s < leaf.not_before:
@@ -228,16 +246,27 @@ def _leaf(server: Secured, store: KeyStore, now_s: float, addresses: tuple[str, 
     elif leaf.not_after - now_s < SOON_S:
         left = int((leaf.not_after - now_s) // 86400)
         yield Finding(server.label, f"{named} expires on {day(leaf.not_after)}, in {left} days", renew, fails=False)
-    if addresses is None:
+
+
+def _names_covered(server: Secured, leaf: Certificate, path: str, asked: Asked) -> Iterator[Finding]:
+    """Who is to come must be named as the list names it. A member is in, and may be known by a name that resolves, or by no name at all."""
+    if asked.addresses is None:
         return
-    missing = [a for a in addresses if not leaf.covers(a)]
-    sans = ", ".join(leaf.sans[:5]) + (f" and {len(leaf.sans) - 5} more" if len(leaf.sans) > 5 else "")
+    missing = [a for a in asked.addresses if not leaf.covers(a)]
+    told = f"{', '.join(leaf.sans[:5])}" + (f" and {len(leaf.sans) - 5} more" if len(leaf.sans) > 5 else "")
     remedy = f"make a certificate with {', '.join(missing or server.addresses)} among its subject alternative names"
     if not leaf.sans:
-        yield Finding(server.label, f"{named} has no subject alternative name (SAN)", remedy)
+        what = f"{_named(leaf, path)} has no subject alternative name (SAN)"
+        yield Finding(server.label, what, remedy, fails=asked.strictly)
     elif missing:
-        what = f"{named} does not cover {', '.join(missing)}, by which the others reach it; its SANs are {sans}"
-        yield Finding(server.label, what, remedy)
+        what = f"{_named(leaf, path)} does not cover {', '.join(missing)}, by which the others reach it; its SANs are {told}"
+        # out of FIPS mode ZooKeeper tries the address first, and the name that it resolves to
+        resolved = any(leaf.addresses if not is_address(a) else leaf.names for a in missing)
+        yield Finding(server.label, what, remedy, fails=asked.strictly and (server.new or not resolved))
+
+
+def _named(leaf: Certificate, path: str) -> str:
+    return f"its certificate ({leaf.subject or 'no subject'}, {path})"
 
 
 def _trust(server: Secured, store: TrustStore | None, field: str) -> Iterator[Finding]:

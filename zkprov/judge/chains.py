@@ -1,8 +1,9 @@
 """Whether a certificate chain leads to a certificate that is trusted, as Java's trust manager would have it. Computation only.
 
-Java (`PKIXValidator`): a certificate that lies in the trust store itself is trusted; else an issuer is sought, in the trust store or among
-the certificates that were sent along. Names of issuers must match and signatures be good; a certificate that is not in the trust store must
-be a CA's and valid now to sign another one. Those in the trust store are not asked when they expire.
+Measured on 3.9.5 with Java 25: an issuer is sought in the trust store, or among the certificates that were sent along. Names of issuers
+must match and signatures be good; a certificate that is not in the trust store must be a CA's and valid now to sign another one. Those in
+the trust store are not asked when they expire. A certificate that lies there itself is trusted, but shown only to who has its issuer's
+name there too: a self-signed one is, one of a CA that is not there is not.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ MAX_CHAIN = 10
 
 def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now_s: float | None = None) -> bool:
     """Whether the first of `chain` is trusted. `now_s`: in seconds since 1970; without, nothing has expired."""
-    anchors = {t.sha256 for t in trusted}
+    anchors, issuers = {t.sha256 for t in trusted}, {t.subject for t in trusted}
+    if chain and chain[0].sha256 in anchors and chain[0].issuer in issuers:
+        return True
     reached, seen = list(chain[:1]), set[str]()
     for _ in range(MAX_CHAIN):
-        if any(c.sha256 in anchors or any(_signed(c, t) for t in trusted) for c in reached):
+        if any(_signed(c, t) for c in reached for t in trusted):
             return True
         seen |= {c.sha256 for c in reached}
         further = (o for o in chain if o.sha256 not in seen and any(_signed(c, o) for c in reached))

@@ -49,6 +49,11 @@ class Certificate(msgspec.Struct, frozen=True):
         return any(n.lower().removesuffix(".") in (name, wild) for n in self.names)
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, and no name."""
+    return _address(host) is not None
+
+
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

@@ -133,13 +133,5 @@ def client_tls(settings: Mapping[str, str]) -> bool:
 
 def tls_settings(host: InventoryHost) -> dict[str, str]:
     """What a host's zoo.cfg is to say of TLS: by its posture, and by its own settings, which come first. Empty where all is plain."""
-    made: dict[str, str] = {}
-    if host.posture.quorum:
-        made |= {"sslQuorum": "true", LOCATIONS["quorum_keys"]: host.key_store}
-        made |= {LOCATIONS["quorum_trust"]: host.trust_store}
-    if host.posture.clients:
-        made |= {"secureClientPort": str(host.secure_client_port), LOCATIONS["client_keys"]: host.key_store}
-        made |= {LOCATIONS["client_trust"]: host.trust_store}
-    own = {k: v for k, v in host.settings.items() if k.startswith("ssl.") or k in ("sslQuorum", "secureClientPort")}
-    made |= own
-    return {k: v for k, v in made.items() if v}
+    said = host.posture_settings | host.settings
+    return {k: v for k, v in said.items() if v and (k.startswith("ssl.") or k in ("sslQuorum", "secureClientPort"))}

@@ -16,6 +16,7 @@ from zkprov.model.problems import BadInput
 from zkprov.observe import credentials
 from zkprov.observe.ansible_inventory import password
 from zkprov.observe.credentials import SETTING, credential_of, super_settings
+from zkprov.observe.inventory import read_inventory
 
 SECRET = "c4nary-S3cret"
 DIGEST = base64.b64encode(hashlib.sha1(f"super:{SECRET}".encode(), usedforsecurity=False).digest()).decode()
@@ -85,3 +86,10 @@ def test_ansible_and_hooks_do_not_inherit_it(tmp_path: Path, monkeypatch: pytest
     assert plays.hooks("before", "start", "zk1", "4f1c00")
     assert plays._environment("mark")[SUPER_PASSWORD] == ""
     assert password(str(source), "zk1") is None
+
+
+def test_a_password_that_is_null_is_none(tmp_path: Path) -> None:
+    """As with every other variable: a host or group takes one out by `null`."""
+    (tmp_path / "i.yml").write_text("zk:\n  hosts: {zk1: {ansible_connection: local, zkprov_super_password: null}}\n")
+    inventory = read_inventory(str(tmp_path / "i.yml"))
+    assert inventory.super_password == "" and credential_of(inventory) is None

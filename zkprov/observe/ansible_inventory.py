@@ -152,7 +152,7 @@ def _parse(answer: bytes, path: str) -> Listing:
     groups = {group: tuple(dict.fromkeys(_hosts(document, group, frozenset()))) for group in document}
     variables = {
         host: {
-            name: v if name != PASSWORD else True
+            name: v if name != PASSWORD or v is None else True
             for name, v in values.items()
             if name.startswith("zkprov_") or name in ACCESS
         }

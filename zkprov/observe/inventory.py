@@ -52,7 +52,7 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
         digest=hashlib.sha256(msgspec.json.encode((group, hosts), order="sorted")).hexdigest(),
         auth_file=_auth_file(path, variables),
         client_files=_client_files(path, hosts, *files.values()),
-        super_password=next((n for n in names if PASSWORD in found.variables.get(n, {})), ""),
+        super_password=next((n for n in names if found.variables.get(n, {}).get(PASSWORD) is not None), ""),
         lab=bool(names) and all(found.variables.get(name, {}).get("zkprov_lab") is True for name in names),
     )
 

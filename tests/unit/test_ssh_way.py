@@ -16,6 +16,7 @@ from tests.unit.ssh_peer import ECHO, Keys, Make, Sshd, connections, keys, refus
 from zkprov.model.facts import Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.observe.ssh import Connections
+from zkprov.observe.ssh_link import Link
 
 __all__ = ["connections", "keys", "sshds"]
 
@@ -106,8 +107,14 @@ def test_a_jump_host_that_does_not_reach_the_host(jumps: tuple[list[Sshd], Conne
         assert one.accepted == 1
 
 
-def test_a_jump_host_that_is_lost_and_back(jumps: tuple[list[Sshd], Connections]) -> None:
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_jump_host_that_is_lost_and_back(
+    jumps: tuple[list[Sshd], Connections], noticed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (one, _, _), connections = jumps
+    if not noticed:
+        # the instant before its thread sees the end, which cannot be caught otherwise
+        monkeypatch.setattr(Link, "alive", property(lambda link: not link.given_up))
     with connections:
         assert connections.run(jumped("one"), ECHO, {}) == {}
         one.cut()

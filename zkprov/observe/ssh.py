@@ -182,21 +182,26 @@ class Connections:
     def _opened(self, hop: Hop, deadline: float) -> Link:
         if hop.via is None:
             return open_link(hop, None, self._limit(hop, deadline))
-        try:
-            via, fresh = self._taken(hop.via, deadline)
-        except Unreached as problem:
-            where = f"{problem.place}: " if problem.place else ""
-            what = problem.problem if problem.problem.startswith("jump host") else f"jump host {where}{problem.problem}"
-            raise unreached("", Outcome(problem.outcome), what, problem.remedy) from None
-        try:
-            return open_link(hop, via, self._limit(hop, deadline))
-        except BaseException as problem:
-            late = isinstance(problem, Unreached) and problem.outcome in (Outcome.TIMEOUT, Outcome.TRUNCATED)
-            if late and not fresh and not via.answers():
-                # it is the jump host's connection that is gone, without a word
-                self._give_up(via)
-            self._leave(via)
-            raise
+        while True:
+            try:
+                via, fresh = self._taken(hop.via, deadline)
+            except Unreached as problem:
+                where = f"{problem.place}: " if problem.place else ""
+                told = problem.problem.startswith("jump host")
+                what = problem.problem if told else f"jump host {where}{problem.problem}"
+                raise unreached("", Outcome(problem.outcome), what, problem.remedy) from None
+            try:
+                return open_link(hop, via, self._limit(hop, deadline))
+            except BaseException as problem:
+                outcome = problem.outcome if isinstance(problem, Unreached) else None
+                gone = outcome in (Outcome.TIMEOUT, Outcome.TRUNCATED) and not fresh and not via.answers()
+                if gone:
+                    # it is the jump host's connection that is gone, without a word
+                    self._give_up(via)
+                self._leave(via)
+                # a kept one that ended between two questions is opened anew, as the host's own would be
+                if not (gone and outcome == Outcome.TRUNCATED and time.monotonic() < deadline):
+                    raise
 
     def _limit(self, hop: Hop, deadline: float) -> float:
         return min(deadline, time.monotonic() + min(self.timeout_s, hop.connect_timeout_s or self.timeout_s))

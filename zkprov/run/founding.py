@@ -6,7 +6,8 @@ What stands is read from the hosts and the servers, so the same command goes on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +19,7 @@ from zkprov.judge.newcomers import disks_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import Mode
 from zkprov.model.members import Members
-from zkprov.model.problems import BadInput, Interrupted, NotHealthy
+from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
 from zkprov.model.server import Role
 from zkprov.observe.credentials import SETTING, credential_of
 from zkprov.plan.founding import Founding, Stage, founder_of, plan_founding
@@ -29,6 +30,9 @@ from zkprov.run.planning import ledger_writer, make_plan, missing
 from zkprov.run.result import Result
 from zkprov.run.runner import SESSION_S, Conductor
 from zkprov.run.world import World
+
+if TYPE_CHECKING:
+    from zkprov.act.hosts import Host
 
 FOUNDER_S = 60.0
 """For the first server to lead itself: a cold Java on a slow disk takes some ten seconds."""
@@ -77,8 +81,7 @@ class Founder:
     def found(self, options: Options) -> None:
         """Until the first server leads itself and the ledger is written. Raises `NotHealthy`, `Busy`, `BadInput`, `Interrupted`."""
         hosts = [self.world.host(name) for name in (self.made.host, *self.made.others)]
-        for host in hosts:
-            host.fence(self.made.run, self.attempt)
+        self._fence(hosts)
         self.made = self._again()
         if self.made.stage in (Stage.BARE, Stage.BEGUN):
             self._lay()
@@ -89,6 +92,18 @@ class Founder:
             self._write_ledger(options)
         for host in reversed(hosts):
             host.unfence(self.made.run, self.attempt)
+
+    def _fence(self, hosts: Sequence[Host]) -> None:
+        """All of them, or none more than an earlier attempt had: two that begin at once would else lock each other out for good."""
+        taken: list[Host] = []
+        try:
+            for host in hosts:
+                if not host.fence(self.made.run, self.attempt):
+                    taken.append(host)  # noqa: PERF401 — what was taken before one raises is to be known
+        except Busy:
+            for host in reversed(taken):
+                host.unfence(self.made.run, self.attempt)
+            raise
 
     def _again(self) -> Founding:
         """What is to be done, once more: now that the hosts are fenced nobody else can begin here."""

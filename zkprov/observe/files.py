@@ -10,6 +10,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
+from zkprov.observe.decoding import decoded
 from zkprov.shipped.remote.stores import store_at
 
 MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
@@ -74,7 +75,7 @@ class LocalFiles:
             os.close(descriptor)
 
     def store(self, path: Path, *, keys: bool) -> StoreFile:
-        return msgspec.convert(store_at(str(path), keys, MAX_BYTES, [MAX_BYTES]), StoreFile)
+        return decoded(store_at(str(path), keys, MAX_BYTES, [MAX_BYTES]), StoreFile)
 
     def exists(self, path: Path) -> bool:
         return path.exists()

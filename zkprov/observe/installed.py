@@ -17,6 +17,7 @@ from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed, InstalledUnit
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Unreached
+from zkprov.observe.decoding import decoded
 from zkprov.observe.files import MAX_BYTES, LocalFiles, NotRead
 from zkprov.observe.remote import program
 from zkprov.observe.ssh import Connections
@@ -52,7 +53,7 @@ def read_remote_installed(connections: Connections, host: InventoryHost, seal: S
     """Outcomes: OK, and TIMEOUT, REFUSED, DENIED, TRUNCATED, TOO_LARGE, JUNK, NOT_ASKED where the host could not be asked."""
     source = f"installed@{host.name}"
     try:
-        answer = msgspec.convert(connections.run(host, program("installed"), _arguments(host)), _Answer)
+        answer = decoded(connections.run(host, program("installed"), _arguments(host)), _Answer)
         read = {name: _bytes(file) for name, file in answer.files.items() if file.data is not None}
         unread = {name: file.problem for name, file in answer.files.items() if file.problem}
         return Fact(source, Outcome.OK, _sealed(read, unread, _unit_of(answer.unit, seal), answer, seal))

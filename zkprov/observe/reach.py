@@ -11,6 +11,7 @@ import msgspec
 from zkprov.model.facts import Reach
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
+from zkprov.observe.decoding import decoded
 from zkprov.observe.remote import program
 from zkprov.observe.ssh import Connections
 
@@ -49,7 +50,7 @@ def _one(
     try:
         began = time.time()
         document = connections.run(host, program("reach"), arguments, timeout_s=CONNECT_S + MARGIN_S)
-        answer = msgspec.convert(document, _Answer)
+        answer = decoded(document, _Answer)
     except Unreached as problem:
         return Reach(host.name, problem=str(problem))
     except msgspec.ValidationError as wrong:

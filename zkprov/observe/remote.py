@@ -17,6 +17,7 @@ from zkprov.model.facts import Disk, Fact, Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
+from zkprov.observe.decoding import decoded
 from zkprov.observe.disk import NEXT, ZOO_CFG, read_host
 from zkprov.observe.files import MAX_BYTES, Errno, NotRead, StoreFile, too_large
 from zkprov.observe.ssh import Connections
@@ -190,7 +191,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 def _answer_of(document: Any, host: InventoryHost) -> _Answer:
     try:
-        return msgspec.convert(document, _Answer)
+        return decoded(document, _Answer)
     except msgspec.ValidationError as error:
         raise Unreached(f"an odd answer: {error}", outcome=Outcome.JUNK.value, place=host.name) from None
 

@@ -72,7 +72,8 @@ class Place:
         if self.group.is_dir():
             kill(self.group)
             until(lambda: not is_populated(self.group), f"machines of {self.id} are not gone")
-            for folder, _, _ in os.walk(self.group, topdown=False):
+        for group in (self.group, *mirrors(self.group.name)):
+            for folder, _, _ in os.walk(group, topdown=False):
                 os.rmdir(folder)
         mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for mount in reversed([m for m in mounts if m == str(self.disks) or m.startswith(f"{self.disks}/")]):
@@ -126,6 +127,12 @@ def control_groups() -> Path:
         if kind == "cgroup2":
             return Path(where)
     raise Missing("test machines need control groups of version 2, and none are mounted here")
+
+
+def mirrors(name: str) -> list[Path]:
+    """Where nspawn makes the same group once more: in systemd's own hierarchy of version 1, on a machine that has one."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(where, name) for _, where, kind, options, *_ in mounts if kind == "cgroup" and "name=" in options]
 
 
 def kill(group: Path) -> None:

@@ -20,7 +20,7 @@ from tests.hosts.archive import archive
 from tests.hosts.base import Missing
 from tests.hosts.conftest import MakeMachines
 from tests.hosts.machines import Machine, MachineFailed, Machines
-from tests.hosts.place import RUN, control_groups
+from tests.hosts.place import RUN, control_groups, mirrors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -258,6 +258,7 @@ def traces(of: str) -> list[str]:
     """What is there of the set with this id."""
     found = [str(path) for path in (*RUN.glob(f"{of}*"), *Path("/run/netns").glob(f"{of}*"))]
     found += [str(path) for path in (Path("/sys/class/net", of), *control_groups().glob(f"*{of}*")) if path.exists()]
+    found += [str(path) for path in mirrors(f"zkprov-test-hosts-{of}") if path.exists()]
     found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if of in line]
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -91,13 +91,30 @@ def test_one_server_looked_at_again_makes_a_look_as_old_as_the_first(scene: Scen
     scene.time += 0.2
     look = scene.gates.look_again(others, "zk4")
     assert scene.looked == [None, ["zk4"]]
-    assert (look.began, look.ended) == (0.0, pytest.approx(0.4))
+    assert (look.began, look.ended, look.latest) == (0.0, pytest.approx(0.1), pytest.approx(0.3)), "the older part's"
     assert (look.survey.began, look.survey.took) == (0.0, pytest.approx(0.4))
     assert [s.name for s in look.survey.servers] == ["zk4", "zk1"]
     assert look.survey.servers[0].srvr.at == 0.3, "as it is now"
     scene.gates.keep(look)
     scene.gates.passed(samples=2)
-    assert scene.judged == [(0.0, None), (0.5, 0.0)], "the second sample comes an interval after the first was begun"
+    assert [began for began, _ in scene.judged] == [0.0, pytest.approx(0.8)], (
+        "an interval after that server was looked at"
+    )
+
+
+def test_the_others_are_no_older_for_it(scene: Scene) -> None:
+    """Neither by the time that the one server takes to answer, nor by what passes until the look is judged."""
+    others = scene.gates.look()
+    scene.time += KEPT_S - 0.15
+    look = scene.gates.look_again(others, "zk4")
+    scene.gates.keep(look)
+    scene.time += 0.1
+    scene.gates.passed()
+    assert scene.looked == [None, ["zk4"], None], "too old when it was to be judged"
+    others = scene.gates.look()
+    scene.time += KEPT_S - TOOK_S / 2
+    scene.gates.look_again(others, "zk4")
+    assert scene.looked[3:] == [None, ["zk4"], None], "too old when it had answered"
 
 
 def test_the_others_are_looked_at_too_where_that_was_too_long_ago_or_never(scene: Scene) -> None:

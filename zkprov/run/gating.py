@@ -24,11 +24,14 @@ KEPT_S = 0.5
 
 
 class Look(NamedTuple):
-    """A survey, and when it was begun and ended, in seconds of the monotonic clock."""
+    """A survey, and when it was begun and ended, in seconds of the monotonic clock. Of one in two parts both times are the older part's;
+    `latest` is when the younger was begun.
+    """
 
     survey: Survey
     began: float
     ended: float
+    latest: float
 
 
 class GateFailed(Exception):
@@ -53,19 +56,19 @@ class Gatekeeper:
     def look(self) -> Look:
         began = self._clock.monotonic()
         survey = self._world.survey(clients=False)
-        return Look(survey, began, self._clock.monotonic())
+        return Look(survey, began, self._clock.monotonic(), began)
 
     def look_again(self, earlier: Look | None, name: str) -> Look:
-        """`earlier` with the host `name` as it is now, begun when `earlier` was; a whole look where that one is too old to be kept.
+        """`earlier` with the host `name` as it is now; a whole look where that one is too old to be kept once the host has answered.
 
         So that all others are looked at while one server starts or changes its role, and it alone once it serves.
         """
         if earlier is not None and self._may_be_kept(earlier):
+            began = self._clock.monotonic()
             survey = self._world.survey([name], clients=False)
-            ended = self._clock.monotonic()
-            both = with_one_anew(earlier.survey, survey, ended - earlier.began)
-            if both is not None:
-                return Look(both, earlier.began, ended)
+            both = with_one_anew(earlier.survey, survey, self._clock.monotonic() - earlier.began)
+            if both is not None and self._may_be_kept(earlier):
+                return Look(both, earlier.began, earlier.ended, began)
         return self.look()
 
     def keep(self, look: Look) -> None:
@@ -128,7 +131,8 @@ class Gatekeeper:
                     self._events.emit("gate", gate=failing.gate, verdict=str(failing.verdict), summary=failing.summary)
                 if health.condition is Condition.UNSAFE or self._clock.monotonic() > deadline:
                     raise GateFailed(failing)
-            taken = self._clock.monotonic() - self.looked_at
+            # of each server, also of one that was looked at last, samples are an interval apart
+            taken = self._clock.monotonic() - (self._judged.latest if self._judged else 0.0)
             self.pause(max(0.0, self._options.interval_s - taken) if good else POLL_S)
 
     def pause(self, wait_s: float) -> None:

@@ -93,7 +93,7 @@ class Conductor:
             with self._locked(ledger, plan.id, wait_s=0.5):
                 began = self.clock.monotonic()
                 survey = self.world.survey(clients=False)
-                look = Look(survey, began, self.clock.monotonic())
+                look = Look(survey, began, self.clock.monotonic(), began)
                 still_true(self.world, plan, survey)
                 _not_paused(ledger)
                 standing = ledger.read_run()

@@ -11,9 +11,10 @@ import pytest
 from tests.unit.facts_made import facts, members
 from zkprov.act import reconfig
 from zkprov.act.render import render_host
-from zkprov.judge.picture import is_at, member_at
+from zkprov.judge.picture import Standing, is_at, member_at, picture_of
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.config import parse_zoo_cfg
+from zkprov.model.facts import Survey
 from zkprov.model.members import Members
 from zkprov.model.posture import ClientFiles, Posture
 from zkprov.model.problems import BadInput
@@ -153,6 +154,24 @@ def test_but_not_against_its_own_list() -> None:
     two = facts("zk2", HostPort("10.0.0.2", 2281), config=elsewhere)
     two = type(two)(two.name, two.client, address=ServerAddress("10.0.0.2", 2888, 3888), config=two.config)
     assert not is_at(two, live.servers[1])
+
+
+def test_an_endpoint_that_all_members_have_alike_is_nobodys() -> None:
+    """Asked on a member's own host, by the loopback address that every line names."""
+    live = Members.of(*(secure_server(i, ClientAddress(2181, "127.0.0.1")) for i in (1, 2, 3)), version=5)
+    here = facts("127.0.0.1:2181", HostPort("127.0.0.1", 2181), config=live, session=3)
+    assert member_at(live, here) == live.get(3), "by its own word, and its own list"
+    picture = picture_of(Survey("kafka", 0.0, 0.1, (here,)))
+    assert (picture.of(Standing.ROGUE), picture.member_id(here)) == ((), 3)
+    silent = facts("127.0.0.1:2181", HostPort("127.0.0.1", 2181))
+    assert member_at(live, silent) is None, "it may be any of them"
+
+
+def test_a_host_of_another_place_is_not_believed_by_its_id_alone() -> None:
+    live = Members.of(*(secure_server(i, None) for i in (1, 2, 3)), version=5)
+    nine = facts("zk9", HostPort("10.0.0.9", 2281), session=2)
+    nine = type(nine)(nine.name, nine.client, address=ServerAddress("10.0.0.9", 2888, 3888), session=nine.session)
+    assert member_at(live, nine) is None
 
 
 # -- the whole list anew

@@ -10,7 +10,7 @@ import msgspec
 from zkprov.judge.history import two_histories
 from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort, Server
+from zkprov.model.server import HostPort, Server, loopback
 
 WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})  # noqa: S104 — compared with, not bound
 MOMENTARY = frozenset({Outcome.TIMEOUT, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.NOT_SERVING})
@@ -62,10 +62,16 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 def client_of(server: Server) -> HostPort | None:
-    """Where clients reach a member: its client part; a wildcard there stands for the server's own first address."""
+    """Where clients reach a member: its client part; a wildcard there stands for the server's own first address.
+
+    None where the line does not say where clients from elsewhere are: without a client part, or with one on loopback of a server that is
+    not there itself (TLS). All members may have that one alike.
+    """
     if server.client is None:
         return None
     host = server.client.host
+    if host is not None and loopback(host) and not loopback(server.address.host):
+        return None
     return HostPort(server.address.host if host is None or host in WILDCARDS else host, server.client.port)
 
 
@@ -92,7 +98,8 @@ def member_at(live: Members, facts: ServerFacts) -> Server | None:
         return None
     own = own_list(facts)
     if own is None:
-        return named if client_of(named) is None else None
+        elsewhere = facts.address is not None and facts.address not in named.addresses
+        return named if client_of(named) is None and not elsewhere else None
     return named if _same_server(own.get(named.id), named) else None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 
 from zkprov.judge.verdict import Evidence, GateResult, weighed
 from zkprov.model.facts import Reach
+from zkprov.model.server import loopback
 
 CLOCKS_S = 60.0
 """Further apart than this, logs and ages mean nothing to each other, and certificates may not be valid yet."""
@@ -40,15 +40,13 @@ def _names(seen: Sequence[Reach]) -> Iterator[Evidence]:
         if len({addresses for _, addresses in meant}) > 1:
             told = ", ".join(f"{host}: {' '.join(addresses)}" for host, addresses in meant)
             yield Evidence(name, f"means different addresses ({told})")
-        elif not _loopback(name) and len(seen) > 1 and meant and all(_loopback(a) for a in meant[0][1]):
+        elif (
+            (name == "localhost" or not loopback(name))
+            and len(seen) > 1
+            and meant
+            and all(loopback(a) for a in meant[0][1])
+        ):
             yield Evidence(name, f"resolves to {' '.join(meant[0][1])}, which is each host itself")
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.split("%", maxsplit=1)[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _ports(seen: Sequence[Reach]) -> Iterator[Evidence]:

@@ -109,6 +109,14 @@ class Server(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, role=role)
 
 
+def loopback(host: str) -> bool:
+    """Whether `host` is an address by which every machine means itself, or the name of one."""
+    try:
+        return host == "localhost" or ip_address(host.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return False
+
+
 def printed(host: str) -> str:
     """A host as Java prints it: an IPv6 address in full (`0:0:0:0:0:0:0:1`), one that wraps an IPv4 as IPv4, names as they are."""
     try:

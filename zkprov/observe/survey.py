@@ -18,7 +18,7 @@ import msgspec
 
 from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort, Server, ServerAddress
+from zkprov.model.server import HostPort, Server, ServerAddress, loopback
 from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
@@ -364,15 +364,6 @@ def client_of(server: Server) -> tuple[HostPort | None, str]:
     if loopback(host) and not loopback(server.address.host) and not ours(server.address.host):
         return None, f"its line serves clients on {host} only, which is not this machine"
     return HostPort(host, server.client.port), ""
-
-
-def loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def ours(host: str) -> bool:

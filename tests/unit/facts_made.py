@@ -160,6 +160,10 @@ class Made(msgspec.Struct, frozen=True):
     def paused(self, *ids: int) -> Made:
         return self._silent(ids, Outcome.TIMEOUT, True)
 
+    def refusing(self, *ids: int) -> Made:
+        """These do not trust us: they are up, and tell us nothing. Their files are read all the same."""
+        return self._silent(ids, Outcome.DENIED, disk=True)
+
     def without(self, *ids: int) -> Made:
         """Not asked at all."""
         return self._with(tuple(s for s in self.servers if s.name not in {f"zk{i}" for i in ids}))

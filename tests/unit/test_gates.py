@@ -297,6 +297,15 @@ class TestSpare:
         result = of(gates.spare_kept, healthy(3).down(1, 2), LOOK)
         assert result.summary == "quorum lost: {3} serve; a quorum of {1,2,3} is 2"
 
+    def test_who_refuses_us_may_serve_others(self) -> None:
+        assert of(gates.spare_kept, healthy(3).refusing(1, 2)).verdict is UNKNOWN
+        assert of(gates.spare_kept, healthy(3).refusing(1, 2, 3)).verdict is UNKNOWN
+
+    def test_but_no_more_than_it_is(self) -> None:
+        """Two are gone: whatever the third does, or an observer, there is no quorum."""
+        assert of(gates.spare_kept, healthy(3).down(1, 2).refusing(3)).verdict is FAIL
+        assert of(gates.spare_kept, healthy(3, observers=(4,)).down(1, 2).refusing(4)).verdict is FAIL
+
     def test_observers_do_not_count(self) -> None:
         assert of(gates.spare_kept, healthy(3, observers=(4, 5)).down(4, 5)).summary == "1 may fail"
 

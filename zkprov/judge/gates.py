@@ -182,9 +182,10 @@ def spare_kept(picture: Picture, purpose: Purpose) -> GateResult:
     failed: list[Evidence] = []
     unknown = [] if live else [NO_LIST]
     now = spare(live.quorums, up) if live else -1
-    if live and now < 0:
-        # who does not trust us, or is not trusted by us, is up and may serve others
-        unknown = [Evidence(picture.label(f), str(f.srvr)) for f in picture.members if f.srvr.outcome is Outcome.DENIED]
+    # who does not trust us, or is not trusted by us, is up and may serve others
+    denied = [f for f in picture.members if f.srvr.outcome is Outcome.DENIED]
+    if live and now < 0 and spare(live.quorums, up | ({picture.member_id(f) for f in denied} & live.voters)) >= 0:
+        unknown = [Evidence(picture.label(f), str(f.srvr)) for f in denied]
     if live and now < 0 and not unknown:
         failed.append(Evidence("", f"quorum lost: {braces(up)} serve; {live.quorums.describe()}"))
     elif live and not unknown and now < (full := spare(live.quorums, live.voters)):

@@ -74,7 +74,8 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
     if head.config_version is not None:
         facts.append(f"config {head.config_version}")
     facts.append(f"{len(head.voters)} voters" + (f", {len(head.observers)} observers" if head.observers else ""))
-    facts.append(f"{head.spare} may fail" if head.spare >= 0 else "quorum lost")
+    lost = any(g.gate == "spare" and g.verdict is Verdict.FAIL for g in document.gates)
+    facts.append(f"{head.spare} may fail" if head.spare >= 0 else "quorum lost" if lost else "no quorum seen")
     out.print(f"  {', '.join(facts)}; {head.answered} of {head.asked} known servers answer ({head.took_s:.2f} s)")
     if len(head.histories) > 1:
         out.print(f"  {len(head.histories)} histories")

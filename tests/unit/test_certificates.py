@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,85 +10,20 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.unit.authorities import NOW, PKCS1, YEAR, Authority, Key, key, key_pem, lay, rsa_key
-from tests.unit.facts_made import SETTINGS, Made, disk_of, healthy, host, server
-from zkprov.judge.certificates import certificates, day, founders_certificates, joiner_certificates
+from tests.unit.authorities import NOW, PKCS1, YEAR, Authority, key, key_pem, lay, rsa_key
+from tests.unit.facts_made import Made, healthy, host, server
+from tests.unit.secured_hosts import CA, DAY, OTHER, Hosts, gate, hosts
+from zkprov.judge.certificates import day, founders_certificates, joiner_certificates
 from zkprov.judge.chains import leads_to
-from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
-from zkprov.model.certificates import Certificate, KeyForm, Stores, client_tls, quorum_tls, tls_settings
+from zkprov.judge.verdict import Purpose, Verdict, first_stop
+from zkprov.model.certificates import KeyForm, Stores, tls_settings
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import Posture
-from zkprov.observe.files import LocalFiles
-from zkprov.observe.stores import certificates_of, stores_of, unread_stores, wished_stores
+from zkprov.observe.stores import certificates_of, unread_stores, wished_stores
 from zkprov.report.documents import status_document
 
-CA, OTHER = Authority(), Authority("another CA")
-DAY = dt.timedelta(days=1)
-
-
-class Hosts:
-    """Members and a joiner whose stores lie under one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def settings(
-        self,
-        server_id: int,
-        *,
-        sans: tuple[str, ...] | None = None,
-        by: Authority = CA,
-        trusts: str = CA.pem,
-        private: Key | None = None,
-        private_pem: str | None = None,
-        behind: str = "",
-        posture: Posture = Posture.QUORUM,
-        name: str = "keys.pem",
-        **dates: Any,
-    ) -> dict[str, str]:
-        """What zoo.cfg says, after the stores were laid."""
-        private = private or key("server")
-        place = self.folder / f"zk{server_id}"
-        sans = (f"10.0.0.{server_id}",) if sans is None else sans
-        keys = lay(
-            place,
-            name,
-            key_pem(private) if private_pem is None else private_pem,
-            by.certificate_of(*sans, private=private, **dates),
-            behind,
-        )
-        trust = lay(place, "trust.pem", trusts)
-        return tls_settings(host(server_id, posture=posture, key_store=str(keys), trust_store=str(trust)))
-
-    def member(self, made: Made, server_id: int, settings: dict[str, str]) -> Made:
-        stores = stores_of(settings, self.folder, LocalFiles())
-        disk = disk_of(server_id, made.live, settings={**SETTINGS, **settings})
-        return made.having(server_id, disk=msgspec.structs.replace(disk, stores=stores))
-
-    def three(self, **odd: Any) -> Made:
-        """Three members with TLS; 2 has what is odd."""
-        made = healthy(3)
-        for i in (1, 2, 3):
-            made = self.member(made, i, self.settings(i, **(odd if i == 2 else {})))
-        return made
-
-    def joiner(self, made: Made, **odd: Any) -> GateResult:
-        """4 wants in."""
-        settings = self.settings(4, **odd)
-        one = host(4, settings=settings)
-        return joiner_certificates(made.picture, one, server(4), wished_stores(one))
-
-
-@pytest.fixture
-def hosts(tmp_path: Path) -> Hosts:
-    return Hosts(tmp_path)
-
-
-def gate(made: Made, purpose: Purpose = Purpose.CHANGE) -> GateResult:
-    return certificates(made.picture, purpose)
+__all__ = ["hosts"]
 
 
 def test_a_plain_ensemble_has_nothing_to_ask() -> None:
@@ -180,27 +113,6 @@ def test_a_ca_of_the_same_name_is_another_ca(hosts: Hosts) -> None:
     imposter.name = CA.name
     imposter.certificate = imposter._signed(CA.name, imposter.key, NOW - YEAR, NOW + YEAR, (), ca=True)
     assert "none of the CAs that they trust signed it" in hosts.joiner(hosts.three(), by=imposter).summary
-
-
-@pytest.mark.parametrize("posture", [Posture.QUORUM, Posture.TLS])
-def test_tls_on_one_side_only(hosts: Hosts, posture: Posture) -> None:
-    """The joiner plain and the members not, and the other way round; one member of three; clients' TLS alone."""
-    plain, tls = healthy(3), hosts.three()
-    to_plain = hosts.joiner(plain, posture=posture)
-    assert to_plain.stops and to_plain.evidence[0].server == "zk4"
-    assert to_plain.summary.startswith(
-        "zk4: connections between servers are TLS, and plain on 1 (zk1), 2 (zk2), 3 (zk3) (sslQuorum)"
-    )
-    assert to_plain.remedy == "set zkprov_posture of zk4 to what the others have"
-    from_plain = joiner_certificates(tls.picture, host(4), server(4), Stores())
-    assert from_plain.summary == (
-        "zk4: connections between servers are plain, and TLS on 1 (zk1), 2 (zk2), 3 (zk3) (sslQuorum)"
-    )
-    one = gate(tls.having(2, disk=disk_of(2, tls.live)))
-    assert one.stops and [e.server for e in one.evidence] == ["2 (zk2)"]
-    assert "restart one by one, the leader last" in one.remedy
-    clients = hosts.joiner(tls, posture=Posture.TLS)
-    assert clients.summary.startswith("zk4: clients' connections are TLS, and plain on 1 (zk1), 2")
 
 
 @pytest.mark.parametrize(("left", "warned"), [(31 * DAY, False), (30 * DAY - DAY / 24, True), (DAY, True)])
@@ -300,9 +212,12 @@ def test_a_store_that_is_not_there_fails(hosts: Hosts) -> None:
     assert gate(hosts.member(made, 2, settings)).summary == f"2 (zk2): {hosts.folder}/zk2/trust.pem is not there"
 
 
-def test_a_member_whose_disk_was_not_read_is_unknown_with_tls_alone(hosts: Hosts) -> None:
+def test_a_member_whose_disk_was_not_read_is_unknown(hosts: Hosts) -> None:
+    """Also where the others are plain: it may have TLS."""
     assert gate(hosts.three().having(3, disk=None)).verdict is Verdict.UNKNOWN
-    assert gate(healthy(3).having(3, disk=None)).verdict is Verdict.PASS
+    plain = gate(healthy(3).having(3, disk=None))
+    assert plain.stops and "3 (zk3)" in plain.summary
+    assert not gate(healthy(3).having(3, disk=None), Purpose.LOOK).stops, "to look, it is told"
 
 
 def test_stores_that_no_zoo_cfg_names(hosts: Hosts) -> None:
@@ -379,22 +294,6 @@ def test_founders_are_judged_together(hosts: Hosts) -> None:
     assert [e.server for e in mixed.evidence] == ["zk3"] and mixed.stops
 
 
-def test_postures_are_settings() -> None:
-    one = host(4, posture=Posture.TLS, key_store="/k.pem", trust_store="/t.pem", settings={"ssl.keyStore.type": "PEM"})
-    assert tls_settings(one) == {
-        "sslQuorum": "true",
-        "ssl.quorum.keyStore.location": "/k.pem",
-        "ssl.quorum.trustStore.location": "/t.pem",
-        "secureClientPort": "2281",
-        "ssl.keyStore.location": "/k.pem",
-        "ssl.trustStore.location": "/t.pem",
-        "ssl.keyStore.type": "PEM",
-    }
-    for posture in Posture:
-        settings = tls_settings(host(4, posture=posture))
-        assert (quorum_tls(settings), client_tls(settings)) == (posture.quorum, posture.clients)
-
-
 def test_the_same_chain_is_not_computed_twice() -> None:
     chain, _ = certificates_of(CA.certificate_of("zk1"))
     trusted, _ = certificates_of(CA.pem)
@@ -407,42 +306,6 @@ def test_the_same_chain_is_not_computed_twice() -> None:
 @pytest.mark.parametrize("at", [1e18, -1e18, float("inf")])
 def test_a_day_beyond_all_calendars(at: float) -> None:
     assert day(at) == "a day that no calendar has"
-
-
-LABEL = st.sampled_from(["a", "b", "A", "*", "zk1", "x-y"])
-NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
-HOST = st.lists(LABEL.filter(lambda label: label != "*"), min_size=1, max_size=4).map(".".join)
-ADDRESS = st.sampled_from(
-    ["10.0.0.1", "10.0.0.2", "::1", "0:0:0:0:0:0:0:1", "::ffff:10.0.0.1", "fe80::1%eth0", "fe80::1"]
-)
-
-
-def number(text: str) -> tuple[int, int]:
-    """(4 or 6, the address as a number); an IPv4 address in IPv6's clothes is an IPv4 address. Raises ValueError."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    value = int(address)
-    return (4, value & 0xFFFFFFFF) if address.version == 4 or value >> 32 == 0xFFFF else (6, value)
-
-
-def covered(names: list[str], addresses: list[str], host: str) -> bool:
-    """Label by label, number by number."""
-    try:
-        return number(host) in [number(a) for a in addresses]
-    except ValueError:
-        pass
-    labels = host.lower().split(".")
-    for name in names:
-        own = name.lower().split(".")
-        wild = own[0] == "*" and len(labels) > 1
-        if len(own) == len(labels) and own[wild:] == labels[wild:]:
-            return True
-    return False
-
-
-@given(st.lists(NAME, max_size=3), st.lists(ADDRESS, max_size=3), HOST | ADDRESS)
-def test_which_hosts_a_certificate_covers(names: list[str], addresses: list[str], host: str) -> None:
-    one = Certificate("", "", 0, 0, "", "", tuple(names), tuple(addresses))
-    assert one.covers(host) == covered(names, addresses, host)
 
 
 def test_forms_are_those_that_the_program_for_hosts_says() -> None:

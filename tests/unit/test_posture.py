@@ -112,7 +112,9 @@ CA = {"zkprov_ca_file": "/etc/zkprov/ca.pem"}
     [
         (TLS, TLS, "whom to trust"),
         ({**TLS, **CA}, TLS | CA | {"zkprov_cert_file": "/c"}, "zkprov_key_file is missing"),
-        ({**TLS, **CA}, CA, "that of zk1 is tls"),
+        ({**TLS, **CA}, CA, "zkprov_posture is plain, that of zk1 is tls"),
+        (TLS | CA | {"zkprov_super_dn": "CN=a"}, TLS | CA, "zkprov_super_dn is unset, that of zk1 is CN=a"),
+        (TLS | CA | {"zkprov_enforce_auth": True}, TLS | CA, "zkprov_enforce_auth is false, that of zk1 is true"),
         ({**TLS, **CA}, {**TLS, "zkprov_ca_file": "/other"}, "zkprov_ca_file differs"),
         ({**TLS, "zkprov_ca_file": "ca.pem"}, {**TLS, "zkprov_ca_file": "ca.pem"}, "a relative path"),
     ],

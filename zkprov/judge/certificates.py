@@ -5,7 +5,7 @@ ZooKeeper itself starts with most of what is refused here, and fails at the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,6 +13,8 @@ import msgspec
 from zkprov.judge.chains import leads_to
 from zkprov.judge.gates import listed, unseen
 from zkprov.judge.picture import WILDCARDS, Picture
+from zkprov.judge.postures import guards, postures
+from zkprov.judge.secured import Finding, Secured, labels
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.certificates import (
     LOCATIONS,
@@ -21,9 +23,7 @@ from zkprov.model.certificates import (
     KeyStore,
     Stores,
     TrustStore,
-    client_tls,
     is_address,
-    quorum_tls,
     tls_settings,
 )
 from zkprov.model.inventory import InventoryHost
@@ -32,6 +32,7 @@ from zkprov.model.server import Server
 
 GATE = "certificates"
 NO_TLS = "no TLS"
+TO_KNOW = "zoo.cfg of every member, and the stores that it names, must be readable for zkprov"
 SOURCES = ("zoo.cfg on disk", "key and trust stores on each host")
 SOON_S = 30 * 86400
 """How long before its end a certificate is told as a warning."""
@@ -39,54 +40,11 @@ KINDS = (".pem", ".jks", ".p12", ".bcfks")
 """What ZooKeeper tells the kind of a store by (`KeyStoreFileType`)."""
 
 
-class Secured(msgspec.Struct, frozen=True):
-    """A server with its TLS settings and stores. `new`: it is to come; then its settings are the inventory's. `release`: where known."""
-
-    label: str
-    addresses: tuple[str, ...]
-    settings: Mapping[str, str]
-    stores: Stores
-    release: Release | None = None
-    new: bool = False
-
-    @property
-    def quorum(self) -> bool:
-        return quorum_tls(self.settings)
-
-    @property
-    def clients(self) -> bool:
-        return client_tls(self.settings)
-
-    @property
-    def wants_names(self) -> bool:
-        """Whether other servers' certificates are to name them, by its settings."""
-        return self.settings.get("ssl.quorum.hostnameVerification", "true").strip().lower() != "false"
-
-    @property
-    def compares_names(self) -> bool:
-        """Whether it does compare them: not in FIPS mode, the default from 3.9 on (measured on 3.9.5)."""
-        default = "true" if self.release is None or self.release.line >= (3, 9) else "false"
-        return self.wants_names and self.settings.get("fips-mode", default).strip().lower() == "false"
-
-
 class Asked(msgspec.Struct, frozen=True):
     """By which addresses others know a server that its certificate is to cover; None: nobody asks. `strictly`: else it is a warning."""
 
     addresses: tuple[str, ...] | None
     strictly: bool
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing about one server. `fails`: False for a warning, None for what cannot be told."""
-
-    server: str
-    what: str
-    remedy: str = ""
-    fails: bool | None = True
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence(self.server, self.what)
 
 
 def certificates(picture: Picture, purpose: Purpose) -> GateResult:
@@ -131,8 +89,9 @@ def _weighed(
     servers: Sequence[Secured], unread: Sequence[Evidence], now_s: float, *, required: bool = True
 ) -> GateResult:
     if not any(s.quorum or s.clients for s in servers):
-        return weighed(GATE, [], [], NO_TLS, SOURCES, required=required)
-    found = [*_postures(servers)] or [*_each(servers, now_s), *_trusts(servers, now_s)]
+        # of whom no disk was read nothing is said
+        return weighed(GATE, [], unread, NO_TLS, SOURCES, required=required, to_know=TO_KNOW)
+    found = [*postures(servers)] or [*guards(servers), *_each(servers, now_s), *_trusts(servers, now_s)]
     failed = [f for f in found if f.fails]
     unknown = [f for f in found if f.fails is None]
     warned = [f.evidence for f in found if f.fails is False]
@@ -146,36 +105,9 @@ def _weighed(
         SOURCES,
         required=required,
         remedy=next((f.remedy for f in failed if f.remedy), ""),
-        to_know=next(
-            (f.remedy for f in unknown if f.remedy), "the stores that zoo.cfg names must be readable for zkprov"
-        ),
+        to_know=next((f.remedy for f in unknown if f.remedy), TO_KNOW),
     )
     return msgspec.structs.replace(result, warnings=tuple(warned))
-
-
-def _postures(servers: Sequence[Secured]) -> Iterator[Finding]:
-    """TLS on one side only. The server that is to come is the odd one; else the fewer are."""
-    kinds = (
-        ("connections between servers are", "sslQuorum", [s.quorum for s in servers]),
-        ("clients' connections are", "secureClientPort", [s.clients for s in servers]),
-    )
-    for what, setting, has in kinds:
-        on = [s for s, tls in zip(servers, has, strict=True) if tls]
-        off = [s for s, tls in zip(servers, has, strict=True) if not tls]
-        if not on or not off:
-            continue
-        odd, others = (on, off) if _are_odd(on, off) else (off, on)
-        remedy = f"let every member have the same {setting} in its zoo.cfg; restart one by one, the leader last"
-        if odd[0].new:
-            remedy = f"set zkprov_posture of {odd[0].label} to what the others have"
-        own, theirs = ("TLS", "plain") if odd is on else ("plain", "TLS")
-        for server in odd:
-            yield Finding(server.label, f"{what} {own}, and {theirs} on {_names(others)} ({setting})", remedy)
-
-
-def _are_odd(on: Sequence[Secured], off: Sequence[Secured]) -> bool:
-    news = all(s.new for s in on), all(s.new for s in off)
-    return news[0] if news[0] != news[1] else len(on) < len(off)
 
 
 def _each(servers: Sequence[Secured], now_s: float) -> Iterator[Finding]:
@@ -198,15 +130,9 @@ def _each(servers: Sequence[Secured], now_s: float) -> Iterator[Finding]:
 
 
 def _keys(server: Secured, store: KeyStore | None, field: str, now_s: float, asked: Asked) -> Iterator[Finding]:
-    if store is None:
-        yield _unnamed(server, field)
-        return
-    read = _readable(server, store, field)
-    if read is not None:
-        yield read
-        return
-    if store.form is KeyForm.NOT_PEM:
-        yield Finding(server.label, f"{store.path} is no PEM file: it was not looked into", fails=False)
+    closed = _closed(server, store, field)
+    if closed or store is None:
+        yield from closed
         return
     convert = f"openssl pkcs8 -topk8 -nocrypt -in {store.path}, and put what it prints in place of the key"
     match store.form:
@@ -270,20 +196,27 @@ def _named(leaf: Certificate, path: str) -> str:
 
 
 def _trust(server: Secured, store: TrustStore | None, field: str) -> Iterator[Finding]:
-    if store is None:
-        yield _unnamed(server, field)
-        return
-    read = _readable(server, store, field)
-    if read is not None:
-        yield read
-    elif not store.pem_file:
-        yield Finding(server.label, f"{store.path} is no PEM file: it was not looked into", fails=False)
+    closed = _closed(server, store, field)
+    if closed or store is None:
+        yield from closed
     elif store.damage:
         yield Finding(server.label, f"{store.path}: {store.damage}", "put a whole PEM file there")
     elif not store.certificates:
         yield Finding(
             server.label, f"{store.path} holds no certificate", "put the certificate of the members' CA into it"
         )
+
+
+def _closed(server: Secured, store: KeyStore | TrustStore | None, field: str) -> tuple[Finding, ...]:
+    """Why nothing can be said of what is in a store; empty where it can."""
+    if store is None:
+        return (_unnamed(server, field),)
+    read = _readable(server, store, field)
+    if read is not None:
+        return (read,)
+    if store.pem_file:
+        return ()
+    return (Finding(server.label, f"{store.path} is no PEM file: it was not looked into", fails=False),)
 
 
 def _unnamed(server: Secured, field: str) -> Finding:
@@ -342,17 +275,12 @@ def _foreign(
         stores = [s.stores.quorum_trust for s in refuse]
         late = all(t and leads_to(keys.chain, t.certificates) for t in stores)
         why = "a CA's certificate behind it has expired" if late else "none of the CAs that they trust signed it"
-        what = f"its certificate is of {keys.leaf.issuer or 'no issuer'}, and not trusted by {_names(refuse)}: {why}"
+        what = f"its certificate is of {keys.leaf.issuer or 'no issuer'}, and not trusted by {labels(refuse)}: {why}"
         yield Finding(server.label, what, f"give {server.label} a certificate of the CA that the members trust")
     if refused and trust:
         of = ", ".join(dict.fromkeys(s.stores.quorum_keys.chain[-1].issuer for s in refused if s.stores.quorum_keys))
-        what = f"{trust.path} does not trust the certificates of {_names(refused)} (signed by {of})"
+        what = f"{trust.path} does not trust the certificates of {labels(refused)} (signed by {of})"
         yield Finding(server.label, what, f"put the certificate of {of} into {trust.path} on {server.label}")
-
-
-def _names(servers: Sequence[Secured]) -> str:
-    more = f" and {len(servers) - 5} more" if len(servers) > 5 else ""
-    return ", ".join(s.label for s in servers[:5]) + more
 
 
 def day(at_s: float) -> str:

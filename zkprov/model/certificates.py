@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.posture import SUPER_DN
 
 LOCATIONS = {
     "quorum_keys": "ssl.quorum.keyStore.location",
@@ -63,6 +64,19 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
+GUARDS = {
+    "enforce.auth.enabled": "false",
+    "enforce.auth.schemes": "",
+    SUPER_DN: "",
+    "portUnification": "false",
+    "client.portUnification": "false",
+    "ssl.clientAuth": "need",
+    "ssl.quorum.clientAuth": "need",
+}
+"""Settings that say who gets in and as whom, beside certificates; each with ZooKeeper's default. (Providers are not among them: their names
+are free.)"""
+
+
 class KeyForm(StrEnum):
     """How a private key is written, by the label of its PEM block. ZooKeeper takes PKCS#8 alone, encrypted if it knows the password."""
 
@@ -91,6 +105,11 @@ class KeyStore(msgspec.Struct, frozen=True):
     problem: str = ""
     missing: bool = False
     unmatched: str = ""
+
+    @property
+    def pem_file(self) -> bool:
+        """False for a Java key store or PKCS#12, which is not looked into."""
+        return self.form is not KeyForm.NOT_PEM
 
     @property
     def leaf(self) -> Certificate | None:
@@ -134,4 +153,5 @@ def client_tls(settings: Mapping[str, str]) -> bool:
 def tls_settings(host: InventoryHost) -> dict[str, str]:
     """What a host's zoo.cfg is to say of TLS: by its posture, and by its own settings, which come first. Empty where all is plain."""
     said = host.posture_settings | host.settings
-    return {k: v for k, v in said.items() if v and (k.startswith("ssl.") or k in ("sslQuorum", "secureClientPort"))}
+    named = ("sslQuorum", "secureClientPort", *GUARDS)
+    return {k: v for k, v in said.items() if v and (k.startswith("ssl.") or k in named)}

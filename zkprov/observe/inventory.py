@@ -157,15 +157,21 @@ def _clashes(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
 
 
 def _postures(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
-    """A server of another posture would hear nobody."""
-    first = hosts[0] if hosts else None
+    """A server of another posture would hear nobody; one that takes another for the super user, or asks for less, is a back door."""
     for host in hosts:
-        if first is not None and host.posture is not first.posture:
-            yield BadInput(
-                f"zkprov_posture is {host.posture}, that of {first.name} is {first.posture}",
-                place=f"{path}: {host.name}",
-                remedy="set it once, for the whole group",
-            )
+        first = hosts[0]
+        for field in ("posture", "super_dn", "enforce_auth"):
+            own, usual = getattr(host, field), getattr(first, field)
+            if own != usual:
+                yield BadInput(
+                    f"zkprov_{field} is {_shown(own)}, that of {first.name} is {_shown(usual)}",
+                    place=f"{path}: {host.name}",
+                    remedy="set it once, for the whole group",
+                )
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value) or "unset"
 
 
 def _client_files(

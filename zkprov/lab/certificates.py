@@ -8,6 +8,7 @@ from pathlib import Path
 from zkprov.lab.record import write_private
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import ClientFiles
+from zkprov.observe.tls import context_of
 
 SERVER, CA, CERT, KEY = "server.pem", "ca.pem", "client.pem", "client.key"
 
@@ -52,8 +53,4 @@ def context_for(host: InventoryHost) -> ssl.SSLContext | None:
     """For a client of one of the lab's servers; None where it serves them in the clear."""
     if not host.posture.clients:
         return None
-    files = client_files(Path(host.trust_store).parent)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(files.ca)
-    context.load_cert_chain(files.cert, files.key)
-    return context
+    return context_of(client_files(Path(host.trust_store).parent))

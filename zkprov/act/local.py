@@ -33,6 +33,10 @@ _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "JAVA_HOME")
 _children: list[subprocess.Popen[bytes]] = []
 
 
+# Made once, by one thread: hosts are looked at by several, and msgspec's first use of a type by two at once ends the process.
+_RECORD = msgspec.json.Decoder(ServerProcess)
+
+
 class LocalHost:
     """`Host` for `ansible_connection: local`.
 
@@ -251,7 +255,7 @@ class LocalHost:
         """The server processes on this host's zoo.cfg: the recorded one if it still runs, else whatever a look at all processes finds."""
         _reap()
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            recorded = msgspec.json.decode((self._control / "server").read_bytes(), type=ServerProcess)
+            recorded = _RECORD.decode((self._control / "server").read_bytes())
             if recorded.zoo_cfg == self._zoo_cfg and server_process(recorded.pid) == recorded:
                 return [recorded]
         return [p for p in running_servers() if p.zoo_cfg == self._zoo_cfg]

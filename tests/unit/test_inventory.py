@@ -16,8 +16,9 @@ from tests.unit.inventories import THREE, calls, own_cache, refused, write
 from zkprov.model.inventory import Access, InventoryHost
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.ansible_inventory import Listing
-from zkprov.observe.host_variables import host_of, is_host_name
+from zkprov.observe.host_variables import host_of
 from zkprov.observe.inventory import inventory_of, read_auth, read_inventory
+from zkprov.observe.variable_values import is_host_name
 
 __all__ = ["calls", "own_cache", "write"]
 

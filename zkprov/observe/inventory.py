@@ -14,7 +14,8 @@ from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.ansible_inventory import PASSWORD, Listing, listing
-from zkprov.observe.host_variables import PREFIX, VARIABLES, checked_name, host_of, raise_all
+from zkprov.observe.host_variables import PREFIX, VARIABLES, host_of, raise_all
+from zkprov.observe.variable_values import checked_name
 
 
 def read_inventory(path: str, ensemble: str | None = None) -> Inventory:

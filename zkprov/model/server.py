@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 import msgspec
@@ -109,6 +110,7 @@ class Server(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, role=role)
 
 
+@lru_cache(maxsize=4096)
 def loopback(host: str) -> bool:
     """Whether `host` is an address by which every machine means itself, or the name of one."""
     try:

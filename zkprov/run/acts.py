@@ -16,14 +16,14 @@ from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import GateResult, Verdict, first_stop
-from zkprov.model.facts import LedgerMember, Mode, Outcome
+from zkprov.model.facts import LedgerMember, Mode
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import Step, StepKind, seconds
-from zkprov.run.gating import GateFailed, Look
+from zkprov.run.gating import GateFailed
 from zkprov.run.preflight import preflights
 from zkprov.run.undo import listed
 
@@ -71,19 +71,15 @@ def start(run: Engine, step: Step) -> str:
     host.enable()
     host.start()
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
-    others: Look | None = None
     while True:
         facts = run.world.glance(step.host)
         if facts.serving:
-            look = run.gates.look_again(others, step.host)
-            gate = joiner_follows(picture_of(look.survey), step.host, step.server)
+            survey = run.gates.look()
+            gate = joiner_follows(picture_of(survey), step.host, step.server)
             if gate.verdict is Verdict.PASS:
-                run.gates.keep(look)
+                run.gates.keep(survey)
                 return gate.summary
         else:
-            if others is None and facts.srvr.outcome is Outcome.NOT_SERVING:
-                # it is up and seeks its leader: time to look at the others
-                others = run.gates.look()
             summary = f"{step.host}: {facts.srvr}"
             gate = GateResult(
                 "joiner",
@@ -157,7 +153,7 @@ def change(run: Engine, step: Step, role: Role) -> str:
     health = run.gates.passed(expect=step.after, excused=excused)
     live = _live(health)
     if promotion and run.plan.options.samples > 1:
-        run.gates.keep_judged()  # the first sample of the promotion, should the joiner have served in it
+        run.gates.keep(health.picture.survey)  # the first sample of the promotion, should the joiner have served in it
     run.intend(step)
     if promote:
         _remember(run, health, live, step.server, step.host)
@@ -223,18 +219,14 @@ def _ask(run: Engine, step: Step, want: Server, live: Members) -> None:
 
 
 def _await_role(run: Engine, host: str, role: Role) -> None:
-    """A server whose role changes serves on as what it was for a moment, then not at all. Meanwhile the others are looked at; it itself
-    once it serves as what it is to be. What comes of it, also when it takes too long, the gates judge.
+    """A server whose role changes serves on as what it was for a moment, then not at all. Until it serves as what it is to be, no
+    whole look is worth its cost: it would slow the change down. What comes of it, also when it takes too long, the gates judge.
     """
     deadline = run.clock.monotonic() + FRESH_S
-    others: Look | None = None
     while run.clock.monotonic() < deadline:
-        glance = run.world.glance(host).srvr
-        if glance.value is not None and (glance.value.mode is Mode.OBSERVER) == (role is Role.OBSERVER):
-            run.gates.keep(run.gates.look_again(others, host))
+        srvr = run.world.glance(host).srvr.value
+        if srvr is not None and (srvr.mode is Mode.OBSERVER) == (role is Role.OBSERVER):
             return
-        if others is None and glance.value is None:
-            others = run.gates.look()
         run.gates.pause(GLANCE_S)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Set
-from typing import NamedTuple
+from collections.abc import Callable, Sequence, Set
 
 from zkprov.judge.health import Condition, Health, judge
 from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
 from zkprov.model.facts import Survey
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted
-from zkprov.observe.again import with_one_anew
 from zkprov.plan.steps import Options
 from zkprov.run.clock import Clock
 from zkprov.run.events import Events
@@ -21,17 +19,6 @@ POLL_S = 0.05
 """Between two looks while a fact is waited for."""
 KEPT_S = 0.5
 """How long a look may be kept for the next gate: what it showed is no older than with a look that takes as long."""
-
-
-class Look(NamedTuple):
-    """A survey, and when it was begun and ended, in seconds of the monotonic clock. Of one in two parts both times are the older part's;
-    `latest` is when the younger was begun.
-    """
-
-    survey: Survey
-    began: float
-    ended: float
-    latest: float
 
 
 class GateFailed(Exception):
@@ -50,55 +37,40 @@ class Gatekeeper:
         self._doubted_since: float | None = None
         self._last: Survey | None = None
         self._before: Survey | None = None
-        self._kept: Look | None = None
-        self._judged: Look | None = None
-
-    def look(self) -> Look:
-        began = self._clock.monotonic()
-        survey = self._world.survey(clients=False)
-        return Look(survey, began, self._clock.monotonic(), began)
-
-    def look_again(self, earlier: Look | None, name: str) -> Look:
-        """`earlier` with the host `name` as it is now; a whole look where that one is too old to be kept once the host has answered.
-
-        So that all others are looked at while one server starts or changes its role, and it alone once it serves.
-        """
-        if earlier is not None and self._may_be_kept(earlier):
-            began = self._clock.monotonic()
-            survey = self._world.survey([name], clients=False)
-            both = with_one_anew(earlier.survey, survey, self._clock.monotonic() - earlier.began)
-            if both is not None and self._may_be_kept(earlier):
-                return Look(both, earlier.began, earlier.ended, began)
-        return self.look()
-
-    def keep(self, look: Look) -> None:
-        """This look is the next one to be judged, unless more than `KEPT_S` pass first. No act is to come in between."""
-        self._kept = look
-
-    def keep_judged(self) -> None:
-        """The look that was judged last is the next one as well: nothing was done since."""
-        self._kept = self._judged
-
-    @property
-    def looked_at(self) -> float:
+        self._kept: tuple[Survey, float] | None = None
+        self.looked_at = 0.0
         """When the look that was judged last was begun, by the monotonic clock."""
-        return self._judged.began if self._judged else 0.0
 
-    def _may_be_kept(self, look: Look) -> bool:
-        return self._clock.monotonic() - look.ended <= KEPT_S
+    def look(self, names: Sequence[str] | None = None) -> Survey:
+        return self._world.survey(names, clients=False)
+
+    def keep(self, survey: Survey, ended: float | None = None) -> None:
+        """This look is the next one to be judged, unless more than `KEPT_S` pass first. No act is to come in between.
+
+        `ended`: when it ended by the monotonic clock, if not now.
+        """
+        self._kept = survey, self._clock.monotonic() if ended is None else ended
+
+    def _next(self) -> tuple[Survey, float]:
+        """The look to be judged, and when it was begun by the monotonic clock."""
+        now = self._clock.monotonic()
+        kept, self._kept = self._kept, None
+        return (kept[0], kept[1] - kept[0].took) if kept and now - kept[1] <= KEPT_S else (self.look(), now)
 
     def health(self, excused: Set[int] = frozenset()) -> Health:
         """One sample, judged for a change; remembers for how long two leaders have been declared."""
-        kept, self._kept = self._kept, None
-        self._judged = kept if kept is not None and self._may_be_kept(kept) else self.look()
-        survey = self._judged.survey
+        return self._judged(excused)[0]
+
+    def _judged(self, excused: Set[int]) -> tuple[Health, float]:
+        survey, began = self._next()
         earlier = self._before if survey is self._last else self._last
         doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
         health = judge(survey, Purpose.CHANGE, earlier=earlier, doubted_s=doubted, excused=excused)
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
         self._before, self._last = earlier, survey
-        return health
+        self.looked_at = began
+        return health, began
 
     def passed(
         self,
@@ -115,7 +87,7 @@ class Gatekeeper:
         deadline = self._clock.monotonic() + self._options.step_timeout_s
         good, told = 0, ""
         while True:
-            health = self.health(excused)
+            health, began = self._judged(excused)
             failing = first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
             if failing is None:
                 good += 1
@@ -131,8 +103,7 @@ class Gatekeeper:
                     self._events.emit("gate", gate=failing.gate, verdict=str(failing.verdict), summary=failing.summary)
                 if health.condition is Condition.UNSAFE or self._clock.monotonic() > deadline:
                     raise GateFailed(failing)
-            # of each server, also of one that was looked at last, samples are an interval apart
-            taken = self._clock.monotonic() - (self._judged.latest if self._judged else 0.0)
+            taken = self._clock.monotonic() - began
             self.pause(max(0.0, self._options.interval_s - taken) if good else POLL_S)
 
     def pause(self, wait_s: float) -> None:

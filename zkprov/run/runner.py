@@ -27,7 +27,7 @@ from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.engine import Engine
 from zkprov.run.events import Event, Events
-from zkprov.run.gating import GateFailed, Look
+from zkprov.run.gating import GateFailed
 from zkprov.run.journal import OPEN_STATES, Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
@@ -91,9 +91,7 @@ class Conductor:
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
             with self._locked(ledger, plan.id, wait_s=0.5):
-                began = self.clock.monotonic()
-                survey = self.world.survey(clients=False)
-                look = Look(survey, began, self.clock.monotonic(), began)
+                survey, ended = self.world.survey(clients=False), self.clock.monotonic()
                 still_true(self.world, plan, survey)
                 _not_paused(ledger)
                 standing = ledger.read_run()
@@ -113,7 +111,7 @@ class Conductor:
                     self.journal.finish(plan.id, State.ABORTED, self.clock.now())
                     raise
                 run = self._engine(plan, client, ledger, attempt)
-                run.engine.gates.keep(look)
+                run.engine.gates.keep(survey, ended)
                 return run.result(first=1, endpoints=endpoints)
 
     def resume(self) -> Result | None:

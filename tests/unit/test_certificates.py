@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from tests.unit.authorities import NOW, PKCS1, YEAR, Authority, key, key_pem, lay, rsa_key
 from tests.unit.facts_made import Made, healthy, host, server
 from tests.unit.secured_hosts import CA, DAY, OTHER, Hosts, gate, hosts
-from zkprov.judge.certificates import day, founders_certificates, joiner_certificates
+from zkprov.judge.certificates import certificates, day, founders_certificates, joiner_certificates
 from zkprov.judge.chains import leads_to
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.certificates import KeyForm, Stores, tls_settings
@@ -218,6 +218,8 @@ def test_a_member_whose_disk_was_not_read_is_unknown(hosts: Hosts) -> None:
     plain = gate(healthy(3).having(3, disk=None))
     assert plain.stops and "3 (zk3)" in plain.summary
     assert not gate(healthy(3).having(3, disk=None), Purpose.LOOK).stops, "to look, it is told"
+    excused = certificates(healthy(3).having(3, disk=None).picture, Purpose.CHANGE, {3})
+    assert excused.verdict is Verdict.PASS, "it need not answer just now"
 
 
 def test_stores_that_no_zoo_cfg_names(hosts: Hosts) -> None:

@@ -47,9 +47,9 @@ class Asked(msgspec.Struct, frozen=True):
     strictly: bool
 
 
-def certificates(picture: Picture, purpose: Purpose) -> GateResult:
-    """Of the members, by the disks that could be read, at the time of the survey."""
-    servers, unread = _members(picture)
+def certificates(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
+    """Of the members, by the disks that could be read, at the time of the survey. `excused` need not answer just now."""
+    servers, unread = _members(picture, excused)
     return _weighed(servers, unread, picture.survey.began, required=purpose is Purpose.CHANGE)
 
 
@@ -64,10 +64,12 @@ def founders_certificates(hosts: Sequence[tuple[InventoryHost, Stores]], now_s: 
     return _weighed([_to_come(host, None, stores) for host, stores in hosts], [], now_s)
 
 
-def _members(picture: Picture) -> tuple[list[Secured], list[Evidence]]:
+def _members(picture: Picture, excused: Set[int] = frozenset()) -> tuple[list[Secured], list[Evidence]]:
     servers, unread = [], []
     for server, facts in listed(picture):
         disk = facts.disk.value if facts else None
+        if (facts is None or disk is None) and server.id in excused:
+            continue
         if facts is None or disk is None:
             unread.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
         else:

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from zkprov.act.tls import TlsHandler
+from zkprov.act.connecting import Handler
 from zkprov.lab import certificates
 from zkprov.model.facts import Fact, Outcome
 from zkprov.model.posture import ClientFiles
@@ -166,13 +166,13 @@ def test_a_certificate_of_another_name_is_not_trusted(tmp_path: Path) -> None:
 def test_kazoo_trusts_whom_we_trust(made: Path, files: ClientFiles, tmp_path: Path) -> None:
     certificates.make(tmp_path)
     with serving(server_context(made), b"one" + b"two") as at:
-        handler = TlsHandler(context_of(files))
+        handler = Handler([at], tls=context_of(files))
         with handler.create_connection((at.host, at.port), hostname=at.host, timeout=5) as peer:
             peer.sendall(b"srvr")
             assert peer.recv(3) == b"one"
             assert peer.pending() == 3
             assert handler.select([peer], [], [], 5)[0] == [peer], "what was decrypted already is told at once"
             assert peer.recv(3) == b"two"
-        stranger = TlsHandler(context_of(certificates.client_files(tmp_path)))
+        stranger = Handler([at], tls=context_of(certificates.client_files(tmp_path)))
         with pytest.raises(ssl.SSLCertVerificationError):
             stranger.create_connection((at.host, at.port), hostname=at.host, timeout=5)

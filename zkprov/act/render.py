@@ -43,7 +43,7 @@ DEFAULTS = {
     "tickTime": "2000",
     "initLimit": "10",
     "syncLimit": "5",
-    "4lw.commands.whitelist": "srvr, mntr, conf, cons, ruok",
+    "4lw.commands.whitelist": "srvr, mntr, conf, cons, isro",
     "autopurge.snapRetainCount": "3",
     "autopurge.purgeInterval": "1",
 }

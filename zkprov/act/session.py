@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from kazoo.client import KazooClient
 
+    from zkprov.act.connecting import Tunnelled
+
 
 CLOSE_S = 1.0
 """How long the end of a session may take; the server ends it without us too, at its timeout."""
@@ -29,23 +31,22 @@ def connect(
     patience_s: float = 8.0,
     stop: threading.Event | None = None,
     tls: ssl.SSLContext | None = None,
+    tunnels: Tunnelled | None = None,
 ) -> KazooClient:
-    """A started client; all of `servers` speak TLS where `tls` is given.
+    """A started client; all of `servers` speak TLS where `tls` is given, and those in `tunnels` are reached through them.
 
     Raises `NotHealthy` when no member opens a session within `patience_s`, `Interrupted` once `stop` is set.
     """
     from kazoo.client import KazooClient
 
-    handler = None
-    if tls is not None:
-        from zkprov.act.tls import TlsHandler
+    from zkprov.act.connecting import Handler
 
-        handler = TlsHandler(tls)
+    handler = Handler(servers, tls=tls, tunnels=tunnels)
     quiet = logging.getLogger("zkprov.kazoo")
     quiet.setLevel(logging.CRITICAL)
     quiet.propagate = False
     client = KazooClient(
-        hosts=",".join(str(s) for s in servers),
+        hosts=handler.hosts,
         timeout=timeout_s,
         auth_data=[auth] if auth else None,
         connection_retry={"max_tries": -1, "delay": 0.05, "backoff": 1.5, "max_delay": 1.0},

@@ -28,7 +28,7 @@ from zkprov.model.problems import BadInput, Busy, NotHealthy
 DEFAULT_NAME = "lab"
 DEFAULT_SERVERS = 3
 DEFAULT_TICK_MS = 2000
-DEFAULT_WHITELIST = "srvr,mntr,conf,cons,ruok"
+DEFAULT_WHITELIST = "srvr,mntr,conf,cons,isro"
 FIRST_ZNODE = "/lab"
 _RUN = "lab"  # the name under which a lab's own acts hold a host's fence, for a moment
 

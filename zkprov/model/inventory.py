@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from zkprov.model.posture import NETTY, SUPER_DN, X509, ClientFiles, Posture
-from zkprov.model.server import ClientAddress, HostPort, Role, Server, ServerAddress
+from zkprov.model.server import ClientAddress, HostPort, Role, Server, ServerAddress, loopback
+
+LOCAL = "127.0.0.1"
+ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
 
 SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
 """In the environment: for zkprov alone, not for what it starts."""
@@ -34,7 +37,8 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `address` stands in server lines. `id` None: the next free id is taken. `connection`: Ansible's (`local`, `ssh`, …).
     `access`: how to reach it, unless it is `local`. `unit`, `user`: of systemd and of the system, there; `install_dir` holds the releases
     and `current`; `archive` is a path on *this* machine, or an URL. `heap`: of the JVM, as in `-Xmx` (`512m`); empty: from its memory.
-    `client_host`: the address in the client part of the server line; None writes the port alone.
+    `client_host`: the address in the client part of the server line; None writes the port alone. `admin_address`: what the AdminServer
+    listens on; None means all addresses. `tunnel`: whether clients' port and AdminServer are reached over SSH whatever they listen on.
     `key_store`, `trust_store`: PEM files there. `super_dn`: the subject of whom a client certificate makes the super user (RFC 2253).
     `enforce_auth`: whether clients without a certificate are refused.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
@@ -49,7 +53,8 @@ class InventoryHost(msgspec.Struct, frozen=True):
     quorum_port: int = 2888
     election_port: int = 3888
     admin_port: int | None = 8080
-    admin_address: str | None = None
+    admin_address: str | None = LOCAL
+    tunnel: bool = False
     config_dir: str = "/etc/zookeeper"
     data_dir: str = "/var/lib/zookeeper"
     data_log_dir: str = "/var/lib/zookeeper"
@@ -79,8 +84,8 @@ class InventoryHost(msgspec.Struct, frozen=True):
 
     @property
     def client(self) -> HostPort:
-        """Where clients from elsewhere are served."""
-        return HostPort(self.address, self.secure_client_port if self.posture.clients else self.client_port)
+        """Where clients are served, as it is known here (see `tunnels`)."""
+        return self._known(*self._client)
 
     @property
     def client_part(self) -> ClientAddress | None:
@@ -118,7 +123,30 @@ class InventoryHost(msgspec.Struct, frozen=True):
 
     @property
     def admin(self) -> HostPort | None:
-        return HostPort(self.admin_address or self.address, self.admin_port) if self.admin_port else None
+        """Where its AdminServer is, as it is known here."""
+        return self._known(self.admin_address, self.admin_port) if self.admin_port else None
+
+    @property
+    def tunnels(self) -> dict[HostPort, HostPort]:
+        """Endpoint as it is known here → what it is on the host, for those that are reached over SSH only.
+
+        A port that listens on the host alone is known by the host's address: `127.0.0.1` would be one of this machine's.
+        """
+        listening = [self._client, *([(self.admin_address, self.admin_port)] if self.admin_port else [])]
+        return {
+            self._known(host, port): HostPort(LOCAL if host is None or host in ANY_ADDRESS else host, port)
+            for host, port in listening
+            if self.connection != "local" and (self.tunnel or (host is not None and loopback(host)))
+        }
+
+    @property
+    def _client(self) -> tuple[str | None, int]:
+        return self.client_host, self.secure_client_port if self.posture.clients else self.client_port
+
+    def _known(self, host: str | None, port: int) -> HostPort:
+        everywhere = host is None or host in ANY_ADDRESS
+        hidden = self.connection != "local" and host is not None and loopback(host)
+        return HostPort(self.address if host is None or everywhere or hidden else host, port)
 
     @property
     def server_address(self) -> ServerAddress:

@@ -25,6 +25,7 @@ _FIELDS = {
     "zkprov_election_port": "election_port",
     "zkprov_admin_port": "admin_port",
     "zkprov_admin_address": "admin_address",
+    "zkprov_tunnel": "tunnel",
     "zkprov_config_dir": "config_dir",
     "zkprov_data_dir": "data_dir",
     "zkprov_data_log_dir": "data_log_dir",

@@ -15,6 +15,7 @@ from zkprov.observe.adminserver import Connection
 from zkprov.observe.dial import Dialer
 from zkprov.observe.session import CLOSE_S, Session
 from zkprov.observe.tls import Tls
+from zkprov.observe.tunnels import Tunnels
 
 T = TypeVar("T")
 
@@ -25,11 +26,18 @@ MAX_KEPT = 64
 class Sessions:
     """The sessions of a run or a watch, by server, and the thread that they live on. Use it with `with`.
 
-    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential); `tls`: for looks by these sessions.
+    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential); `tls`, `tunnels`: for looks by these sessions.
     """
 
-    def __init__(self, *, timeout_s: float = 10.0, auth: tuple[str, str] | None = None, tls: Tls | None = None) -> None:
-        self.tls = tls
+    def __init__(
+        self,
+        *,
+        timeout_s: float = 10.0,
+        auth: tuple[str, str] | None = None,
+        tls: Tls | None = None,
+        tunnels: Tunnels | None = None,
+    ) -> None:
+        self._tls, self._tunnels = tls, tunnels
         self._timeout_s = timeout_s
         self._auth = auth
         self._open: dict[HostPort, Session] = {}
@@ -38,6 +46,10 @@ class Sessions:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="zkprov-observe")
         self._thread.start()
+
+    def dialer(self, timeout_s: float) -> Dialer:
+        """Connections of one look over these sessions. On the loop's thread only."""
+        return Dialer(timeout_s, self._tls, self._tunnels)
 
     @property
     def own_ids(self) -> frozenset[str]:
@@ -147,7 +159,7 @@ def probe_write_and_read(
     """
 
     async def probe() -> tuple[Fact[int], dict[HostPort, Fact[int]]]:
-        dialer = Dialer(timeout_s, sessions.tls)
+        dialer = sessions.dialer(timeout_s)
 
         async def write() -> int:
             session = await sessions.session(writer, dialer)

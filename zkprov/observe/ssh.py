@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from zkprov.model.facts import Outcome
 from zkprov.model.inventory import Access, InventoryHost
 from zkprov.model.problems import Unreached
+from zkprov.model.server import HostPort
 from zkprov.observe.ssh_config import ConfigRefused, Hop, hop_to
 from zkprov.observe.ssh_exec import Answer, Late, Lost, NotRun, command_of, document_of, script_of
 from zkprov.observe.ssh_failure import printable, unreached
+from zkprov.observe.ssh_forward import carried, not_forwarded
 from zkprov.observe.ssh_link import Link, import_paramiko, open_link
 
 if TYPE_CHECKING:
@@ -97,6 +100,22 @@ class Connections:
             raise self._placed(problem, host) from None
         return document_of(host, answer, marker)
 
+    def forward(self, host: InventoryHost, to: HostPort, *, timeout_s: float | None = None) -> socket.socket:
+        """A connection to `to` that the host makes; whoever has it closes it. Raises `Unreached`, REFUSED where nothing listens there."""
+        import_paramiko()
+        import paramiko
+
+        deadline = time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
+        try:
+            hop = self._hop(host)
+            try:
+                link, channel = self._channel(hop, deadline, to)
+            except paramiko.ChannelException as error:
+                raise not_forwarded(host.name, error) from None
+        except Unreached as problem:
+            raise self._placed(problem, host) from None
+        return carried(channel, lambda: self._leave(link))
+
     def _hop(self, host: InventoryHost) -> Hop:
         kind = host.connection.rpartition(".")[2]
         if host.access is None or kind not in SSH:
@@ -120,7 +139,21 @@ class Connections:
         return Unreached(f"{where}{problem.problem}", outcome=problem.outcome, place=host.name, remedy=problem.remedy)
 
     def _session(self, hop: Hop, deadline: float) -> tuple[Link, paramiko.Channel]:
-        """A channel for one command. A kept connection that turns out to be gone is opened anew: nothing was asked over it yet."""
+        """A channel for one command."""
+        import_paramiko()
+        import paramiko
+
+        try:
+            return self._channel(hop, deadline)
+        except paramiko.ChannelException as error:
+            what = f"its sshd opens no session: {printable(error.text)}"
+            raise unreached(hop, Outcome.REFUSED, what, "allow more with MaxSessions of its sshd") from None
+
+    def _channel(self, hop: Hop, deadline: float, to: HostPort | None = None) -> tuple[Link, paramiko.Channel]:
+        """One for a command, or `to` an endpoint; over a new connection where the kept one turns out to be gone: nothing was asked yet.
+
+        Raises `Unreached`, and paramiko's `ChannelException` where the sshd opens none.
+        """
         import paramiko
 
         while True:
@@ -128,11 +161,10 @@ class Connections:
             left = max(0.01, deadline - time.monotonic())
             try:
                 # one that was kept too long may be dropped on the way without a word: then there is time for a new one
-                return link, link.transport.open_session(timeout=left if fresh else left / 2)
-            except paramiko.ChannelException as error:
+                return link, link.channel(to, time.monotonic() + (left if fresh else left / 2))
+            except paramiko.ChannelException:
                 self._leave(link)
-                what = f"its sshd opens no session: {printable(error.text)}"
-                raise unreached(hop, Outcome.REFUSED, what, "allow more with MaxSessions of its sshd") from None
+                raise
             except (paramiko.SSHException, EOFError, OSError):
                 self._give_up(link)
                 self._leave(link)

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from zkprov.model.facts import Outcome
 from zkprov.model.problems import Unreached
+from zkprov.model.server import HostPort
 from zkprov.observe.known_hosts import known_host
 from zkprov.observe.ssh_config import Hop
 from zkprov.observe.ssh_failure import printable, unreached
@@ -57,10 +58,28 @@ class Link:
         self.hop, self.transport, self._way, self.via = hop, transport, way, via
         self.users = 0
         self.given_up = False
+        self._opening = threading.Lock()
 
     @property
     def alive(self) -> bool:
         return not self.given_up and self.transport.is_active()
+
+    def channel(self, to: HostPort | None, deadline: float) -> paramiko.Channel:
+        """For a command, or `to` an endpoint. One at a time: paramiko keeps one reason of failure for all that are being opened.
+
+        Raises paramiko's exceptions; `ChannelException` where the sshd opens none.
+        """
+        import paramiko
+
+        if not self._opening.acquire(timeout=max(0.01, deadline - time.monotonic())):
+            raise paramiko.SSHException("Timeout opening channel.")
+        try:
+            left = max(0.01, deadline - time.monotonic())
+            if to is None:
+                return self.transport.open_session(timeout=left)
+            return self.transport.open_channel("direct-tcpip", (to.host, to.port), ("127.0.0.1", 0), timeout=left)
+        finally:
+            self._opening.release()
 
     def answers(self) -> bool:
         """Whether the other end is there just now; takes a second if it is not."""
@@ -206,6 +225,9 @@ def _through(hop: Hop, via: Link, deadline: float) -> Way:
     except (paramiko.SSHException, EOFError, OSError) as error:
         if time.monotonic() >= deadline:
             raise unreached(hop, Outcome.TIMEOUT, f"{jump} did not reach it in time") from None
+        if isinstance(error, paramiko.SSHException) and via.transport.is_active():
+            # of two that fail at once paramiko tells one why
+            raise unreached(hop, Outcome.REFUSED, f"{jump} does not reach it") from None
         raise unreached(hop, Outcome.TRUNCATED, f"{jump} was lost: {printable(str(error)) or 'closed'}") from None
     return Way(channel)
 

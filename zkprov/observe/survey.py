@@ -17,16 +17,16 @@ from typing import Any
 import msgspec
 
 from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
+from zkprov.model.inventory import ANY_ADDRESS
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server, ServerAddress, loopback
 from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
-from zkprov.observe.dial import Dialer, Unanswered, in_thread
+from zkprov.observe.dial import Unanswered, in_thread
 from zkprov.observe.sessions import Sessions, sessions_or_own
 
 DiskReader = Callable[[], Fact[Disk]]
-ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
 REFUSED_WITHIN_S = 0.01
 """A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""
 LIST_WITHIN_S = 0.25
@@ -111,7 +111,7 @@ class _Look:
         self._mistake: BaseException | None = None
 
     async def take(self, targets: Sequence[Target]) -> tuple[tuple[ServerFacts, ...], frozenset[tuple[str, int]]]:
-        self._dialer = Dialer(self._timeout_s, self._sessions.tls)
+        self._dialer = self._sessions.dialer(self._timeout_s)
         self._disks = asyncio.Semaphore(32)
         for target in merge(targets):
             self._add(target)

@@ -236,6 +236,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "election_port": _port,
     "admin_port": _admin_port,
     "admin_address": _client_host,
+    "tunnel": _truth,
     "config_dir": _folder,
     "data_dir": _folder,
     "data_log_dir": _folder,
@@ -284,7 +285,7 @@ REMEDIES = {
     "heap": "write it like 512m or 4g",
     "posture": f"write one of {', '.join(Posture)}",
     "super_dn": "write the certificate's subject in the order of RFC 2253, like CN=zkprov,O=Example",
-    "enforce_auth": "write true or false",
+    **dict.fromkeys(("enforce_auth", "tunnel"), "write true or false"),
     **dict.fromkeys(
         ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir"), "write an absolute path without blanks"
     ),

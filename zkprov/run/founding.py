@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zkprov.act.session import close, connect
+from zkprov.act.session import close
 from zkprov.judge.certificates import founders_certificates
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
@@ -28,7 +28,7 @@ from zkprov.run.acts import GLANCE_S, log_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import ledger_writer, make_plan, missing
 from zkprov.run.result import Result
-from zkprov.run.runner import SESSION_S, Conductor
+from zkprov.run.runner import Conductor
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
@@ -159,8 +159,7 @@ class Founder:
         if live is None or not live.same_list(Members.of(made.founder)):
             what = f"the list is {live}, expected {Members.of(made.founder)}"
             raise NotHealthy(what, place=made.host, remedy="zkprov status")
-        at, auth = self.world.inventory_host(made.host).client, credential_of(self.world.inventory)
-        client = connect((at,), auth, SESSION_S, stop=self.stop, tls=self.world.tls_context)
+        client = self.world.connect((self.world.inventory_host(made.host).client,), self.stop)
         try:
             marks = disks_of(health.picture) | {made.founder.id: self.world.host(made.host).mark_disk()}
             ledger = EnsembleLedger(client, self.world.is_known, self.stop)

@@ -14,14 +14,13 @@ from difflib import get_close_matches
 import msgspec
 
 from zkprov import __version__
-from zkprov.act.session import close, connect
+from zkprov.act.session import close
 from zkprov.judge.health import Health, judge
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.server import Role
-from zkprov.observe.credentials import credential_of
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.run.ledger import EnsembleLedger
@@ -109,7 +108,7 @@ def _writer(world: World) -> Iterator[EnsembleLedger]:
     endpoints = endpoints_of(world.survey())
     if not endpoints:
         raise NotHealthy("no member of the ensemble could be read", place=world.inventory.path, remedy="zkprov status")
-    client = connect(endpoints, credential_of(world.inventory), tls=world.tls_context)
+    client = world.connect(endpoints)
     try:
         yield EnsembleLedger(client, world.is_known)
     finally:
@@ -134,6 +133,8 @@ def _host(inventory: Inventory, name: str) -> InventoryHost:
 
 
 def _resolves(host: InventoryHost) -> None:
+    if host.tunnel:
+        return  # its name need mean something at its own place only
     try:
         socket.getaddrinfo(host.address, host.client_port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as wrong:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.act import reconfig
-from zkprov.act.session import close, connect
+from zkprov.act.session import close
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
@@ -19,7 +19,6 @@ from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
-from zkprov.observe.credentials import credential_of
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan
@@ -33,12 +32,11 @@ from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
 from zkprov.run.unchanged import renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo_joiner
-from zkprov.run.world import World
+from zkprov.run.world import SESSION_S, World
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
-SESSION_S = 6.0
 """Session timeout of the acting client: a run that was killed holds the lock for this long at most."""
 
 
@@ -86,7 +84,7 @@ class Conductor:
                 raise NotHealthy(
                     f"this ensemble cannot be changed from here: {refused}",
                     place=plan.ensemble,
-                    remedy=_rights_remedy(refused, self.world.tls_context is not None),
+                    remedy=_rights_remedy(refused, self.world.tls),
                 )
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
@@ -198,8 +196,7 @@ class Conductor:
             raise NotHealthy(
                 "no member of the ensemble could be read", place=self.world.inventory.path, remedy="zkprov status"
             )
-        auth = credential_of(self.world.inventory)
-        client = connect(endpoints, auth, SESSION_S, stop=self.stop, tls=self.world.tls_context)
+        client = self.world.connect(endpoints, self.stop)
         try:
             yield client, EnsembleLedger(client, self.world.is_known, self.stop), endpoints
         finally:
@@ -313,9 +310,8 @@ class _Run:
     @contextlib.contextmanager
     def _singing(self, endpoints: Sequence[HostPort]) -> Iterator[None]:
         """With a canary, where a session of its own can be opened: it is told, not needed."""
-        auth = credential_of(self._conductor.world.inventory)
-        tls, stop = self._conductor.world.tls_context, self._conductor.stop
-        canary = Canary(lambda: connect(endpoints, auth, SESSION_S, stop=stop, tls=tls), self.engine.ledger.acl)
+        world, stop = self._conductor.world, self._conductor.stop
+        canary = Canary(lambda: world.connect(endpoints, stop), self.engine.ledger.acl)
         self.engine.canary = canary
         canary.start()
         try:
@@ -331,7 +327,7 @@ def endpoints_of(survey: Survey) -> tuple[HostPort, ...]:
     if picture.live is None:
         return ()
     if any(f.address is not None for f in picture.members):
-        # with TLS the lines name no endpoint that serves us
+        # the lines name no endpoint that serves us (TLS, tunnels)
         rest = [f.client for f in picture.members if f.client is not None and f.client not in serving]
     else:
         rest = [c for s in picture.live.servers if (c := client_of(s)) is not None and c not in serving]

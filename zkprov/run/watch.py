@@ -25,7 +25,7 @@ class Watcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._world.sessions.close()
+        self._world.close()
 
     def once(self) -> Health:
         """One look. Several leaders are remembered, so that the next look knows for how long."""

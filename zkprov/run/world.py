@@ -27,12 +27,16 @@ from zkprov.observe.credentials import credential_of, super_settings
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
 from zkprov.observe.tls import tls_of
+from zkprov.observe.tunnels import Tunnels
 from zkprov.run.journal import default_path
 
 if TYPE_CHECKING:
-    import ssl
+    from kazoo.client import KazooClient
 
     from zkprov.observe.ssh import Connections
+
+SESSION_S = 6.0
+"""The session timeout that sessions ask for which act."""
 
 SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
 """Ansible's connections that end at an sshd."""
@@ -55,7 +59,8 @@ class World:
         """Ends a play that runs; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
         self._tls = tls_of(inventory)
-        self.sessions = Sessions(timeout_s=10.0, tls=self._tls)
+        self.tunnels = Tunnels(inventory.hosts, lambda: self.connections)
+        self.sessions = Sessions(timeout_s=10.0, tls=self._tls, tunnels=self.tunnels)
         self._connections: Connections | None = None
         self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
@@ -73,6 +78,10 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends sessions and connections; a second call does nothing."""
         self.sessions.close()
         if self._connections is not None:
             self._connections.close()
@@ -87,10 +96,17 @@ class World:
                 self._connections = Connections()
             return self._connections
 
+    def connect(self, endpoints: Sequence[HostPort], stop: threading.Event | None = None) -> KazooClient:
+        """A session that acts, as the super user where the inventory says how. Raises as `act.session.connect`."""
+        from zkprov.act.session import connect
+
+        auth, tls = credential_of(self.inventory), self._tls.context if self._tls else None
+        return connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, tunnels=self.tunnels)
+
     @property
-    def tls_context(self) -> ssl.SSLContext | None:
-        """For sessions that act, where clients from elsewhere speak TLS."""
-        return self._tls.context if self._tls else None
+    def tls(self) -> bool:
+        """Whether clients from elsewhere speak TLS."""
+        return self._tls is not None
 
     @property
     def is_known(self) -> bool:
@@ -174,7 +190,9 @@ class World:
         return AnsibleHost(host, self.connections, plays)
 
     def _target(self, host: InventoryHost) -> Target:
-        address = host.server_address if host.posture.clients else None
+        # where the line does not say where clients are served
+        hidden = host.posture.clients or host.client in self.tunnels
+        address = host.server_address if hidden else None
         return Target(host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host), address)
 
     def _read_disk(self, host: InventoryHost) -> Fact[Disk]:

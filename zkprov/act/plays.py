@@ -209,7 +209,8 @@ class Plays:
         with self._kept(name, host) as keep:
 
             def heard(event: dict[str, Any]) -> bool:
-                keep(hear(event, told))
+                line = hear(event, told)
+                keep(None if line is None else {"play": name, **line})
                 return False
 
             runner = ansible_runner.run(

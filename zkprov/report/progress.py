@@ -37,6 +37,10 @@ class Progress:
                 self._show(f"{self._title}: {said['left_s']} s left for the next")
             case "gate":
                 self._show(f"{self._title}: waiting, gate `{said['gate']}`: {said['summary']}")
+            case "play":
+                self._show(f"{self._title}: {said['play']}, {said['task']}")
+            case "hook":
+                self._show(f"{self._title}: hook {said['hook']} done")
             case "step.done":
                 self._clear()
                 pause = float(str(said["longest_pause_s"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
@@ -52,6 +52,7 @@ class Engine:
         self.came: dict[int, float] = {}  # whom this run made a voter, and when by the monotonic clock
         self.who, self.attempt = who, attempt
         self.gates = Gatekeeper(world, plan.options, events, clock, stop)
+        world.on_play = self._played
 
     # -- the way through the steps
 
@@ -99,6 +100,7 @@ class Engine:
         began = self.clock.monotonic()
         self.events.emit("step.begun", step=step.name, title=step.title, host=step.host)
         self.intend(step)
+        self._hooks("before", step)
         match step.kind:
             case StepKind.START:
                 said = acts.start(self, step)
@@ -110,9 +112,23 @@ class Engine:
                 said = acts.settle(self, step)
             case StepKind.SEASON:
                 said = acts.season(self, step)
+        self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
         self.events.emit("step.done", step=step.name, said=said, took_s=round(took, 2), longest_pause_s=round(pause, 3))
+
+    def _played(self, line: dict[str, Any]) -> None:
+        """One task of a play, as it ends. What cannot be recorded ends the run at its next own event, not within a play."""
+        if line["outcome"] != "skipped":
+            with contextlib.suppress(Problem):
+                self.events.emit("play", **{k: line[k] for k in ("host", "play", "task", "outcome", "changed")})
+
+    def _hooks(self, when: str, step: Step) -> None:
+        """The operator's, around a step. A start over SSH is several plays, and each has hooks of its own."""
+        if step.kind is StepKind.START and self.world.inventory_host(step.host).connection != "local":
+            return
+        if self.world.hooks(when, str(step.kind), step.host, self.plan.id):
+            self.events.emit("hook", hook=f"{when}-{step.kind}", host=step.host)
 
     def checkpoint(self) -> None:
         """A place where a run may end at once: a signal, or the kill switch."""

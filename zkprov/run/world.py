@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -33,6 +33,7 @@ from zkprov.run.journal import default_path
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
+    from zkprov.act.plays import Plays
     from zkprov.observe.ssh import Connections
 
 SESSION_S = 6.0
@@ -57,6 +58,8 @@ class World:
         self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
         self.stop = threading.Event()
         """Ends a play that runs; a run sets its own."""
+        self.on_play: Callable[[dict[str, Any]], None] | None = None
+        """Hears of each task of a play; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
         self._tls = tls_of(inventory)
         self.tunnels = Tunnels(inventory.hosts, lambda: self.connections)
@@ -184,10 +187,23 @@ class World:
                 remedy="everything that only looks works",
             )
         from zkprov.act.ansible import AnsibleHost
+
+        return AnsibleHost(host, self.connections, self._plays())
+
+    def hooks(self, when: str, phase: str, host: str, run: str) -> bool:
+        """Runs the operator's hooks `<when>-<phase>`; whether there was one. Raises `NotHealthy` when one fails."""
+        return self.playbooks is not None and self._plays().hooks(when, phase, host, run)
+
+    def _plays(self) -> Plays:
         from zkprov.act.plays import Plays
 
-        plays = Plays(self.inventory.path, playbooks=self.playbooks, artifacts=self.artifacts, stop=self.stop)
-        return AnsibleHost(host, self.connections, plays)
+        return Plays(
+            self.inventory.path,
+            playbooks=self.playbooks,
+            artifacts=self.artifacts,
+            on_event=self.on_play,
+            stop=self.stop,
+        )
 
     def _target(self, host: InventoryHost) -> Target:
         # where the line does not say where clients are served
@@ -259,7 +275,7 @@ class World:
         from zkprov.act.render import templates_digest
 
         found = templates_digest(self.templates)
-        if all(h.connection == "local" for h in self.inventory.hosts):
+        if self.playbooks is None and all(h.connection == "local" for h in self.inventory.hosts):
             return found
         from zkprov.act.plays import playbooks_digest
 

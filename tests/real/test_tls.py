@@ -61,6 +61,11 @@ def list_on_disk(host: InventoryHost) -> list[str]:
     return Path(named[0].split("=", 1)[1].replace("\\", "")).read_text().splitlines()
 
 
+def by_endpoint(lab: Lab, count: int, files: ClientFiles) -> tuple[str, ...]:
+    endpoints = ",".join(f"127.0.0.1:{h.secure_client_port}" for h in lab.hosts[:count])
+    return "--connect", endpoints, "--ca-file", files.ca, "--cert-file", files.cert, "--key-file", files.key
+
+
 @pytest.mark.matrix(keep=2)
 def test_it_is_grown_as_any_other(zkprov: Zkprov) -> None:
     lab, posture = zkprov.lab, zkprov.lab.host(1).posture
@@ -81,6 +86,14 @@ def test_it_is_grown_as_any_other(zkprov: Zkprov) -> None:
         line = next(x for x in list_on_disk(host) if x.startswith("server.4="))
         part = "" if posture is Posture.TLS_ONLY else f";127.0.0.1:{lab.host(4).client_port}"
         assert line.split(":participant")[1] == part
+
+    # without an inventory, as long as the endpoints are named
+    if posture.clients:
+        done = zkprov("status", *by_endpoint(lab, 4, files), "--output", "json", inventory=False).expect(0)
+        assert done.json["ensemble"]["verdict"] == "safe"
+        assert [s["id"] for s in done.json["servers"]] == [1, 2, 3, 4], "each once"
+        zkprov("check", *by_endpoint(lab, 4, files), inventory=False).expect(0, "one leader")
+        zkprov("prove", *by_endpoint(lab, 4, files), inventory=False).expect(0, "SAFE")
 
 
 def test_a_certificate_is_right_enough(make_lab, tmp_path: Path) -> None:
@@ -135,6 +148,18 @@ def test_strangers_are_told_why(calm: Zkprov, tmp_path: Path, changed: dict[str,
     assert "quorum lost" not in told.said and "no quorum seen" in told.said, "who refuses us may serve others"
     stranger("add-node", "zk4", *QUICK).expect(3, words)
     assert not LocalHost(calm.lab.host(4)).exists()
+
+
+def test_without_an_inventory_too_what_is_wrong_with_files_is_told(calm: Zkprov, tmp_path: Path) -> None:
+    files = certificates.client_files(calm.lab.folder / "tls")
+    foreign = certificates.client_files(calm.folder.parent)
+    given = by_endpoint(calm.lab, 3, files)
+    calm("status", *given[:-2], inventory=False).expect(2, "--cert-file and --key-file go together")
+    calm("status", *given[:2], inventory=False).expect(4)
+    calm("status", *given[2:]).expect(2, "--ca-file belongs to --connect")
+    calm("status", *by_endpoint(calm.lab, 3, foreign), inventory=False).expect(4, "its certificate is not trusted")
+    calm("prove", *given[:3], str(tmp_path / "none"), inventory=False).expect(2, "--ca-file: cannot be read")
+    calm("check", *given[:7], foreign.key, inventory=False).expect(2, "--cert-file, --key-file", "do not belong together")
 
 
 def test_one_side_without_tls_is_told(calm: Zkprov, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.target import endpoints_of, inventory_of
+from zkprov.cli.target import connect_options, connected_world, inventory_of
 
 if TYPE_CHECKING:
     from zkprov.model.acting import ProofServer
@@ -27,7 +27,7 @@ UNBOUNDED = 2**62
     "-i", "--inventory", metavar="FILE", help="Ansible inventory. [env: ZKPROV_INVENTORY; else the lab that is up]"
 )
 @click.option("-E", "--ensemble", metavar="GROUP", help="The group in it. [env: ZKPROV_ENSEMBLE]")
-@click.option("--connect", metavar="HOST:PORT,…", help="Look at these servers and those that they name; no inventory.")
+@connect_options
 @click.option(
     "--timeout",
     "timeout_s",
@@ -43,6 +43,9 @@ def prove(
     inventory: str | None,
     ensemble: str | None,
     connect: str | None,
+    ca_file: str | None,
+    cert_file: str | None,
+    key_file: str | None,
     timeout_s: float | None,
     output: str,
 ) -> None:
@@ -59,7 +62,8 @@ def prove(
         document = prove_folders(folder, search_s)
     else:
         look_s = LOOK_S if timeout_s is None else max(timeout_s, 0.05)
-        document = prove_survey(_survey(ctx, inventory, ensemble, connect, look_s), search_s)
+        files = (ca_file, cert_file, key_file)
+        document = prove_survey(_survey(ctx, inventory, ensemble, connect, files, look_s), search_s)
     from zkprov.report.documents import as_json
     from zkprov.report.proof import text
 
@@ -102,14 +106,18 @@ def _prove(target: str, servers: Sequence[ProofServer], notes: tuple[str, ...], 
 
 
 def _survey(
-    ctx: click.Context, inventory: str | None, ensemble: str | None, connect: str | None, look_s: float
+    ctx: click.Context,
+    inventory: str | None,
+    ensemble: str | None,
+    connect: str | None,
+    files: tuple[str | None, str | None, str | None],
+    look_s: float,
 ) -> Survey:
     from zkprov.run.world import World
 
-    if connect:
-        with World.connected(endpoints_of(connect), timeout_s=look_s) as world:
-            return world.survey()
-    with World(inventory_of(ctx, inventory, ensemble), timeout_s=look_s) as world:
+    with connected_world(connect, files, look_s) or World(
+        inventory_of(ctx, inventory, ensemble), timeout_s=look_s
+    ) as world:
         return world.survey()
 
 

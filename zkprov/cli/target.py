@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from zkprov.model.inventory import Inventory
     from zkprov.model.server import HostPort
+    from zkprov.run.world import World
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,19 +28,44 @@ def target_options(connect: bool = False) -> Callable[[F], F]:
                 help="Seconds for one look at all servers.",
             ),
         ]  # fmt: skip
-        if connect:
-            options.append(
-                click.option(
-                    "--connect",
-                    metavar="HOST:PORT,…",
-                    help="Look at these servers and those that they name; no inventory.",
-                )
-            )
         for option in reversed(options):
             command = option(command)
-        return command
+        return connect_options(command) if connect else command
 
     return add
+
+
+def connect_options(command: F) -> F:
+    """`--connect`, and what TLS to those servers takes."""
+    a_file = click.Path(dir_okay=False)
+    for option in (
+        click.option("--key-file", type=a_file, help="The key of --cert-file, readable by its owner alone."),
+        click.option("--cert-file", type=a_file, help="PEM file: who we are, where they ask for a certificate."),
+        click.option("--ca-file", type=a_file, help="PEM file: whom to trust; the servers of --connect speak TLS."),
+        click.option(
+            "--connect", metavar="HOST:PORT,…", help="Look at these servers and those that they name; no inventory."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def connected_world(
+    connect: str | None, files: tuple[str | None, str | None, str | None], timeout_s: float
+) -> World | None:
+    """What `--connect` names; None without it. `files`: of `--ca-file`, `--cert-file`, `--key-file`. Raises `UsageError`, `BadInput`."""
+    ca, cert, key = files
+    if (cert is None) != (key is None) or (cert and not ca):
+        raise click.UsageError("--cert-file and --key-file go together, and need --ca-file")
+    if not connect:
+        if ca:
+            raise click.UsageError("--ca-file belongs to --connect; an inventory has zkprov_ca_file")
+        return None
+    from zkprov.model.posture import ClientFiles
+    from zkprov.run.world import World
+
+    given = ClientFiles(ca, cert or "", key or "") if ca else None
+    return World.connected(endpoints_of(connect), timeout_s=timeout_s, files=given)
 
 
 def source_options(what: str) -> Callable[[F], F]:

@@ -34,18 +34,22 @@ def tls_of(inventory: Inventory) -> Tls | None:
     return Tls(context_of(inventory.client_files), at)
 
 
-def context_of(files: ClientFiles) -> ssl.SSLContext:
-    """TLS 1.2 or later with the names in certificates checked; no other authority than the one given is trusted. Raises `BadInput`."""
+def context_of(files: ClientFiles, named: str = "zkprov_{}_file") -> ssl.SSLContext:
+    """TLS 1.2 or later with the names in certificates checked; no other authority than the one given is trusted.
+
+    `named`: what the three (`ca`, `cert`, `key`) are called where they were given. Raises `BadInput`.
+    """
+    ca, cert, key = (named.format(word) for word in ("ca", "cert", "key"))
     # not `create_default_context`: it would trust the system's authorities as well where ours cannot be read
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(files.ca)
     except (OSError, ssl.SSLError) as error:
         why = _said(error, "it holds no certificate")
-        raise BadInput(f"zkprov_ca_file: {why}", place=files.ca, remedy="name a PEM file of CA certificates") from None
+        raise BadInput(f"{ca}: {why}", place=files.ca, remedy="name a PEM file of CA certificates") from None
     if not files.cert:
         return context
-    _private(files.key)
+    _private(files.key, key)
     try:
         # without a pass phrase of its own OpenSSL would ask on the terminal
         context.load_cert_chain(files.cert, files.key, password=lambda: "")
@@ -53,17 +57,15 @@ def context_of(files: ClientFiles) -> ssl.SSLContext:
         missing = next((f for f in (files.cert, files.key) if not Path(f).is_file()), files.cert)
         why = _said(error, "it and the key do not belong together, or the key has a pass phrase")
         remedy = "name a certificate and its key, both PEM, the key without a pass phrase"
-        raise BadInput(f"zkprov_cert_file, zkprov_key_file: {why}", place=missing, remedy=remedy) from None
+        raise BadInput(f"{cert}, {key}: {why}", place=missing, remedy=remedy) from None
     return context
 
 
-def _private(path: str) -> None:
+def _private(path: str, named: str) -> None:
     try:
         mode = Path(path).stat().st_mode
     except OSError as error:
-        raise BadInput(
-            f"zkprov_key_file: {_said(error, '')}", place=path, remedy="name the certificate's key"
-        ) from None
+        raise BadInput(f"{named}: {_said(error, '')}", place=path, remedy="name the certificate's key") from None
     if mode & 0o077:
         raise BadInput(f"others can read the key (mode {mode & 0o777:04o})", place=path, remedy=f"chmod 600 {path}")
 

@@ -201,12 +201,13 @@ def gate_row(gate: GateResult) -> GateRow:
 
 
 def _idle(facts: ServerFacts, health: Health) -> bool:
-    """A host of the inventory on which there is nothing: a spare, not worth a line."""
+    """A host of the inventory on which there is nothing: a spare, not worth a line. One that refuses us may have anything."""
     nothing = health.picture.standing[facts.name] is Standing.DOWN and not facts.up
     empty = facts.disk.outcome in (Outcome.ABSENT, Outcome.NOT_ASKED) or (
         facts.disk.value is not None and not facts.disk.value.has_data
     )
-    return nothing and empty and "retired" not in facts.known_as
+    named = {"retired", "connect"}.intersection(facts.known_as)
+    return nothing and empty and not named and facts.srvr.outcome is not Outcome.DENIED
 
 
 def _server(facts: ServerFacts, health: Health) -> ServerRow:

@@ -20,13 +20,14 @@ from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
+from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe.credentials import credential_of, super_settings
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
-from zkprov.observe.tls import tls_of
+from zkprov.observe.tls import Tls, context_of, tls_of
 from zkprov.observe.tunnels import Tunnels
 from zkprov.run.journal import default_path
 
@@ -54,6 +55,7 @@ class World:
         templates: Path | None = None,
         playbooks: Path | None = None,
         artifacts: Path | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
         self.stop = threading.Event()
@@ -61,7 +63,7 @@ class World:
         self.on_play: Callable[[dict[str, Any]], None] | None = None
         """Hears of each task of a play; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
-        self._tls = tls_of(inventory)
+        self._tls = tls or tls_of(inventory)
         self.tunnels = Tunnels(inventory.hosts, lambda: self.connections)
         self.sessions = Sessions(timeout_s=10.0, tls=self._tls, tunnels=self.tunnels)
         self._connections: Connections | None = None
@@ -71,9 +73,16 @@ class World:
         self.last: Survey | None = None
 
     @classmethod
-    def connected(cls, endpoints: Sequence[HostPort], *, timeout_s: float = 3.0) -> World:
-        """A world without an inventory, for looking only: these servers, and those that they name."""
-        world = cls(Inventory(",".join(str(e) for e in endpoints[:3]), "--connect", (), ""), timeout_s=timeout_s)
+    def connected(
+        cls, endpoints: Sequence[HostPort], *, timeout_s: float = 3.0, files: ClientFiles | None = None
+    ) -> World:
+        """A world without an inventory, for looking only: these servers, and those that they name.
+
+        `files`: these servers are asked over TLS. Raises `BadInput` for files that do not serve.
+        """
+        tls = Tls(context_of(files, "--{}-file"), frozenset(endpoints)) if files else None
+        named = Inventory(",".join(str(e) for e in endpoints[:3]), "--connect", (), "")
+        world = cls(named, timeout_s=timeout_s, tls=tls)
         world._extra = [Target(str(e), e, known_as=("connect",)) for e in endpoints]
         return world
 

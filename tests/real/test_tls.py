@@ -159,7 +159,9 @@ def test_without_an_inventory_too_what_is_wrong_with_files_is_told(calm: Zkprov,
     calm("status", *given[2:]).expect(2, "--ca-file belongs to --connect")
     calm("status", *by_endpoint(calm.lab, 3, foreign), inventory=False).expect(4, "its certificate is not trusted")
     calm("prove", *given[:3], str(tmp_path / "none"), inventory=False).expect(2, "--ca-file: cannot be read")
-    calm("check", *given[:7], foreign.key, inventory=False).expect(2, "--cert-file, --key-file", "do not belong together")
+    calm("check", *given[:7], foreign.key, inventory=False).expect(
+        2, "--cert-file, --key-file", "do not belong together"
+    )
 
 
 def test_one_side_without_tls_is_told(calm: Zkprov, tmp_path: Path) -> None:

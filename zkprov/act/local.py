@@ -226,7 +226,7 @@ class LocalHost:
         try:
             lines = (Path(self.host.config_dir) / "jvm_flags").read_text().splitlines()
         except FileNotFoundError:
-            return self.host.jvm_flags
+            return self.host.flags
         return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
     def stop(self, timeout_s: float) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from zkprov.act.play_events import Told, condensed, hear, message_of
-from zkprov.model.inventory import SUPER_PASSWORD
+from zkprov.model.inventory import PASSWORDS
 from zkprov.model.problems import BadInput, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
@@ -142,7 +142,7 @@ class Plays:
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **words, _MARK: mark, SUPER_PASSWORD: ""},
+                    env={**os.environ, **words, _MARK: mark, **dict.fromkeys(PASSWORDS, "")},
                     start_new_session=True,
                 ) as hook,
             ):
@@ -277,7 +277,7 @@ class Plays:
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "False",
             _MARK: mark,
-            SUPER_PASSWORD: "",
+            **dict.fromkeys(PASSWORDS, ""),
         }
 
     @contextlib.contextmanager

@@ -31,11 +31,14 @@ def connect(
     patience_s: float = 8.0,
     stop: threading.Event | None = None,
     tls: ssl.SSLContext | None = None,
+    sasl: tuple[str, str] | None = None,
     tunnels: Tunnelled | None = None,
 ) -> KazooClient:
     """A started client; all of `servers` speak TLS where `tls` is given, and those in `tunnels` are reached through them.
 
-    Raises `NotHealthy` when no member opens a session within `patience_s`, `Interrupted` once `stop` is set.
+    `auth`: (scheme, credential); `sasl`: (user, password).
+
+    Raises `NotHealthy` when no member opens a session within `patience_s` or one refuses `sasl`, `Interrupted` once `stop` is set.
     """
     from kazoo.client import KazooClient
 
@@ -54,9 +57,15 @@ def connect(
         logger=quiet,
         handler=handler,
     )
+    ours = None
+    if sasl is not None:
+        from zkprov.act.sasl import by_sasl
+
+        ours = by_sasl(client, *sasl, logger=quiet)
     began = time.monotonic()
     opened = client.start_async()
-    while not opened.wait(0.05):
+    # kazoo calls a session open before it has said who it is
+    while not opened.wait(0.05) or not (ours is None or ours.settled.wait(0.05)):
         if stop is not None and stop.is_set():
             close(client)
             raise Interrupted("stopped by a signal before anything was begun")
@@ -64,6 +73,10 @@ def connect(
             close(client)
             where = ", ".join(str(s) for s in servers[:9])
             raise NotHealthy("no session could be opened", place=where, remedy="zkprov status")
+    if ours is not None and ours.refused:
+        close(client)
+        remedy = "see that zkprov_sasl_user and its password are those that the servers know (jaas.conf)"
+        raise NotHealthy(ours.refused, place=", ".join(str(s) for s in servers[:9]), remedy=remedy)
     return client
 
 

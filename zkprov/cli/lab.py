@@ -27,11 +27,18 @@ def lab() -> None:
     type=click.Choice(["plain", "quorum-tls", "tls", "tls-only"]),
     help="Who speaks TLS, by certificates made for it.  [default: plain]",
 )
-def up(name: str, servers: int | None, release: str | None, tick_ms: int | None, posture: str | None) -> None:
+@click.option(
+    "--sasl",
+    type=click.Choice(["none", "quorum", "clients", "both"]),
+    help="Who says by SASL who they are: the servers to each other, clients, or both.  [default: none]",
+)
+def up(
+    name: str, servers: int | None, release: str | None, tick_ms: int | None, posture: str | None, sasl: str | None
+) -> None:
     """Make an ensemble, or start again what is not running of it."""
     from zkprov.lab.asked import make_or_open
 
-    found = make_or_open(name, servers=servers, release=release, tick_ms=tick_ms, posture=posture)
+    found = make_or_open(name, servers=servers, release=release, tick_ms=tick_ms, posture=posture, sasl=sasl)
     started = found.up()
     status = found.status()
     ids = ", ".join(s.name for s in status.servers if s.up)

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from zkprov.judge.chains import leads_to
-from zkprov.judge.gates import listed, unseen
-from zkprov.judge.picture import WILDCARDS, Picture
+from zkprov.judge.picture import Picture
 from zkprov.judge.postures import guards, postures
-from zkprov.judge.secured import Finding, Secured, labels
+from zkprov.judge.secured import Finding, Secured, addresses_of, labels, secured_members
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.certificates import (
     LOCATIONS,
@@ -49,13 +48,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 def certificates(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
     """Of the members, by the disks that could be read, at the time of the survey. `excused` need not answer just now."""
-    servers, unread = _members(picture, excused)
+    servers, unread = secured_members(picture, excused)
     return _weighed(servers, unread, picture.survey.began, required=purpose is Purpose.CHANGE)
 
 
 def joiner_certificates(picture: Picture, host: InventoryHost, server: Server, stores: Stores) -> GateResult:
     """Of the members and the joiner together. `stores`: those that the inventory names for it, as they lie on its host."""
-    servers, unread = _members(picture)
+    servers, unread = secured_members(picture)
     return _weighed([*servers, _to_come(host, server, stores)], unread, picture.survey.began)
 
 
@@ -64,27 +63,9 @@ def founders_certificates(hosts: Sequence[tuple[InventoryHost, Stores]], now_s: 
     return _weighed([_to_come(host, None, stores) for host, stores in hosts], [], now_s)
 
 
-def _members(picture: Picture, excused: Set[int] = frozenset()) -> tuple[list[Secured], list[Evidence]]:
-    servers, unread = [], []
-    for server, facts in listed(picture):
-        disk = facts.disk.value if facts else None
-        if (facts is None or disk is None) and server.id in excused:
-            continue
-        if facts is None or disk is None:
-            unread.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
-        else:
-            release = Release.read(facts.srvr.value.release) if facts.srvr.value else None
-            servers.append(Secured(picture.label(facts), _addresses(server), disk.settings, disk.stores, release))
-    return servers, unread
-
-
 def _to_come(host: InventoryHost, server: Server | None, stores: Stores) -> Secured:
-    addresses = _addresses(server) if server else (host.address,)
+    addresses = addresses_of(server) if server else (host.address,)
     return Secured(host.name, addresses, tls_settings(host), stores, Release.read(host.release or ""), new=True)
-
-
-def _addresses(server: Server) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(a.host for a in server.addresses if a.host not in WILDCARDS))
 
 
 def _weighed(

@@ -9,13 +9,14 @@ from enum import StrEnum
 
 import msgspec
 
+from zkprov.model import jaas
 from zkprov.model.config import BOOLEANS, HIDDEN, is_secret, scan_zoo_cfg
 from zkprov.model.hiding import shown, unsealed
 from zkprov.model.installed import Installed
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 
-ZOO_CFG, FLAGS, LOGBACK, MY_ID = "zoo.cfg", "jvm_flags", "logback.xml", "myid"
+ZOO_CFG, FLAGS, LOGBACK, MY_ID, JAAS = "zoo.cfg", "jvm_flags", "logback.xml", "myid", jaas.NAME
 UNIT, RELEASE = "unit", "release"
 # ZooKeeper writes these itself, and what they say is membership (R10).
 _ITS_OWN = ("dynamicConfigFile", "version")
@@ -87,7 +88,7 @@ def drift_of(wanted: Wanted, there: Installed, *, running: str = "") -> tuple[Fi
 
 
 def _drifts(wanted: Wanted, there: Installed, running: str) -> Iterator[FileDrift]:
-    for name in (ZOO_CFG, FLAGS, LOGBACK, MY_ID):
+    for name in (ZOO_CFG, FLAGS, JAAS, LOGBACK, MY_ID):
         if name not in wanted.files or name in there.unread:
             continue
         want, found = wanted.files[name], there.files.get(name)
@@ -119,8 +120,21 @@ def _compared(name: str, want: str, found: str, *, flags_of_process: bool) -> It
             scans = re.search(r"<configuration\b[^>]*\bscan\s*=\s*[\"']true[\"']", found) is not None
             note = "it is read again while the server runs" if scans else ""
             yield FileDrift(name, Kind.DIFFERS, not scans, (), _by_text(name, found, want), note)
+    elif name == JAAS:
+        if differ := tuple(_differences(_users(found), _users(want))):
+            yield FileDrift(name, Kind.DIFFERS, True, differ, _by_setting(name, _users(found), _users(want)))
     elif want.strip() != found.strip():
         yield FileDrift(name, Kind.DIFFERS, True, (SettingDrift(MY_ID, found.strip()[:40], want.strip()),))
+
+
+def _users(text: str) -> dict[str, str]:
+    """`Server.user_kafka` → its sealed password; every one of them a secret, by its name."""
+    found = {}
+    for section, entries in jaas.sections_of(text).items():
+        for entry in entries:
+            found[f"{section}.module"] = entry.module
+            found |= {f"{section}.{key}{' (password)' * (key != 'username')}": v for key, v in entry.options.items()}
+    return found
 
 
 def _zoo_cfg(want: str, found: str) -> Iterator[FileDrift]:

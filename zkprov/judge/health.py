@@ -13,6 +13,7 @@ from zkprov.judge.leaders import Leader, leaders_of, one_leader
 from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
 from zkprov.judge.picture import Picture, picture_of
+from zkprov.judge.sasl import sasl
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.facts import Survey
 from zkprov.model.quorum import spare
@@ -71,6 +72,7 @@ def judge(
         lambda: gates.spare_kept(picture, purpose),
         lambda: gates.release_allowed(picture, purpose),
         lambda: certificates(picture, purpose, excused),
+        lambda: sasl(picture, purpose, excused),
         lambda: one_quorum(picture, purpose),
     ]
     if purpose is Purpose.CHANGE:

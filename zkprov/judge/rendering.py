@@ -11,18 +11,21 @@ from zkprov.model.config import ZooCfg, is_secret, parse_members, parse_zoo_cfg
 from zkprov.model.facts import Disk
 from zkprov.model.hiding import shown
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.jaas import NAME as JAAS
 from zkprov.model.members import Members
 from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput
 from zkprov.model.properties import given_twice
 from zkprov.model.release import Release
+from zkprov.model.sasl import CLIENTS, FIPS, QUORUM, SUPER_USER
 from zkprov.model.server import Role, Server
 
 __all__ = ["Violation", "joiner_list", "judge_rendered", "shown"]
 
+SASL_SETTINGS = frozenset({*QUORUM, *CLIENTS, SUPER_USER, FIPS})
 ZOO_CFG = "zoo.cfg"
 DYNAMIC = "zoo.cfg.dynamic"
-KNOWN = frozenset({ZOO_CFG, DYNAMIC, "myid", "jvm_flags", "logback.xml"})
+KNOWN = frozenset({ZOO_CFG, DYNAMIC, "myid", "jvm_flags", "logback.xml", JAAS})
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -97,6 +100,18 @@ def _violations(files: Mapping[str, str], meant: _Meant) -> Iterator[Violation]:
     yield from _lists(files, cfg, meant)
     yield from _client(cfg, host, own, live)
     yield from _flags(files.get("jvm_flags", ""))
+    yield from _sasl(files, host)
+
+
+def _sasl(files: Mapping[str, str], host: InventoryHost) -> Iterator[Violation]:
+    """A server that finds no passwords does not start, or knows nobody."""
+    if not host.has_sasl:
+        return
+    if not files.get(JAAS):
+        yield Violation("files", JAAS, "missing, and SASL is wished")
+    missing = [f for f in host.flags[len(host.jvm_flags) :] if f not in files.get("jvm_flags", "").split()]
+    for flag in missing if not host.start_command else []:
+        yield Violation("files", "jvm_flags", f"{flag} must be in it: the template is to write each of host.flags")
 
 
 def _settings(cfg: ZooCfg, host: InventoryHost, release: Release, live: Disk | None) -> Iterator[Violation]:
@@ -136,7 +151,7 @@ def _settings(cfg: ZooCfg, host: InventoryHost, release: Release, live: Disk | N
             yield Violation(
                 "files",
                 f"{ZOO_CFG}:{cfg.line_of(key) or 1}",
-                f"{key} must be {wanted}, not {found or 'unset'}: zkprov_posture is {host.posture}",
+                f"{key} must be {wanted}, not {found or 'unset'}: {_why(key, host)}",
             )
     for key, rule in (("version", "R10"), ("oraclePath", "R1")):
         if key in cfg.settings:
@@ -145,6 +160,13 @@ def _settings(cfg: ZooCfg, host: InventoryHost, release: Release, live: Disk | N
                 f"{ZOO_CFG}:{cfg.line_of(key)}",
                 f"{key} must not be set: ZooKeeper takes it for a say in elections",
             )
+
+
+def _why(setting: str, host: InventoryHost) -> str:
+    if setting in SASL_SETTINGS:
+        on = [f"zkprov_{s}" for s in ("quorum_sasl", "client_sasl") if getattr(host, s)]
+        return f"{' and '.join(on)} set"
+    return f"zkprov_posture is {host.posture}"
 
 
 def _lists(files: Mapping[str, str], cfg: ZooCfg, meant: _Meant) -> Iterator[Violation]:

@@ -1,18 +1,22 @@
-"""A server with what its settings say of TLS, and one thing that is found about it."""
+"""A server with what its settings say of TLS and SASL, and one thing that is found about it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
+from zkprov.judge.gates import listed, unseen
+from zkprov.judge.picture import WILDCARDS, Picture
 from zkprov.judge.verdict import Evidence
 from zkprov.model.certificates import Stores, client_tls, quorum_tls
 from zkprov.model.release import Release
+from zkprov.model.sasl import in_fips_mode
+from zkprov.model.server import Server
 
 
 class Secured(msgspec.Struct, frozen=True):
-    """A server with its TLS settings and stores. `new`: it is to come; then its settings are the inventory's. `release`: where known."""
+    """A server with its settings and stores. `new`: it is to come; then its settings are the inventory's. `release`, `id`: where known."""
 
     label: str
     addresses: tuple[str, ...]
@@ -20,6 +24,7 @@ class Secured(msgspec.Struct, frozen=True):
     stores: Stores
     release: Release | None = None
     new: bool = False
+    id: int | None = None
 
     @property
     def quorum(self) -> bool:
@@ -37,8 +42,7 @@ class Secured(msgspec.Struct, frozen=True):
     @property
     def compares_names(self) -> bool:
         """Whether it does compare them: not in FIPS mode, the default from 3.9 on (measured on 3.9.5)."""
-        default = "true" if self.release is None or self.release.line >= (3, 9) else "false"
-        return self.wants_names and self.settings.get("fips-mode", default).strip().lower() == "false"
+        return self.wants_names and not in_fips_mode(self.settings, self.release)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -57,3 +61,24 @@ class Finding(msgspec.Struct, frozen=True):
 def labels(servers: Sequence[Secured]) -> str:
     more = f" and {len(servers) - 5} more" if len(servers) > 5 else ""
     return ", ".join(s.label for s in servers[:5]) + more
+
+
+def secured_members(picture: Picture, excused: Set[int] = frozenset()) -> tuple[list[Secured], list[Evidence]]:
+    """The members by their disks, and those whose disk was not read. `excused` need not be told just now."""
+    servers, unread = [], []
+    for server, facts in listed(picture):
+        disk = facts.disk.value if facts else None
+        if (facts is None or disk is None) and server.id in excused:
+            continue
+        if facts is None or disk is None:
+            unread.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
+        else:
+            release = Release.read(facts.srvr.value.release) if facts.srvr.value else None
+            label, addresses = picture.label(facts), addresses_of(server)
+            servers.append(Secured(label, addresses, disk.settings, disk.stores, release, id=server.id))
+    return servers, unread
+
+
+def addresses_of(server: Server) -> tuple[str, ...]:
+    """By which others reach it."""
+    return tuple(dict.fromkeys(a.host for a in server.addresses if a.host not in WILDCARDS))

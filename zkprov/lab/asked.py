@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zkprov.lab.lab import DEFAULT_SERVERS, DEFAULT_TICK_MS, Lab, folder_of
 from zkprov.lab.provision import DEFAULT_RELEASE
+from zkprov.lab.sasl import Secured
 from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput
 
@@ -17,6 +18,7 @@ def make_or_open(
     release: str | None,
     tick_ms: int | None,
     posture: str | None = None,
+    sasl: str | None = None,
     home: Path | None = None,
 ) -> Lab:
     """The lab of that name, made if it is not there. Raises `BadInput` when it is there and is not as asked for (None: as it may be)."""
@@ -29,6 +31,7 @@ def make_or_open(
             DEFAULT_RELEASE if release is None else release,
             tick_ms=DEFAULT_TICK_MS if tick_ms is None else tick_ms,
             posture=Posture(posture or "plain"),
+            secured=Secured(sasl or "none"),
             home=home,
         )
     has = {
@@ -36,6 +39,7 @@ def make_or_open(
         "--release": (release, state.release),
         "--tick": (tick_ms, int(state.hosts[0].settings.get("tickTime", "0"))),
         "--posture": (posture, str(state.hosts[0].posture)),
+        "--sasl": (sasl, str(Secured.of(state.hosts[0]))),
     }
     for option, (wanted, there) in has.items():
         if wanted not in (None, there):

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zkprov.lab import sasl
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.posture import ClientFiles
@@ -67,6 +68,7 @@ def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> di
     dynamic = "zoo.cfg.dynamic.0"
     members = Members.of(*(server_of(h) for h in founders))
     return {
+        **sasl.file_of(host),
         "zoo.cfg": _properties({**_own_settings(host), "dynamicConfigFile": f"{host.config_dir}/{dynamic}"}),
         dynamic: "".join(f"{server.line}\n" for server in members.servers),
         "myid": f"{host.id}\n",
@@ -82,7 +84,7 @@ def static_files(host: InventoryHost, listed: Sequence[InventoryHost]) -> dict[s
         "clientPort": str(host.client_port),
         "clientPortAddress": host.client_host or "127.0.0.1",
     }
-    return {"zoo.cfg": _properties(own) + lines, "myid": f"{host.id}\n"}
+    return {"zoo.cfg": _properties(own) + lines, "myid": f"{host.id}\n", **sasl.file_of(host)}
 
 
 def _own_settings(host: InventoryHost) -> dict[str, str]:
@@ -118,6 +120,7 @@ def inventory_document(
         "zkprov_jvm_flags": list(first.jvm_flags),
         "zkprov_settings": dict(first.settings),
     }
+    shared |= sasl.variables(first)
     if first.posture.quorum:
         shared |= {
             "zkprov_posture": str(first.posture),

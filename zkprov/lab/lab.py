@@ -17,10 +17,11 @@ import msgspec
 
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import ServerProcess, end, running_servers
-from zkprov.lab import certificates, founding, ports
+from zkprov.lab import certificates, founding, ports, sasl
 from zkprov.lab.home import state_home
 from zkprov.lab.provision import DEFAULT_RELEASE, provision
 from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
+from zkprov.lab.sasl import Secured
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput, Busy, NotHealthy
@@ -56,13 +57,14 @@ class Lab:
         settings: Mapping[str, str | None] | None = None,
         jvm_flags: Sequence[str] | None = None,
         posture: Posture = Posture.PLAIN,
+        secured: Secured = Secured.NOTHING,
         home: Path | None = None,
     ) -> Lab:
         """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
 
         `static`: the founders' list stands in their zoo.cfg, with no reconfig, as in ensembles made before 3.5.
         `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
-        `posture`: with TLS, by certificates made for this lab. (The plain client port is on 127.0.0.1 anyway.)
+        `posture`: with TLS, by certificates made for this lab. (The plain client port is on 127.0.0.1 anyway.) `secured`: who uses SASL.
         Raises `BadInput` for a name or number that cannot be, and where there is such a lab already; what `provision` raises.
         """
         spares = ports.SERVERS - servers if spares is None else spares
@@ -90,6 +92,7 @@ class Lab:
                     jvm_flags = (*jvm_flags, *fast_start(software, jvm_flags, lab.folder / "preparing"))
             password = secrets.token_urlsafe(24)
             write_private(lab.auth_file, f"digest:super:{password}\n")
+            sasl.make(lab.folder, secured)
             base = ports.claim(lab.folder)
             common = founding.default_settings(release, tick_ms, founding.super_digest("super", password), whitelist)
             merged = {**common, **(settings or {})}
@@ -108,6 +111,7 @@ class Lab:
                     settings={key: value for key, value in merged.items() if value is not None},
                     posture=posture,
                     super_dn=subject if posture.clients else "",
+                    secured=secured,
                 )
                 for number in range(1, servers + spares + 1)
             )
@@ -128,6 +132,7 @@ class Lab:
         settings: dict[str, str],
         posture: Posture,
         super_dn: str,
+        secured: Secured,
     ) -> InventoryHost:
         folder = self.folder / f"zk{number}"
         return InventoryHost(
@@ -155,6 +160,8 @@ class Lab:
             key_store=str(self.folder / "tls" / certificates.SERVER) if posture.quorum else "",
             trust_store=str(self.folder / "tls" / certificates.CA) if posture.quorum else "",
             super_dn=super_dn,
+            quorum_sasl=secured.quorum,
+            client_sasl=secured.clients,
         )
 
     @classmethod
@@ -250,7 +257,9 @@ class Lab:
 
         from zkprov.act.session import close, connect
 
-        client = connect([host.client for host in hosts], None, tls=certificates.context_for(hosts[0]))
+        first = hosts[0]
+        endpoints = [host.client for host in hosts]
+        client = connect(endpoints, None, tls=certificates.context_for(first), sasl=sasl.client_of(first))
         try:
             with contextlib.suppress(NodeExistsError):
                 client.create(FIRST_ZNODE, self.name.encode())

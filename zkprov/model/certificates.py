@@ -10,6 +10,7 @@ import msgspec
 
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import SUPER_DN
+from zkprov.model.sasl import FIPS
 
 LOCATIONS = {
     "quorum_keys": "ssl.quorum.keyStore.location",
@@ -153,5 +154,5 @@ def client_tls(settings: Mapping[str, str]) -> bool:
 def tls_settings(host: InventoryHost) -> dict[str, str]:
     """What a host's zoo.cfg is to say of TLS: by its posture, and by its own settings, which come first. Empty where all is plain."""
     said = host.posture_settings | host.settings
-    named = ("sslQuorum", "secureClientPort", *GUARDS)
+    named = ("sslQuorum", "secureClientPort", FIPS, *GUARDS)
     return {k: v for k, v in said.items() if v and (k.startswith("ssl.") or k in named)}

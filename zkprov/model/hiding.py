@@ -7,12 +7,13 @@ import hmac
 import re
 from collections.abc import Callable
 
+from zkprov.model import jaas
 from zkprov.model.config import HIDDEN, is_secret, redacted
 from zkprov.model.problems import BadInput
 
 Mask = Callable[[str], str]
 """What stands in a secret's place."""
-NOT_SHOWN = "(not shown: not a properties file)\n"
+NOT_SHOWN = "(not shown: it cannot be read)\n"
 _SEALED = re.compile(r"\(hidden:[0-9a-f]{32}\)")
 _FLAG = re.compile(r"(?m)^(\s*[\"']?-D([^=\s]+)=)(.*)$")
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)[=:]")
@@ -47,7 +48,7 @@ def unsealed(text: str) -> str:
 
 
 def masked(name: str, text: str, mask: Mask) -> str:
-    """The file with `mask` of each secret in its place. Raises `BadInput` for a zoo.cfg that is no properties file."""
+    """The file with `mask` of each secret in its place. Raises `BadInput` for a zoo.cfg or jaas.conf that Java would not read."""
     match name:
         case "zoo.cfg":
             return redacted(text, mask=mask)
@@ -56,6 +57,8 @@ def masked(name: str, text: str, mask: Mask) -> str:
         case "logback.xml":
             elements = _ELEMENT.sub(lambda m: f"{m[1]}{mask(m[3])}" if is_secret(m[2]) and m[3].strip() else m[0], text)
             return "".join(_of_markup(line, mask) for line in elements.splitlines(keepends=True))
+        case jaas.NAME:
+            return jaas.masked(text, mask)
         case "myid" | "zoo.cfg.dynamic":
             return text
     return _of_unit(text, mask)

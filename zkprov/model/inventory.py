@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zkprov.model import jaas, sasl
 from zkprov.model.posture import NETTY, SUPER_DN, X509, ClientFiles, Posture
 from zkprov.model.server import ClientAddress, HostPort, Role, Server, ServerAddress, loopback
 
@@ -11,6 +12,9 @@ LOCAL = "127.0.0.1"
 ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
 
 SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
+QUORUM_SASL_PASSWORD = "ZKPROV_QUORUM_SASL_PASSWORD"  # noqa: S105
+SASL_PASSWORD = "ZKPROV_SASL_PASSWORD"  # noqa: S105
+PASSWORDS = (SUPER_PASSWORD, QUORUM_SASL_PASSWORD, SASL_PASSWORD)
 """In the environment: for zkprov alone, not for what it starts."""
 
 
@@ -40,7 +44,9 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `client_host`: the address in the client part of the server line; None writes the port alone. `admin_address`: what the AdminServer
     listens on; None means all addresses. `tunnel`: whether clients' port and AdminServer are reached over SSH whatever they listen on.
     `key_store`, `trust_store`: PEM files there. `super_dn`: the subject of whom a client certificate makes the super user (RFC 2253).
-    `enforce_auth`: whether clients without a certificate are refused.
+    `enforce_auth`: whether clients are refused who are known neither by a certificate nor by SASL, as far as there is each.
+    `quorum_sasl`, `client_sasl`: whether servers, and clients, say who they are by SASL; `quorum_sasl_user`: all servers' name;
+    `sasl_user`: zkprov's, the super user's with `sasl_super`; `sasl_users`: the names of other clients.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
     """
 
@@ -81,6 +87,12 @@ class InventoryHost(msgspec.Struct, frozen=True):
     trust_store: str = ""
     super_dn: str = ""
     enforce_auth: bool = False
+    quorum_sasl: bool = False
+    quorum_sasl_user: str = "zookeeper"
+    client_sasl: bool = False
+    sasl_user: str = "zkprov"
+    sasl_super: bool = True
+    sasl_users: tuple[str, ...] = ()
 
     @property
     def client(self) -> HostPort:
@@ -100,7 +112,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
 
     @property
     def posture_settings(self) -> dict[str, str]:
-        """The settings of zoo.cfg that its posture takes. (FACTS, "TLS": PEM files and the Netty factory suffice.)"""
+        """The settings of zoo.cfg that TLS and SASL take. (FACTS, "TLS": PEM files and the Netty factory suffice.)"""
         settings: dict[str, str] = {}
         if self.posture.quorum:
             settings |= {
@@ -118,8 +130,31 @@ class InventoryHost(msgspec.Struct, frozen=True):
             }
             settings |= {"secureClientPortAddress": self.client_host} if self.client_host else {}
             settings |= {SUPER_DN: self.super_dn} if self.super_dn else {}
-            settings |= {"enforce.auth.enabled": "true", "enforce.auth.schemes": "x509"} if self.enforce_auth else {}
+        settings |= self._sasl_settings
+        schemes = [s for s, on in (("x509", self.posture.clients), ("sasl", self.client_sasl)) if on]
+        if self.enforce_auth and schemes:
+            settings |= {"enforce.auth.enabled": "true", "enforce.auth.schemes": ",".join(schemes)}
         return settings
+
+    @property
+    def _sasl_settings(self) -> dict[str, str]:
+        settings = dict(sasl.QUORUM) if self.quorum_sasl else {}
+        if self.client_sasl:
+            settings |= sasl.CLIENTS
+            settings |= {sasl.SUPER_USER: self.sasl_user} if self.sasl_super else {}
+        # an older release takes it for a system property that nobody reads
+        return settings | ({sasl.FIPS: "false"} if self.has_sasl else {})
+
+    @property
+    def has_sasl(self) -> bool:
+        """Whether its server needs a file with SASL's users and passwords."""
+        return self.quorum_sasl or self.client_sasl
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The JVM's flags: its own, and where SASL's users and passwords are."""
+        named = (f"-D{jaas.LOGIN_CONFIG}={self.config_dir}/{jaas.NAME}",) if self.has_sasl else ()
+        return (*self.jvm_flags, *named)
 
     @property
     def admin(self) -> HostPort | None:
@@ -161,6 +196,7 @@ class Inventory(msgspec.Struct, frozen=True):
     """One ensemble's hosts. `ensemble` is the group's name; `digest` changes whenever what was read changes.
 
     `super_password`: the host with whose variables the super user's password is found, if it is there; never the password.
+    `passwords`: variable → the host with whose variables SASL's is found; `password_files`: variable → a file on this machine.
     `client_files`: for TLS to the servers (`zkprov_ca_file`, `zkprov_cert_file`, `zkprov_key_file`).
     `lab`: an ensemble to try things on (`zkprov_lab`): times that are too short for real data are allowed, and said.
     """
@@ -173,6 +209,8 @@ class Inventory(msgspec.Struct, frozen=True):
     lab: bool = False
     super_password: str = ""
     client_files: ClientFiles | None = None
+    passwords: dict[str, str] = {}
+    password_files: dict[str, str] = {}
 
     def host(self, name: str) -> InventoryHost | None:
         return next((h for h in self.hosts if h.name == name), None)

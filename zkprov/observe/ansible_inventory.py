@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from zkprov.model.inventory import SUPER_PASSWORD
+from zkprov.model.inventory import PASSWORDS
 from zkprov.model.problems import BadInput
 from zkprov.observe.access import VARIABLES as ACCESS
 
@@ -30,10 +30,15 @@ _TIMEOUT_S = 60.0
 _MAX_BYTES = 16_000_000
 _MEMORY = 2 * 1024**3
 PASSWORD = "zkprov_super_password"  # noqa: S105 — the variable's name
+QUORUM_SASL, SASL, SASL_USERS = "zkprov_quorum_sasl_password", "zkprov_sasl_password", "zkprov_sasl_users"
+_SECRET = (QUORUM_SASL, SASL, SASL_USERS)
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """Group → its hosts, those of its children included; host → the variables that zkprov reads, a password as True."""
+    """Group → its hosts, those of its children included; host → the variables that zkprov reads, a password as True.
+
+    SASL's passwords are numbers, equal where they are, and of users with passwords a list of (name, number).
+    """
 
     groups: dict[str, tuple[str, ...]]
     variables: dict[str, dict[str, Any]]
@@ -62,17 +67,34 @@ def listing(path: str) -> Listing:
 
 def password(path: str, host: str) -> str | None:
     """`zkprov_super_password` of one host, asked for anew: it is kept nowhere. Raises `BadInput` without a word of it."""
-    source = Path(path).absolute()
-    value = _document(_ask(source, path), path).get("_meta", {}).get("hostvars", {}).get(host, {}).get(PASSWORD)
-    place = f"{path}: {host}"
+    value = _hostvars(path, host).get(PASSWORD)
+    return None if value is None else _secret(PASSWORD, value, path, host)
+
+
+def sasl_passwords(path: str, host: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Of one host: variable → SASL's password, and `zkprov_sasl_users`. As `password`: asked for anew, kept nowhere, told in no error."""
+    found = _hostvars(path, host)
+    single = {v: _secret(v, found[v], path, host) for v in (QUORUM_SASL, SASL) if found.get(v) is not None}
+    users = found.get(SASL_USERS)
+    if not isinstance(users, dict):
+        return single, {}
+    return single, {str(name): _secret(f"{SASL_USERS}: {name}", users[name], path, host) for name in users}
+
+
+def _hostvars(path: str, host: str) -> dict[str, Any]:
+    found: dict[str, Any] = (
+        _document(_ask(Path(path).absolute(), path), path).get("_meta", {}).get("hostvars", {}).get(host, {})
+    )
+    return found
+
+
+def _secret(name: str, value: object, path: str, host: str) -> str:
     if isinstance(value, dict) and isinstance(value.get("__ansible_vault"), str):
         arguments, vaulted = ["decrypt", "--output=-"], value["__ansible_vault"].encode()
         value = _run("ansible-vault", arguments, path, vaulted).decode(errors="replace").rstrip("\n")
-    if value is None:
-        return None
     if not isinstance(value, str) or not value.isprintable() or not value or "{{" in value:
         remedy = "write one line of text, vaulted if you like"
-        raise BadInput(f"{PASSWORD} is not a password", place=place, remedy=remedy)
+        raise BadInput(f"{name} is not a password", place=f"{path}: {host}", remedy=remedy)
     return value
 
 
@@ -84,7 +106,7 @@ def _run(name: str, arguments: list[str], path: str, given: bytes = b"") -> byte
     """What one of Ansible's commands prints; bounded in time, in what is read of it, and in its memory."""
     program = Path(sys.executable).with_name(name)
     environment = {
-        **{k: v for k, v in os.environ.items() if k != SUPER_PASSWORD},
+        **{k: v for k, v in os.environ.items() if k not in PASSWORDS},
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1",
         "ANSIBLE_LOCALHOST_WARNING": "0",
@@ -150,15 +172,29 @@ def _parse(answer: bytes, path: str) -> Listing:
     document = _document(answer, path)
     hostvars: dict[str, dict[str, Any]] = document.pop("_meta", {}).get("hostvars", {})
     groups = {group: tuple(dict.fromkeys(_hosts(document, group, frozenset()))) for group in document}
+    numbers: dict[tuple[str, bytes], int] = {}
     variables = {
         host: {
-            name: v if name != PASSWORD or v is None else True
-            for name, v in values.items()
-            if name.startswith("zkprov_") or name in ACCESS
+            name: _kept(name, v, numbers) for name, v in values.items() if name.startswith("zkprov_") or name in ACCESS
         }
         for host, values in hostvars.items()
     }
     return Listing(groups, variables)
+
+
+def _kept(name: str, value: Any, numbers: dict[tuple[str, bytes], int]) -> Any:
+    """The value, without a secret that it may be. `numbers`: of secrets seen so far."""
+
+    def number(of: str, secret: object) -> int:
+        return numbers.setdefault((of, msgspec.json.encode(secret)), len(numbers) + 1)
+
+    if value is None or name not in (PASSWORD, *_SECRET):
+        return value
+    if name == PASSWORD:
+        return True
+    if name == SASL_USERS and isinstance(value, dict) and "__ansible_vault" not in value:
+        return [(str(user), number(f"{name} {user}", secret)) for user, secret in sorted(value.items())]
+    return number(name, value)
 
 
 def _hosts(document: dict[str, dict[str, Any]], group: str, above: frozenset[str]) -> Iterator[str]:
@@ -171,7 +207,7 @@ def _hosts(document: dict[str, dict[str, Any]], group: str, above: frozenset[str
 
 def _key(source: Path) -> str | None:
     """A hash of all that the answer is made from; None when that cannot be known. Raises OSError for what cannot be read."""
-    digest = hashlib.sha256(f"2\0{version('ansible-core')}\0{source}\0".encode())
+    digest = hashlib.sha256(f"3\0{version('ansible-core')}\0{source}\0".encode())
     for name, value in sorted(os.environ.items()):
         if name.startswith("ANSIBLE_"):
             digest.update(f"{name}={value}\0".encode(errors="surrogateescape"))

@@ -35,6 +35,14 @@ def credential_of(inventory: Inventory) -> tuple[str, str] | None:
     return None
 
 
+def acting_credential(inventory: Inventory) -> tuple[str, str] | None:
+    """As `credential_of`, where zkprov is not the super user by its certificate or by SASL anyway: then no password is sent."""
+    host, files = next(iter(inventory.hosts), None), inventory.client_files
+    by_certificate = host is not None and bool(host.super_dn and files and files.cert)
+    by_sasl = host is not None and host.client_sasl and host.sasl_super
+    return None if by_certificate or by_sasl else credential_of(inventory)
+
+
 def super_settings(inventory: Inventory) -> dict[str, str]:
     """The setting by which a server knows that super user; none where the password is in an auth file.
 

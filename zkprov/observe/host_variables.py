@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.jaas import LOGIN_CONFIG
 from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.access import access_of
@@ -51,6 +52,12 @@ _FIELDS = {
     "zkprov_trust_store": "trust_store",
     "zkprov_super_dn": "super_dn",
     "zkprov_enforce_auth": "enforce_auth",
+    "zkprov_quorum_sasl": "quorum_sasl",
+    "zkprov_quorum_sasl_user": "quorum_sasl_user",
+    "zkprov_client_sasl": "client_sasl",
+    "zkprov_sasl_user": "sasl_user",
+    "zkprov_sasl_super": "sasl_super",
+    "zkprov_sasl_users": "sasl_users",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")
@@ -62,6 +69,10 @@ _OF_GROUP = (
     "zkprov_ca_file",
     "zkprov_cert_file",
     "zkprov_key_file",
+    "zkprov_quorum_sasl_password",
+    "zkprov_quorum_sasl_password_file",
+    "zkprov_sasl_password",
+    "zkprov_sasl_password_file",
 )
 VARIABLES = frozenset({*_FIELDS, *_OF_PLAYBOOKS, *_OF_GROUP})
 
@@ -102,7 +113,7 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
         except ValueError as error:
             wrong.append(BadInput(str(error), place=place, remedy="put what ssh needs into ~/.ssh/config"))
     if not wrong:
-        wrong += _tls(place, fields)
+        wrong += [*_tls(place, fields), *_sasl(place, fields)]
     raise_all(wrong)
     return InventoryHost(name=name, connection=connection, **fields)
 
@@ -118,10 +129,39 @@ def _tls(place: str, fields: Mapping[str, Any]) -> Iterator[BadInput]:
         yield BadInput(
             f"{' and '.join(stores)} set, and zkprov_posture is plain", place=place, remedy="set zkprov_posture: tls"
         )
-    alone = [f"zkprov_{s}" for s in ("super_dn", "enforce_auth") if fields.get(s)]
+    sasl = bool(fields.get("client_sasl"))
+    alone = [f"zkprov_{s}" for s in ("super_dn", "enforce_auth") if fields.get(s) and not (sasl and s[0] == "e")]
     if alone and not posture.clients:
         remedy = "set zkprov_posture: tls, or take it out"
-        yield BadInput(f"{' and '.join(alone)} set, and clients do not use TLS", place=place, remedy=remedy)
+        what = (
+            "clients do not use TLS"
+            if sasl or "zkprov_enforce_auth" not in alone
+            else "clients use neither TLS nor SASL"
+        )
+        yield BadInput(f"{' and '.join(alone)} set, and {what}", place=place, remedy=remedy)
+
+
+def _sasl(place: str, fields: Mapping[str, Any]) -> Iterator[BadInput]:
+    """What SASL means nothing with, or without."""
+    flags = [f for f in fields.get("jvm_flags", ()) if f.startswith(f"-D{LOGIN_CONFIG}")]
+    on = [f"zkprov_{s}" for s in ("quorum_sasl", "client_sasl") if fields.get(s)]
+    if flags and on:
+        remedy = f"take -D{LOGIN_CONFIG} out of zkprov_jvm_flags, or do without {' and '.join(on)}"
+        yield BadInput(
+            f"{' and '.join(on)} set, and zkprov_jvm_flags names another JAAS file", place=place, remedy=remedy
+        )
+    needs = {"quorum_sasl": ("quorum_sasl_user",), "client_sasl": ("sasl_user", "sasl_super", "sasl_users")}
+    for switch, others in needs.items():
+        alone = [f"zkprov_{o}" for o in others if o in fields]
+        if alone and not fields.get(switch):
+            yield BadInput(
+                f"{' and '.join(alone)} set, and zkprov_{switch} is not",
+                place=place,
+                remedy=f"set zkprov_{switch}: true",
+            )
+    if fields.get("sasl_user", "zkprov") in fields.get("sasl_users", ()):
+        what = "zkprov_sasl_user is one of zkprov_sasl_users too"
+        yield BadInput(what, place=place, remedy="give zkprov a user of its own")
 
 
 def raise_all(wrong: Sequence[BadInput]) -> None:

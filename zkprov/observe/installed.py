@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from zkprov.model import jaas
 from zkprov.model.facts import Fact, Outcome
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed, InstalledUnit
@@ -22,7 +23,7 @@ from zkprov.observe.files import MAX_BYTES, LocalFiles, NotRead
 from zkprov.observe.remote import program
 from zkprov.observe.ssh import Connections
 
-NAMES = ("zoo.cfg", "zoo.cfg.dynamic", "jvm_flags", "logback.xml", "myid")
+NAMES = ("zoo.cfg", "zoo.cfg.dynamic", "jvm_flags", "logback.xml", "myid", jaas.NAME)
 _LOGBACK = "-Dlogback.configurationFile="
 
 

@@ -11,11 +11,15 @@ from typing import Any
 import msgspec
 
 from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.jaas import unfit
 from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput, BadInputs
-from zkprov.observe.ansible_inventory import PASSWORD, Listing, listing
+from zkprov.observe.ansible_inventory import PASSWORD, QUORUM_SASL, SASL, SASL_USERS, Listing, listing
 from zkprov.observe.host_variables import PREFIX, VARIABLES, host_of, raise_all
 from zkprov.observe.variable_values import checked_name
+
+_SECURITY = ("posture", "super_dn", "enforce_auth")
+_SASL = ("quorum_sasl", "quorum_sasl_user", "client_sasl", "sasl_user", "sasl_super")
 
 
 def read_inventory(path: str, ensemble: str | None = None) -> Inventory:
@@ -43,8 +47,15 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
             wrong.append(one)
     wrong += _clashes(path, hosts)
     wrong += _postures(path, hosts)
-    raise_all(wrong)
     variables = {name: found.variables.get(name, {}) for name in names}
+    wrong += _passwords_differ(path, variables)
+    raise_all(wrong)
+    passwords = {
+        v: next(n for n in names if variables[n].get(v) is not None)
+        for v in (QUORUM_SASL, SASL, SASL_USERS)
+        if any(variables[n].get(v) is not None for n in names)
+    }
+    password_files = {v: f for v in (QUORUM_SASL, SASL) if (f := _password_file(path, variables, f"{v}_file"))}
     files = {v: _group_file(path, variables, v) for v in ("zkprov_ca_file", "zkprov_cert_file", "zkprov_key_file")}
     return Inventory(
         ensemble=group,
@@ -54,6 +65,8 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
         auth_file=_auth_file(path, variables),
         client_files=_client_files(path, hosts, *files.values()),
         super_password=next((n for n in names if found.variables.get(n, {}).get(PASSWORD) is not None), ""),
+        passwords=passwords,
+        password_files=password_files,
         lab=bool(names) and all(found.variables.get(name, {}).get("zkprov_lab") is True for name in names),
     )
 
@@ -78,6 +91,23 @@ def read_auth(path: str) -> tuple[str, str]:
     if "\n" in text or not scheme.isalnum() or not credential:
         raise BadInput("not an auth file", place=path, remedy="write one line in it: digest:USER:PASSWORD")
     return scheme, credential
+
+
+def read_password(path: str, variable: str) -> str:
+    """The one line of a file that its owner alone can read. Raises `BadInput`; the content is in no message."""
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+        text = file.read_text().removesuffix("\n") if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadInput(f"{variable} cannot be read: {reason}", place=path, remedy=f"correct {variable}") from None
+    if mode & 0o077:
+        what = f"others can read {variable} (mode {mode & 0o777:04o})"
+        raise BadInput(what, place=path, remedy=f"chmod 600 {path}")
+    if why := unfit(text):
+        raise BadInput(f"{variable}: not a password: {why}", place=path, remedy="write one line of text in it")
+    return text
 
 
 def _group(found: Listing, path: str, ensemble: str | None) -> str:
@@ -161,7 +191,7 @@ def _postures(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
     """A server of another posture would hear nobody; one that takes another for the super user, or asks for less, is a back door."""
     for host in hosts:
         first = hosts[0]
-        for field in ("posture", "super_dn", "enforce_auth"):
+        for field in (*_SECURITY, *_SASL):
             own, usual = getattr(host, field), getattr(first, field)
             if own != usual:
                 yield BadInput(
@@ -169,6 +199,24 @@ def _postures(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
                     place=f"{path}: {host.name}",
                     remedy="set it once, for the whole group",
                 )
+
+
+def _passwords_differ(path: str, variables: Mapping[str, Mapping[str, Any]]) -> Iterator[BadInput]:
+    """Servers that know other passwords hear each other not, or let in whom the others keep out."""
+    for variable in (QUORUM_SASL, SASL, SASL_USERS):
+        given = {name: values.get(variable) for name, values in variables.items()}
+        first = next(iter(given), "")
+        for name, value in given.items():
+            if value != given[first]:
+                what = f"{variable} is not that of {first}"
+                yield BadInput(what, place=f"{path}: {name}", remedy="set it once, for the whole group")
+
+
+def _password_file(path: str, variables: Mapping[str, Mapping[str, Any]], variable: str) -> str | None:
+    file = _group_file(path, variables, variable)
+    if file:
+        read_password(file, variable)
+    return file
 
 
 def _shown(value: object) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 import struct
 from typing import Any
 
 from kazoo.protocol import serialization as wire
 
+from zkprov.model.digest_md5 import DigestMd5, Refused
 from zkprov.model.facts import Outcome
 from zkprov.model.server import HostPort
 from zkprov.observe.dial import MAX_ANSWER, Dialer, Unanswered, unanswered
@@ -38,6 +40,8 @@ ERRORS = {
     -115: (Outcome.DENIED, "authentication failed"),
     -124: (Outcome.DENIED, "no session without authentication (enforce.auth.enabled)"),
 }
+# with and without enforcement, to credentials that are wrong
+NOT_KNOWN = (-115, -124)
 NO_NODE = -101
 NODE_EXISTS = -110
 
@@ -54,8 +58,12 @@ class ZooKeeperError(Unanswered):
 class Session:
     """One session on one server. All methods raise `Unanswered`, ConnectionError or TimeoutError of the caller's deadline."""
 
-    def __init__(self, at: HostPort, timeout_s: float, auth: tuple[str, str] | None) -> None:
+    def __init__(
+        self, at: HostPort, timeout_s: float, auth: tuple[str, str] | None, sasl: tuple[str, str] | None = None
+    ) -> None:
+        """`auth`: (scheme, credential); `sasl`: (user, password)."""
         self.at = at
+        self._sasl = sasl
         self.id = ""
         self.kept = False
         """Whether an earlier look opened it: it may have died since without our noticing."""
@@ -81,6 +89,8 @@ class Session:
             await self._opened.wait()
             if self._why:
                 raise self._why
+            if self._sasl:
+                await self._authenticate(*self._sasl)
             if self._auth:
                 await self._call(wire.Auth(0, *self._auth), AUTH_XID)
         except BaseException:
@@ -122,6 +132,25 @@ class Session:
             raise Unanswered(Outcome.JUNK, "the server opened no session")
         self.id = f"0x{reply.session_id & (1 << 64) - 1:x}"
         return float(reply.time_out) / 1000
+
+    async def _authenticate(self, user: str, password: str) -> None:
+        """SASL's DIGEST-MD5. A server that knows no clients by SASL says nothing to it, and is looked at as by anybody."""
+        exchange = DigestMd5(user, password, secrets.token_hex(16))
+        said = b""
+        try:
+            while not exchange.done:
+                challenge, _ = wire.SASL.deserialize(await self._call(wire.SASL(said)), 0)
+                if challenge is None:
+                    return
+                said = exchange.answer(bytes(challenge))
+        except ZooKeeperError as error:
+            if error.code in NOT_KNOWN:
+                raise Unanswered(Outcome.DENIED, f"it refused our SASL credentials (user {user})") from None
+            raise
+        except Refused as wrong:
+            raise Unanswered(Outcome.DENIED, f"SASL: {wrong}") from None
+        except (struct.error, ValueError, IndexError) as wrong:
+            raise Unanswered(Outcome.JUNK, f"not ZooKeeper's protocol: {type(wrong).__name__}") from None
 
     async def _ping(self, every_s: float) -> None:
         ping = wire.int_int_struct.pack(PING_XID, wire.Ping.type)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from zkprov.model.facts import Fact, Outcome
+from zkprov.model.sasl import Sasl
 from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import Connection
 from zkprov.observe.dial import Dialer
@@ -26,7 +27,7 @@ MAX_KEPT = 64
 class Sessions:
     """The sessions of a run or a watch, by server, and the thread that they live on. Use it with `with`.
 
-    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential); `tls`, `tunnels`: for looks by these sessions.
+    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential); `tls`, `sasl`, `tunnels`: for looks by these sessions.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Sessions:
         timeout_s: float = 10.0,
         auth: tuple[str, str] | None = None,
         tls: Tls | None = None,
+        sasl: Sasl | None = None,
         tunnels: Tunnels | None = None,
     ) -> None:
-        self._tls, self._tunnels = tls, tunnels
+        self._tls, self._sasl, self._tunnels = tls, sasl, tunnels
         self._timeout_s = timeout_s
         self._auth = auth
         self._open: dict[HostPort, Session] = {}
@@ -67,7 +69,7 @@ class Sessions:
         if kept and kept.alive:
             kept.kept = True
             return kept
-        session = Session(at, self._timeout_s, self._auth)
+        session = Session(at, self._timeout_s, self._auth, self._sasl.pair_at(at) if self._sasl else None)
         try:
             await session.open(dialer)
         finally:

@@ -227,6 +227,20 @@ def _truth(value: object) -> bool:
     return value
 
 
+def _sasl_user(value: object) -> str:
+    text = _plain(value)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", text):
+        raise ValueError(f"not the name of a SASL user: {text!r:.60}")
+    return text
+
+
+def _sasl_users(value: object) -> tuple[str, ...]:
+    """The names. Of their passwords nothing was kept but whether they are equal from host to host."""
+    if not isinstance(value, list):
+        raise ValueError("not users with their passwords")
+    return tuple(_sasl_user(pair[0]) for pair in value)
+
+
 READERS: dict[str, Callable[[object], Any]] = {
     "id": _id,
     "address": address_of,
@@ -262,6 +276,12 @@ READERS: dict[str, Callable[[object], Any]] = {
     "trust_store": _folder,
     "super_dn": _subject,
     "enforce_auth": _truth,
+    "quorum_sasl": _truth,
+    "quorum_sasl_user": _sasl_user,
+    "client_sasl": _truth,
+    "sasl_user": _sasl_user,
+    "sasl_super": _truth,
+    "sasl_users": _sasl_users,
 }
 """Field of `InventoryHost` → what reads its value; raises ValueError."""
 
@@ -285,7 +305,9 @@ REMEDIES = {
     "heap": "write it like 512m or 4g",
     "posture": f"write one of {', '.join(Posture)}",
     "super_dn": "write the certificate's subject in the order of RFC 2253, like CN=zkprov,O=Example",
-    **dict.fromkeys(("enforce_auth", "tunnel"), "write true or false"),
+    **dict.fromkeys(("enforce_auth", "quorum_sasl", "client_sasl", "sasl_super", "tunnel"), "write true or false"),
+    **dict.fromkeys(("quorum_sasl_user", "sasl_user"), "write it like zookeeper: letters, digits, dots and hyphens"),
+    "sasl_users": "write a dictionary of users and passwords, the passwords or the whole file vaulted",
     **dict.fromkeys(
         ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir"), "write an absolute path without blanks"
     ),

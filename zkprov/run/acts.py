@@ -15,6 +15,7 @@ from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import picture_of, release_of
+from zkprov.judge.sasl import NO_SASL
 from zkprov.judge.verdict import GateResult, Verdict, first_stop
 from zkprov.model.facts import LedgerMember, Mode
 from zkprov.model.inventory import InventoryHost
@@ -99,10 +100,13 @@ def start(run: Engine, step: Step) -> str:
 def log_of(host: InventoryHost) -> str:
     """Where a server that does not come up says why."""
     journal = host.connection != "local" and not host.start_command
-    return (
+    look = (
         f"look at its log: journalctl -u {host.unit} on {host.name}"
         if journal
         else f"look at the log in {host.log_dir}"
+    )
+    return look + (
+        "; the members hear it only with the user and password that they know (SASL)" if host.quorum_sasl else ""
     )
 
 
@@ -113,7 +117,7 @@ def _preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
     if stop is not None:
         raise GateFailed(stop, step.server)
     for gate in gates:
-        if gate.summary != NO_TLS:
+        if gate.summary not in (NO_TLS, NO_SASL):
             told = [str(e) for e in (*gate.evidence, *gate.warnings)]
             run.events.emit("preflight", summary=gate.summary, not_told=told)
 

@@ -48,12 +48,13 @@ def look(world: World) -> Founding | Refusal | None:
         found = _certified(world, found, survey.began)
     files = world.inventory.client_files
     known = credential_of(world.inventory) is not None and SETTING in world.to_render(host.name).settings
-    known = known or bool(host.super_dn and files and files.cert)
+    known = known or bool(host.super_dn and files and files.cert) or (host.client_sasl and host.sasl_super)
     if isinstance(found, Founding) and not known:
         raise BadInput(
             "no super user: nobody could change this ensemble once it is founded",
             place=world.inventory.path,
-            remedy="set zkprov_super_password (vaulted), or $ZKPROV_SUPER_PASSWORD; with TLS, zkprov_super_dn will do",
+            remedy="set zkprov_super_password (vaulted), or $ZKPROV_SUPER_PASSWORD; with TLS zkprov_super_dn will do, "
+            "with SASL for clients zkprov_sasl_super",
         )
     return found
 

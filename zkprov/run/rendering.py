@@ -90,6 +90,7 @@ def made_for(world: World, health: Health, host: InventoryHost) -> Made:
         server, wish = member, live
     host = world.to_render(host.name)
     files = render_host(host, wish, templates=world.templates, release=known_release, live=disk, server_id=server.id)
+    files |= world.passwords_file(host)
     violations = judge_rendered(
         files, wish=wish, server_id=server.id, host=host, release=known_release, live=disk, joiner=member is None
     )

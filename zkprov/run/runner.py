@@ -84,7 +84,7 @@ class Conductor:
                 raise NotHealthy(
                     f"this ensemble cannot be changed from here: {refused}",
                     place=plan.ensemble,
-                    remedy=_rights_remedy(refused, self.world.tls),
+                    remedy=_rights_remedy(refused, self.world),
                 )
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
@@ -344,14 +344,20 @@ def _not_paused(ledger: EnsembleLedger) -> None:
         )
 
 
-def _rights_remedy(refused: str, tls: bool) -> str:
+def _rights_remedy(refused: str, world: World) -> str:
     if "reconfigEnabled" in refused:
         return "set reconfigEnabled=true on every member and restart them, the leader last"
-    if "right" in refused and tls:
+    host = world.inventory.hosts[0]
+    if "right" in refused and host.client_sasl and host.sasl_super and not host.super_dn:
+        return (
+            f"every member's zoo.cfg must have superUser={host.sasl_user}; or let the super user's digest do it: zkprov_sasl_super: false, "
+            "and zkprov_super_password or zkprov_auth_file"
+        )
+    if "right" in refused and world.tls:
         # the servers compare it letter by letter with what Java makes of the certificate's subject
         return (
             "zkprov_super_dn must be the subject of zkprov_cert_file (openssl x509 -noout -subject -nameopt RFC2253) on every member; "
-            "or name a credential with zkprov_auth_file"
+            "or do without it, and name a credential with zkprov_auth_file"
         )
     if "right" in refused or "auth" in refused:
         return "name the super user's credential with zkprov_auth_file in the inventory"

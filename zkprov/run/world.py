@@ -14,17 +14,19 @@ import msgspec
 
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
-from zkprov.model.certificates import Stores, tls_settings
+from zkprov.model.certificates import Stores, client_tls, quorum_tls, tls_settings
 from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Reach, Retired, ServerFacts, Survey
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.jaas import NAME
 from zkprov.model.members import Members
 from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.server import HostPort, Server, ServerAddress
-from zkprov.observe.credentials import credential_of, super_settings
+from zkprov.observe.credentials import acting_credential, credential_of, super_settings
+from zkprov.observe.sasl import jaas_of, sasl_of
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
 from zkprov.observe.tls import Tls, context_of, tls_of
@@ -63,9 +65,9 @@ class World:
         self.on_play: Callable[[dict[str, Any]], None] | None = None
         """Hears of each task of a play; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
-        self._tls = tls or tls_of(inventory)
+        self._tls, self._sasl = tls or tls_of(inventory), sasl_of(inventory)
         self.tunnels = Tunnels(inventory.hosts, lambda: self.connections)
-        self.sessions = Sessions(timeout_s=10.0, tls=self._tls, tunnels=self.tunnels)
+        self.sessions = Sessions(timeout_s=10.0, tls=self._tls, sasl=self._sasl, tunnels=self.tunnels)
         self._connections: Connections | None = None
         self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
@@ -109,11 +111,12 @@ class World:
             return self._connections
 
     def connect(self, endpoints: Sequence[HostPort], stop: threading.Event | None = None) -> KazooClient:
-        """A session that acts, as the super user where the inventory says how. Raises as `act.session.connect`."""
+        """A session that acts, at any of `endpoints`: by certificate, SASL or digest. Raises as `act.session.connect`."""
         from zkprov.act.session import connect
 
-        auth, tls = credential_of(self.inventory), self._tls.context if self._tls else None
-        return connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, tunnels=self.tunnels)
+        auth, tls = acting_credential(self.inventory), self._tls.context if self._tls else None
+        sasl = self._sasl.pair if self._sasl else None
+        return connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, sasl=sasl, tunnels=self.tunnels)
 
     @property
     def tls(self) -> bool:
@@ -124,7 +127,8 @@ class World:
     def is_known(self) -> bool:
         """Whether the ensemble knows who we are: what we write there is then ours alone to change."""
         files = self.inventory.client_files
-        return credential_of(self.inventory) is not None or (self._tls is not None and bool(files and files.cert))
+        by_certificate = self._tls is not None and bool(files and files.cert)
+        return by_certificate or self._sasl is not None or credential_of(self.inventory) is not None
 
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""
@@ -251,7 +255,8 @@ class World:
         from zkprov.observe.stores import unread_stores, wished_stores
 
         host = self.inventory_host(name)
-        if not tls_settings(host):
+        wished = tls_settings(host)
+        if not quorum_tls(wished) and not client_tls(wished):
             return Stores()
         if host.connection == "local":
             return wished_stores(host)
@@ -304,12 +309,18 @@ class World:
         settings = {**super_settings(self.inventory), **host.settings}
         return msgspec.structs.replace(host, settings=settings)
 
+    def passwords_file(self, host: InventoryHost) -> dict[str, str]:
+        """`jaas.conf` with SASL's users and passwords, no template's; none where the host uses no SASL. Raises `BadInput`."""
+        text = jaas_of(self.inventory, host)
+        return {NAME: text} if text else {}
+
     def _rendered(self, name: str, server: Server, wish: Members, release: str, *, joiner: bool) -> dict[str, str]:
         from zkprov.act.render import render_host
 
         host = self.to_render(name)
         known = Release.parse(release, place=f"{self.inventory.path}: zkprov_release")
         files = render_host(host, wish, templates=self.templates, release=known, server_id=server.id)
+        files |= self.passwords_file(host)
         violations = judge_rendered(files, wish=wish, server_id=server.id, host=host, release=known, joiner=joiner)
         if violations:
             raise BadInput(

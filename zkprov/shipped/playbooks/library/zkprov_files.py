@@ -25,6 +25,8 @@ from ansible.module_utils.zkprov_act import (
     write,
 )
 
+# nobody's but the server's user's
+PRIVATE = {"jaas.conf": 0o600}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SECRET = re.compile(r"(?i)^(\s*[^#=:\s]*(?:pass|secret|digest|credential)[^=:\s]*\s*[=:]\s*).*$", re.MULTILINE)
 
@@ -40,8 +42,10 @@ def content_of(path: str) -> "bytes | None":
         return None
 
 
-def shown(content: "bytes | None") -> str:
-    """For a diff: text, with the secrets in it left out."""
+def shown(path: str, content: "bytes | None") -> str:
+    """For a diff: text, with the secrets in it left out; all of a file that has nothing else."""
+    if os.path.basename(path) in PRIVATE and content:
+        return "(hidden)\n"
     return SECRET.sub(r"\1(hidden)", (content or b"").decode(errors="replace"))
 
 
@@ -113,7 +117,8 @@ def configure(p: "dict[str, Any]", check: bool) -> "dict[str, Any]":
             text = f"{folder}/version-2 is not empty: a server that comes in must have no data (R5)"
             raise Problem("unhealthy", text, f"if nobody needs it, set it aside: mv {folder} {folder}.set-aside")
     diff = [
-        {"before_header": f, "after_header": f, "before": shown(before[f]), "after": shown(wanted[f])} for f in other
+        {"before_header": f, "after_header": f, "before": shown(f, before[f]), "after": shown(f, wanted[f])}
+        for f in other
     ]
     result: dict[str, Any] = {"changed": bool(other), "diff": diff}
     if check:
@@ -130,7 +135,7 @@ def configure(p: "dict[str, Any]", check: bool) -> "dict[str, Any]":
             result["kept"] = kept
         if other:
             # what ZooKeeper itself rewrites, it takes over with the folder's mode
-            lay_all({path: wanted[path] for path in other}, p["user"], {})
+            lay_all({path: wanted[path] for path in other}, p["user"], PRIVATE)
             sums = {os.path.basename(path): hashlib.sha256(content).hexdigest() for path, content in wanted.items()}
             write(f"{p['control']}/laid", json.dumps({**known, **sums}).encode())
         mark = mark_disk([p["data_dir"], p["data_log_dir"]])

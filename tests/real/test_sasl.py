@@ -12,6 +12,7 @@ from kazoo.exceptions import KazooException
 
 from tests.real.driver import QUICK, Touched, Zkprov, edited_inventory, mode, secrets_of
 from zkprov.act.local import LocalHost
+from zkprov.lab import founding
 from zkprov.lab.lab import Lab
 from zkprov.lab.sasl import CLIENT_FILE, QUORUM_FILE, Secured
 from zkprov.model.inventory import InventoryHost
@@ -185,3 +186,69 @@ def test_its_super_user_needs_no_other_password(calm: Zkprov, tmp_path: Path) ->
     other("pause", "--reason", "by SASL").expect(0)
     other("unpause").expect(0)
     assert all(mode(h) for h in calm.lab.founders)
+
+
+def ordinary(lab: Lab, folder: Path, kind: str) -> tuple[Path, dict[str, str]]:
+    """An inventory by which zkprov is somebody who is not the super user, and the environment that makes it the super user once."""
+    password = secrets_of(lab)[0]
+    auth = folder / "ordinary"
+    auth.write_text("digest:ops:c4nary-of-ops\n")
+    auth.chmod(0o600)
+    changed = {
+        "sasl": {"zkprov_auth_file": None},
+        "x509": {"zkprov_auth_file": None, "zkprov_super_dn": None},
+        "digest": {"zkprov_auth_file": str(auth)},
+    }[kind]
+    if kind == "sasl":
+        changed |= {"zkprov_sasl_super": False}
+    path = edited_inventory(lab, folder / "ordinary.yml", everywhere=changed)
+    return path, {"ZKPROV_SUPER_PASSWORD": password}
+
+
+def known_by_none_but_the_digest(patch: pytest.MonkeyPatch) -> None:
+    """A lab whose servers take nobody for the super user by a certificate or by SASL."""
+    usual = founding._properties
+    patch.setattr(founding, "_properties", lambda s: usual({k: v for k, v in s.items() if not k.endswith("superUser")}))
+
+
+@pytest.mark.matrix(keep=1)
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        ("digest", {}),
+        ("x509", {"posture": Posture.TLS}),
+        ("sasl", {"secured": Secured.CLIENTS}),
+    ],
+    ids=["digest", "x509", "sasl"],
+)
+def test_grant_once_and_then_without_the_super_user(
+    make_lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, made: dict
+) -> None:
+    """Told before it is done, done once, taken from nobody; afterwards an ordinary identity brings a server in, ledger and all."""
+    lab: Lab = make_lab(2, spares=2, start=False, **made)
+    known_by_none_but_the_digest(monkeypatch)
+    lab.up()
+    inventory, super_user = ordinary(lab, tmp_path, kind)
+    zkprov = operator(lab, tmp_path / "runs", inventory)
+    with monkeypatch.context() as once:
+        # the ledger is the super user's
+        once.setenv(*next(iter(super_user.items())))
+        zkprov("add-node", "zk3", *QUICK).expect(0, "done: {1,2,3}")
+    refused = zkprov("add-node", "zk4", *QUICK).expect(4)
+    assert "no right to reconfig" in refused.said or "NoAuthError" in refused.said, refused
+    zkprov("grant", "--yes").expect(4, "only the super user", "ZKPROV_SUPER_PASSWORD=")
+    with monkeypatch.context() as once:
+        once.setenv(*next(iter(super_user.items())))
+        zkprov("grant", "--dry-run").expect(
+            0,
+            "is world:anyone r will be world:anyone r",
+            f"{kind}:",
+            *(["znodes of the ledger"] if kind == "digest" else []),
+        )
+        zkprov("grant").expect(2, "--yes")
+        zkprov("grant", "--yes").expect(0, "may change the ensemble", "proved")
+        zkprov("grant", "--yes").expect(0, "has the right already; nothing to do", "proved")
+        zkprov("grant", "--to", "sasl:other", "--replace", "--dry-run").expect(0, f"loses {kind}:")
+        zkprov("grant", "--to", "digest:a:plain").expect(2, "never the password")
+    zkprov("add-node", "zk4", *QUICK).expect(0, "done: {1,2,3,4}")
+    zkprov("status").expect(0, "SAFE")

@@ -20,6 +20,7 @@ COMMANDS = {
     "apply": ("zkprov.cli.change:apply", "Carry out a plan that was saved."),
     "bootstrap": ("zkprov.cli.bootstrap:bootstrap", "Make an ensemble of bare hosts: one founder, then one at a time."),
     "add-node": ("zkprov.cli.change:add_node", "Add servers, one at a time: plan, question, apply."),
+    "grant": ("zkprov.cli.grant:grant", "Let somebody who is not the super user change the ensemble."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),
     "abort": ("zkprov.cli.runs:abort", "End a run that was stopped; undo what is surely undoable."),
     "pause": ("zkprov.cli.runs:pause", "The kill switch: no run goes on while it is set."),

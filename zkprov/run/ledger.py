@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zkprov import __version__
+from zkprov.act.rights import acl_of, kazoo_acls
 from zkprov.model.facts import LedgerMember, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.model.rights import writers
 from zkprov.observe.fourletter import membership_of
 from zkprov.observe.znodes import CONFIG, EnsembleDocument, MemberDocument, RetiredDocument, decode
 from zkprov.plan.steps import Plan
@@ -66,12 +68,23 @@ class EnsembleLedger:
         from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
         self._client = client
-        self.acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if is_known else OPEN_ACL_UNSAFE
+        self._acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if is_known else OPEN_ACL_UNSAFE
+        self._granted = not is_known
         self._run_version = -1
         self._holder = secrets.token_hex(8)
         self._lock: Lock | None = None
         self._stop = stop or threading.Event()
         self._stopping_since: float | None = None
+
+    @property
+    def acl(self) -> list[Any]:
+        """What is written is readable by all, and written by who may reconfig: by whom an ACL allows it too (`zkprov grant`)."""
+        if not self._granted:
+            with contextlib.suppress(Problem), self._told(CONFIG):
+                acls, _ = self._answer(lambda: self._client.get_acls_async(CONFIG))
+                self._acl = [*self._acl, *kazoo_acls(writers(acl_of(acls)))]
+            self._granted = True
+        return self._acl
 
     def ensure(
         self, live: Members, voting: Set[int], disks: Mapping[int, str], season_s: float, *, founding: bool = False
@@ -375,7 +388,7 @@ class EnsembleLedger:
             remedy = (
                 "zkprov status"
                 if name != "NoAuthError"
-                else "name the credential with zkprov_auth_file in the inventory"
+                else "name the super user's credential with zkprov_auth_file in the inventory; or let him give you the right: zkprov grant"
             )
             raise NotHealthy(
                 f"the ensemble did not take a write: {name} {wrong}".rstrip(), place=what, remedy=remedy

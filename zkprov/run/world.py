@@ -24,8 +24,10 @@ from zkprov.model.members import Members
 from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
+from zkprov.model.rights import Identity
 from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe.credentials import acting_credential, credential_of, super_settings
+from zkprov.observe.identities import digest_of
 from zkprov.observe.sasl import jaas_of, sasl_of
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import WORDS, Target, take_survey
@@ -129,6 +131,16 @@ class World:
         files = self.inventory.client_files
         by_certificate = self._tls is not None and bool(files and files.cert)
         return by_certificate or self._sasl is not None or credential_of(self.inventory) is not None
+
+    def connect_as(self, who: Identity, endpoints: Sequence[HostPort]) -> KazooClient:
+        """As `connect`, known as `who` and, beside its certificate, nobody else. Raises `BadInput` where the inventory says not how."""
+        from zkprov.act.session import connect
+
+        own = digest_of(self.inventory) if who.scheme == "digest" else None
+        auth, tls = ("digest", own) if own else None, self._tls.context if self._tls else None
+        by_sasl = self._sasl is not None and (who.scheme == "sasl" or not self.inventory.hosts[0].sasl_super)
+        sasl = self._sasl.pair if self._sasl and by_sasl else None
+        return connect(endpoints, auth, tls=tls, sasl=sasl, tunnels=self.tunnels)
 
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""

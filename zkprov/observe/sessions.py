@@ -27,7 +27,7 @@ MAX_KEPT = 64
 class Sessions:
     """The sessions of a run or a watch, by server, and the thread that they live on. Use it with `with`.
 
-    `timeout_s` is the session timeout that is asked for; `auth` is (scheme, credential); `tls`, `sasl`, `tunnels`: for looks by these sessions.
+    `timeout_s` is the session timeout that is asked for; `auth`: (scheme, credential); `tls`, `sasl`, `tunnels`: for looks by them.
     """
 
     def __init__(

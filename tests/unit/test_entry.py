@@ -20,7 +20,7 @@ from tests.unit.facts_made import (
     serving,
 )
 from zkprov.judge.verdict import Purpose
-from zkprov.model.facts import Disk, Outcome, Retired
+from zkprov.model.facts import Disk, Fact, Outcome, Retired
 from zkprov.model.server import Role
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.steps import Options, Plan, Refusal
@@ -46,6 +46,17 @@ def refused(plan: Plan | Refusal) -> str:
 
 def stopped(made: Made, name: str, disk: Disk) -> Made:
     return made.spare(name).having(name, disk=disk)
+
+
+def test_a_host_where_a_server_runs_on_other_files_is_no_bare_one() -> None:
+    detail = "nothing in /etc/zookeeper, and a ZooKeeper server runs there on /srv/zk/zoo.cfg (zk.service)"
+    made = healthy(3).spare("zk5").having("zk5", disk=Fact("disk@zk5", Outcome.ANOTHERS, detail=detail))
+    plan = add(made, 5)
+    told = refused(plan)
+    assert "no bare host" in told and "/srv/zk/zoo.cfg (zk.service)" in told
+    assert (
+        isinstance(plan, Refusal) and "zkprov_config_dir" in str(plan.next) and "zkprov_other_servers" in str(plan.next)
+    )
 
 
 BEFORE = members((1, 2, 3), version=VERSION - 5)

@@ -31,7 +31,7 @@ from zkprov.observe.ssh_exec import script_of
 
 
 class Here(Connections):
-    """Runs the program in this process: no host is asked. `rounds`: how often."""
+    """Runs the program in this process: no host is asked. `rounds`: how often. Servers of other tests on this machine are not told of."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +46,9 @@ class Here(Connections):
         with contextlib.redirect_stdout(out):
             exec(compile(program, "look", "exec"), {"ARGUMENTS": json.loads(json.dumps(arguments))})
         self.answer = json.loads(out.getvalue())
+        if "servers" in self.answer:
+            ours = str(Path(arguments["config"]).parent)
+            self.answer["servers"] = [s for s in self.answer["servers"] if s["here"] or s["zoo_cfg"].startswith(ours)]
         return self.answer
 
 
@@ -223,7 +226,7 @@ def test_the_state_of_a_host(tmp_path: Path) -> None:
     assert (
         {(s.host, s.port) for s in look.listening} >= {one.getsockname()[:2], six.getsockname()[:2]} if False else True
     )
-    assert look.disk.outcome is Outcome.ABSENT
+    assert look.disk.outcome in (Outcome.ABSENT, Outcome.ANOTHERS), "another test may have servers on this machine"
     assert set(look.free) == {str(tmp_path / "data"), str(tmp_path / "log"), "/var/log/zookeeper", "/opt/zookeeper"}
     found = os.statvfs(tmp_path)
     assert look.free[str(tmp_path / "data")] == pytest.approx(found.f_bavail * found.f_frsize, rel=0.05)
@@ -275,6 +278,52 @@ def test_a_running_server_is_seen(tmp_path: Path) -> None:
         assert (server.zoo_cfg, server.here, look.active) == (zoo_cfg, True, True)
         assert look.disk.value is not None
         assert look.disk.value.active is True
+
+
+def test_a_server_on_other_files_makes_a_host_no_bare_one(tmp_path: Path) -> None:
+    lay(tmp_path, {"other/zoo.cfg": STATIC})
+    command = [sys.executable, "-c", "print(flush=True); input()", MAIN_CLASS, "other/zoo.cfg"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.readline()
+        try:
+            said = f"a ZooKeeper server runs there on other/zoo.cfg (process {process.pid})"
+
+            def seen(**changes: Any) -> tuple[Outcome, str]:
+                here = Only(process.pid)
+                disk = look_remote(here, host(tmp_path, **changes)).disk
+                problems = " ".join(disk.value.problems) if disk.value else disk.detail
+                return disk.outcome, problems
+
+            assert seen()[0] is Outcome.ANOTHERS and said in seen()[1]
+            # by the inventory it is another ensemble's
+            assert seen(other_servers=(f"{tmp_path}/other/zoo.cfg",))[0] is Outcome.ABSENT
+            # data where ours would be, and no zoo.cfg
+            lay(tmp_path, {"data/version-2/log.1": ""})
+            assert seen() == (Outcome.OK, f"{tmp_path}/conf/zoo.cfg: missing, and {said}")
+            # it is beside one that is ours
+            lay(tmp_path, {"conf/zoo.cfg": STATIC})
+            assert said not in seen()[1]
+        finally:
+            process.kill()
+
+
+class Only(Here):
+    """With this process as the one server on the machine."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.pid = pid
+
+    def run(
+        self, host: InventoryHost, program: str, arguments: Mapping[str, Any], *, timeout_s: float | None = None
+    ) -> Any:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(program, "look", "exec"), {"ARGUMENTS": json.loads(json.dumps(arguments))})
+        answer = json.loads(out.getvalue())
+        answer["servers"] = [{**s, "unit": ""} for s in answer["servers"] if s["pid"] == self.pid]
+        return answer
 
 
 def test_files_that_are_too_much_together_are_not_sent(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.hosts import checked_label, folders_of, place_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
-from zkprov.model.inventory import InventoryHost
+from zkprov.model.inventory import InventoryHost, for_others
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
@@ -319,6 +319,7 @@ class LocalHost:
                 capture_output=True,
                 timeout=_COMMAND_TIMEOUT_S,
                 check=False,
+                env=for_others(os.environ),
             )
         except subprocess.TimeoutExpired:
             raise NotHealthy(f"`{command}` took more than {_COMMAND_TIMEOUT_S:.0f} s", place=self.name) from None

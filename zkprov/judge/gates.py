@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Set
 from typing import Any
 
-from zkprov.judge.picture import Picture, Standing, tells_mode
+from zkprov.judge.picture import Picture, Standing, client_of, tells_mode
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.facts import Disk, Fact, Ledger, Mode, Outcome, ServerFacts
 from zkprov.model.members import Members
@@ -38,11 +38,7 @@ def unseen(picture: Picture, server: Server, facts: ServerFacts | None, *wanted:
 def members_answer(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
     """Every member serves. `excused`: a member that is being removed or restarted need not answer."""
     asked = listed(picture, excused)
-    failed = [
-        unseen(picture, server, facts, facts.srvr) if facts else unseen(picture, server, None)
-        for server, facts in asked
-        if not (facts and facts.serving)
-    ]
+    failed = [_no_answer(picture, server, facts) for server, facts in asked if not (facts and facts.serving)]
     return weighed(
         "members answer",
         failed,
@@ -51,6 +47,15 @@ def members_answer(picture: Picture, purpose: Purpose, excused: Set[int] = froze
         ("srvr", "zabstate", "client session"),
         remedy="look at the servers that do not answer",
     )
+
+
+def _no_answer(picture: Picture, server: Server, facts: ServerFacts | None) -> Evidence:
+    if facts is None:
+        return unseen(picture, server, None)
+    found, at = unseen(picture, server, facts, facts.srvr), client_of(server)
+    if facts.srvr.outcome is not Outcome.REFUSED or at is None or not facts.client or at.port == facts.client.port:
+        return found
+    return Evidence(found.server, f"{found.what}; its line has clients at {at.port} (zkprov_client_port)")
 
 
 def no_standalone(picture: Picture, purpose: Purpose) -> GateResult:
@@ -100,7 +105,10 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
             unknown.append(unseen(picture, server, facts, facts.config))
         elif not memory.same_config(live):
             failed.append(Evidence(label, f"holds {_list(memory)} in memory, the ensemble {_list(live)}"))
-        if disk is not None:
+        if disk is not None and disk.acting is None and _no_zoo_cfg(disk):
+            # what the inventory names is not what it runs on
+            unknown.append(Evidence(label, _no_zoo_cfg(disk)))
+        elif disk is not None:
             failed.extend(Evidence(label, what) for what in _wrong_on_disk(server.id, disk, live))
             unknown.extend(Evidence(label, problem) for problem in disk.problems[:1])
         elif purpose is Purpose.CHANGE:
@@ -115,8 +123,19 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
         ("/zookeeper/config", "dynamicConfigFile on disk", ".next on disk", "myid on disk"),
         required=purpose is Purpose.CHANGE,
         remedy="let the ensemble come to rest and look again",
-        to_know="to change an ensemble, the list and the disk of every member must be readable from here",
+        to_know="correct zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir in the inventory"
+        if any(f and f.disk.value and _misnamed(f.disk.value) for _, f in asked)
+        else "to change an ensemble, the list and the disk of every member must be readable from here",
     )
+
+
+def _no_zoo_cfg(disk: Disk) -> str:
+    """Why it is said that a server runs on other files than the inventory names; else empty."""
+    return "" if disk.settings else next((p for p in disk.problems if "zoo.cfg: missing, and " in p), "")
+
+
+def _misnamed(disk: Disk) -> bool:
+    return bool(_no_zoo_cfg(disk)) or any("by the inventory in" in p for p in disk.problems)
 
 
 def _wrong_on_disk(server_id: int, disk: Disk, live: Members) -> list[str]:
@@ -270,6 +289,8 @@ def dynamic(picture: Picture, purpose: Purpose) -> GateResult:
     for server, facts in listed(picture):
         if facts is None or facts.disk.value is None:
             unknown.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
+        elif _no_zoo_cfg(facts.disk.value):
+            unknown.append(Evidence(picture.label(facts), _no_zoo_cfg(facts.disk.value)))
         elif not facts.disk.value.reconfig_enabled:
             failed.append(Evidence(picture.label(facts), "reconfigEnabled is not true in its zoo.cfg"))
     return weighed(

@@ -162,7 +162,7 @@ class Disk(msgspec.Struct, frozen=True):
     `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
-    `stores`: the key and trust stores that zoo.cfg names.
+    `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
     """
 
     my_id: int | None
@@ -176,6 +176,7 @@ class Disk(msgspec.Struct, frozen=True):
     data_marked: bool = False
     problems: tuple[str, ...] = ()
     stores: Stores = Stores()
+    unit: str = ""
 
     @property
     def autocreate(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from zkprov.model import jaas, sasl
@@ -16,6 +18,11 @@ QUORUM_SASL_PASSWORD = "ZKPROV_QUORUM_SASL_PASSWORD"  # noqa: S105
 SASL_PASSWORD = "ZKPROV_SASL_PASSWORD"  # noqa: S105
 PASSWORDS = (SUPER_PASSWORD, QUORUM_SASL_PASSWORD, SASL_PASSWORD)
 """In the environment: for zkprov alone, not for what it starts."""
+
+
+def for_others(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for what zkprov starts: without the password, which every process of ours could be asked for."""
+    return {name: value for name, value in environment.items() if name != SUPER_PASSWORD}
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -47,6 +54,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `enforce_auth`: whether clients are refused who are known neither by a certificate nor by SASL, as far as there is each.
     `quorum_sasl`, `client_sasl`: whether servers, and clients, say who they are by SASL; `quorum_sasl_user`: all servers' name;
     `sasl_user`: zkprov's, the super user's with `sasl_super`; `sasl_users`: the names of other clients.
+    `other_servers`: zoo.cfg of servers of other ensembles on the same host, which are none of ours.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
     """
 
@@ -93,6 +101,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     sasl_user: str = "zkprov"
     sasl_super: bool = True
     sasl_users: tuple[str, ...] = ()
+    other_servers: tuple[str, ...] = ()
 
     @property
     def client(self) -> HostPort:

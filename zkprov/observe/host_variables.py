@@ -58,6 +58,7 @@ _FIELDS = {
     "zkprov_sasl_user": "sasl_user",
     "zkprov_sasl_super": "sasl_super",
     "zkprov_sasl_users": "sasl_users",
+    "zkprov_other_servers": "other_servers",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")

@@ -45,6 +45,7 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
             wrong += several.each
         except BadInput as one:
             wrong.append(one)
+    hosts = [_with_neighbours(host, found) for host in hosts]
     wrong += _clashes(path, hosts)
     wrong += _postures(path, hosts)
     variables = {name: found.variables.get(name, {}) for name in names}
@@ -148,6 +149,21 @@ def _unknown(path: str, name: str, variables: Mapping[str, Any]) -> Iterator[Bad
 def _did_you_mean(word: str, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(words), n=1)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def _with_neighbours(host: InventoryHost, found: Listing) -> InventoryHost:
+    """Servers that the inventory, any group of it, has on the same machine: each is no trouble to the other."""
+    place = host.access.host if host.access else None
+    folders = [
+        str(variables["zkprov_config_dir"]).rstrip("/")
+        for name, variables in found.variables.items()
+        if place
+        and name != host.name
+        and variables.get("zkprov_config_dir")
+        and variables.get("ansible_host", name) == place
+    ]
+    others = dict.fromkeys([*host.other_servers, *(f"{f}/zoo.cfg" for f in folders if checked_name(f))])
+    return msgspec.structs.replace(host, other_servers=tuple(others)) if folders else host
 
 
 def _clashes(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:

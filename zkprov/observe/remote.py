@@ -47,12 +47,20 @@ class Unit(msgspec.Struct, frozen=True):
 
 
 class RunningServer(msgspec.Struct, frozen=True):
-    """A ZooKeeper server among the host's processes. `started`: in clock ticks since boot; `here`: it is the one on the host's zoo.cfg."""
+    """A ZooKeeper server among the host's processes. `started`: in clock ticks since boot; `here`: it is the one on the host's zoo.cfg.
+
+    `known`: by the inventory it is one of other hosts' or ensembles'. `unit`: the systemd service that it is of, empty where of none.
+    """
 
     pid: int
     started: int
     zoo_cfg: str
     here: bool
+    known: bool = False
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"a ZooKeeper server runs there on {self.zoo_cfg} ({self.unit or f'process {self.pid}'})"
 
 
 class RemoteLook(msgspec.Struct, frozen=True):
@@ -148,6 +156,7 @@ def arguments_of(
         "trust_stores": named[False],
         "store_program": program("stores"),
         "main_class": MAIN_CLASS,
+        "others": list(host.other_servers),
         "unit": host.unit,
         "is_active_command": host.is_active_command,
         "java": host.java if java else "",
@@ -200,9 +209,7 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     """What an answer of the program means. Raises `_NotFetched`, `_StoreNotFetched` for a file that must be asked for."""
     active, problem = _active(host, answer)
     files = FetchedFiles(answer.paths, answer.stores)
-    disk = read_host(host, files)
-    if disk.value is not None:
-        disk = msgspec.structs.replace(disk, value=msgspec.structs.replace(disk.value, active=active))
+    disk = _with_servers(read_host(host, files), host, answer.servers, active)
     return RemoteLook(
         disk,
         unit=answer.unit,
@@ -216,6 +223,27 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
         listening=tuple(HostPort(address, port) for address, port in answer.listening),
         clock=answer.clock,
         stores=wished_stores(host, files),
+    )
+
+
+def _with_servers(
+    disk: Fact[Disk], host: InventoryHost, servers: tuple[RunningServer, ...], active: bool | None
+) -> Fact[Disk]:
+    """With what runs there. A host on whose files nothing lies, and a server of other files runs, is not a bare one."""
+    others = [s for s in servers if not s.here and not s.known]
+    runs = next((s for s in servers if s.here), None)
+    if disk.value is None:
+        if disk.outcome is not Outcome.ABSENT or not others or runs is not None:
+            return disk
+        detail = f"{disk.detail}, and {others[0]}"
+        return msgspec.structs.replace(disk, outcome=Outcome.ANOTHERS, detail=detail)
+    problems = disk.value.problems
+    if others and runs is None:
+        missing = f"{host.config_dir}/{ZOO_CFG}: missing"
+        problems = tuple(f"{missing}, and {others[0]}" if p == missing else p for p in problems)
+    return msgspec.structs.replace(
+        disk,
+        value=msgspec.structs.replace(disk.value, active=active, problems=problems, unit=runs.unit if runs else ""),
     )
 
 

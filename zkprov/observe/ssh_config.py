@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from zkprov.model.inventory import Access
+from zkprov.model.inventory import Access, for_others
 
 MAX_JUMPS = 8
 _TIMEOUT_S = 10.0
@@ -137,7 +137,13 @@ def _ask(name: str, arguments: Sequence[str], config: str | None) -> dict[str, l
     command = ["ssh", *(["-F", config] if config else []), "-G", "-T", *arguments, "--", name]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            text=True,
+            env=for_others(os.environ),
         )
     except FileNotFoundError:
         raise ConfigRefused("there is no `ssh` on this machine, which reads ~/.ssh/config", _INSTALL) from None

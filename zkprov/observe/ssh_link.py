@@ -15,6 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from zkprov.model.facts import Outcome
+from zkprov.model.inventory import for_others
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
 from zkprov.observe.known_hosts import known_host
@@ -244,6 +245,7 @@ def _by_command(hop: Hop) -> Way:
             stdout=theirs.fileno(),
             stderr=said,
             start_new_session=True,
+            env=for_others(os.environ),
         )
     except OSError as error:
         ours.close()

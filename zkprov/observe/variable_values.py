@@ -241,6 +241,10 @@ def _sasl_users(value: object) -> tuple[str, ...]:
     return tuple(_sasl_user(pair[0]) for pair in value)
 
 
+def _folders(value: object) -> tuple[str, ...]:
+    return tuple(_folder(one) for one in (value if isinstance(value, list) else [value]))
+
+
 READERS: dict[str, Callable[[object], Any]] = {
     "id": _id,
     "address": address_of,
@@ -282,6 +286,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "sasl_user": _sasl_user,
     "sasl_super": _truth,
     "sasl_users": _sasl_users,
+    "other_servers": _folders,
 }
 """Field of `InventoryHost` → what reads its value; raises ValueError."""
 
@@ -311,5 +316,5 @@ REMEDIES = {
     **dict.fromkeys(
         ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir"), "write an absolute path without blanks"
     ),
-    **dict.fromkeys(("java", "classpath", "key_store", "trust_store"), "write absolute paths"),
+    **dict.fromkeys(("java", "classpath", "key_store", "trust_store", "other_servers"), "write absolute paths"),
 }

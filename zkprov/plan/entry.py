@@ -186,6 +186,11 @@ def comes_in_empty(host: InventoryHost, facts: ServerFacts | None, health: Healt
         if unclear:
             headline = f"whether {host.name} comes in empty cannot be told."
             return Refusal("R5", headline, tuple(unclear), (aside,), exit_code=4)
+    elif facts.disk.outcome is Outcome.ANOTHERS:
+        headline = f"{host.name} is no bare host."
+        ours = ("", "it is the one that is meant: correct zkprov_config_dir, zkprov_data_dir and the ports")
+        others = ("", "it is another ensemble's: name its zoo.cfg in zkprov_other_servers, a list")
+        return Refusal("R5", headline, (str(facts.disk),), (ours, others))
     elif facts.disk.outcome is not Outcome.ABSENT:
         remedy = ("", f"make {host.data_dir} and {host.config_dir} readable, then try again")
         headline = f"the disk of {host.name} cannot be read."

@@ -299,6 +299,7 @@ def _next(health: Health) -> list[str]:
     if health.condition is Condition.UNSAFE:
         return ["nothing here was changed; stop clients from reaching the other side", *told]
     seen = health.picture.survey.servers
+    told += [str(f.disk) for f in seen if f.disk.outcome is Outcome.ANOTHERS and not f.up][:3]
     if seen and all(not f.up and f.disk.outcome is Outcome.ABSENT for f in seen):
         return ["nothing lies on these hosts, and nothing answers: zkprov bootstrap makes an ensemble of them"]
     return told

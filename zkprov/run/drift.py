@@ -12,7 +12,7 @@ from zkprov.act.ansible import CONTROL
 from zkprov.act.render_unit import OURS, render_unit
 from zkprov.judge.drift import FLAGS, LOGBACK, UNIT, Wanted
 from zkprov.judge.health import Health
-from zkprov.model.facts import Fact
+from zkprov.model.facts import Fact, Outcome
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import InventoryHost
@@ -40,6 +40,8 @@ def _seen(world: World, health: Health, host: InventoryHost, fact: Fact[Installe
     made = made_for(world, health, host)
     facts = health.picture.survey.by_name(host.name)
     seen = Seen(host, made.member, facts, fact, None)
+    if elsewhere := _elsewhere(seen):
+        return elsewhere
     if made.violations:
         return msgspec.structs.replace(seen, refused=tuple(str(v) for v in made.violations))
     files = {name: seal.text(name, text) for name, text in made.files.items()}
@@ -52,10 +54,33 @@ def _seen(world: World, health: Health, host: InventoryHost, fact: Fact[Installe
     return _with_software(world, msgspec.structs.replace(seen, wanted=wanted), wanted, fact.value, seal)
 
 
+def _elsewhere(seen: Seen) -> Seen | None:
+    """A member whose files or data are not where the inventory says: what was compared there would be nonsense, and to lay it, harm."""
+    disk = seen.facts.disk if seen.facts and seen.member else None
+    if disk is None:
+        return None
+    missing = next((p for p in (disk.value.problems if disk.value else ()) if "zoo.cfg: missing, and " in p), "")
+    if disk.outcome is Outcome.ANOTHERS or missing:
+        detail = f"{missing or disk.detail}: correct zkprov_config_dir"
+        return msgspec.structs.replace(seen, there=Fact(seen.there.source, Outcome.ANOTHERS, detail=detail))
+    if disk.value is None or not disk.value.settings.get("dataDir"):
+        return None
+    data = next((p for p in disk.value.problems if "by the inventory in" in p), "")
+    refused = (f"R5: {data}: correct zkprov_data_dir and zkprov_data_log_dir; a member keeps its data where it lies",)
+    return msgspec.structs.replace(seen, refused=refused) if data else None
+
+
 def _with_software(world: World, seen: Seen, wanted: Wanted, there: Installed, seal: Seal) -> Seen:
     """With unit and release, where they are zkprov's to lay."""
     host, unit = seen.host, there.unit
     notes: tuple[str, ...] = ()
+    runs = seen.facts.disk.value.unit if seen.facts and seen.facts.disk.value else ""
+    if unit is not None and not host.start_command and runs not in ("", f"{host.unit}.service"):
+        problem = f"the server is run by {runs}: correct zkprov_unit"
+        files = {n: t for n, t in wanted.files.items() if n not in (FLAGS, LOGBACK)}
+        there = msgspec.structs.replace(there, unread={**there.unread, UNIT: problem}, current="", releases=())
+        wanted = msgspec.structs.replace(wanted, files=files)
+        return msgspec.structs.replace(seen, wanted=wanted, there=msgspec.structs.replace(seen.there, value=there))
     foreign = unit is not None and bool(unit.path) and OURS not in (unit.text or OURS)
     if foreign and unit is not None:
         notes = (f"the unit {unit.path} is not zkprov's: it is left as it is, and so is what it does not name",)

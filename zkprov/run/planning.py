@@ -16,13 +16,17 @@ import msgspec
 from zkprov import __version__
 from zkprov.act.session import close
 from zkprov.judge.health import Health, judge
+from zkprov.judge.layout import misplaced, unlike_members
 from zkprov.judge.newcomers import ledger_of
+from zkprov.judge.picture import release_of
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
+from zkprov.model.config import scan_zoo_cfg
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.server import Role
+from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.membership import Wish, plan_add
-from zkprov.plan.steps import Options, Plan, Refusal
+from zkprov.plan.steps import Joiner, Options, Plan, Refusal
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
 from zkprov.run.runner import endpoints_of
@@ -79,7 +83,16 @@ def _preflighted(world: World, plan: Plan, health: Health) -> Plan | Refusal:
             headline = f"{joiner.host} and the members are not ready for each other."
             return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
         untold |= dict.fromkeys(f"{gate.gate}: {e}" for gate in gates for e in (*gate.evidence, *gate.warnings))
+        if unlike := unlike_members(health.picture, joiner.host, _settings(world, plan, joiner, health)):
+            untold[unlike] = None
+    untold |= dict.fromkeys(misplaced(health.picture, world.inventory.hosts))
     return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
+
+
+def _settings(world: World, plan: Plan, joiner: Joiner, health: Health) -> dict[str, str]:
+    """What its zoo.cfg will say. Raises `BadInput` for templates that make none."""
+    files = world.render(joiner.host, joiner.server, plan.base, release_of(health.picture))
+    return scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings
 
 
 def _health(world: World) -> Health:

@@ -17,8 +17,10 @@ from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_
 from zkprov.judge.picture import Picture, client_of, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
+from zkprov.model.inventory import SUPER_PASSWORD
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
+from zkprov.observe.credentials import credential_of
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan
@@ -359,6 +361,12 @@ def _rights_remedy(refused: str, world: World) -> str:
             "zkprov_super_dn must be the subject of zkprov_cert_file (openssl x509 -noout -subject -nameopt RFC2253) on every member; "
             "or do without it, and name a credential with zkprov_auth_file"
         )
+    if "right" in refused and credential_of(world.inventory) is not None:
+        return (
+            f"the password that was given (${SUPER_PASSWORD}, zkprov_auth_file, zkprov_super_password, the first of them) is not the super "
+            "user's there: its digest is DigestAuthenticationProvider.superDigest of the members, in zoo.cfg or by -Dzookeeper. on their "
+            "command line"
+        )
     if "right" in refused or "auth" in refused:
-        return "name the super user's credential with zkprov_auth_file in the inventory"
+        return f"give the super user's password: ${SUPER_PASSWORD}, or zkprov_super_password (vaulted) or zkprov_auth_file in the inventory"
     return "zkprov status"

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH208, UP006, UP022, UP035
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH115, PTH116, PTH118, PTH119, PTH120, PTH121, PTH123, PTH208, UP006, UP022, UP035
 # It runs on whatever Python a host has, 3.6 or later.
 """What zkprov does to a host without Ansible, and what its Ansible modules share: fences, marks, folders, the unit's state.
 
@@ -193,13 +193,22 @@ def servers(zoo_cfg: str) -> List[Tuple[int, str]]:
             with contextlib.suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{name}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
-                if os.fsdecode(words[words.index(MAIN_CLASS) + 1]) != zoo_cfg:
+                argument = os.fsdecode(words[words.index(MAIN_CLASS) + 1])
+                if argument != zoo_cfg and not same(f"/proc/{name}/cwd", argument, zoo_cfg):
                     continue
                 with open(f"/proc/{name}/stat", "rb") as file:
                     fields = file.read().rpartition(b")")[2].split()
                 if fields[0] not in (b"Z", b"X"):
                     found.append((int(name), fields[19].decode()))
     return found
+
+
+def same(cwd: str, argument: str, zoo_cfg: str) -> bool:
+    """Whether a server's zoo.cfg is ours under another path: relative, or by a link."""
+    try:
+        return os.path.samefile(os.path.join(os.readlink(cwd), argument), zoo_cfg)
+    except OSError:
+        return False
 
 
 def unit_state(unit: str) -> Dict[str, str]:

@@ -201,8 +201,24 @@ def servers(wanted: "dict[str, Any]") -> "tuple[list[dict[str, Any]], bool]":
         argument = arguments[arguments.index(main_class) + 1]
         server = {"pid": int(entry), "started": int(fields[19]), "zoo_cfg": argument.decode("utf-8", "replace")}
         server["here"] = argument == zoo_cfg or same(folder, argument, zoo_cfg)
+        server["known"] = any(
+            argument == encoded(other) or same(folder, argument, encoded(other)) for other in wanted["others"]
+        )
+        server["unit"] = unit_of(folder)
         found.append(server)
     return found, not first
+
+
+def unit_of(folder: "bytes") -> "str":
+    """The systemd service that a process is of, by its control group; empty for one that somebody started in a session."""
+    try:
+        with open(folder + b"/cgroup", "rb") as file:
+            groups = file.read(100_000).decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    names = [name for group in groups for name in group.split("/") if name.endswith(".service")]
+    # below a user's manager too: user@0.service/app.slice/zk.service
+    return names[-1] if names else ""
 
 
 def same(folder: "bytes", argument: "bytes", zoo_cfg: "bytes") -> "bool":

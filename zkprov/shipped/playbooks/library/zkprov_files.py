@@ -22,12 +22,17 @@ from ansible.module_utils.zkprov_act import (
     mark_disk,
     still_mine,
     sync_folder,
+    systemctl,
+    unit_state,
     write,
 )
 
 # nobody's but the server's user's
 PRIVATE = {"jaas.conf": 0o600}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+KEPT = ("zoo.cfg", "logback.xml")
+OF_UNIT = ("jvm_flags", "logback.xml")
+OURS = "Written by zkprov"
 SECRET = re.compile(r"(?i)^(\s*[^#=:\s]*(?:pass|secret|digest|credential)[^=:\s]*\s*[=:]\s*).*$", re.MULTILINE)
 
 
@@ -47,6 +52,11 @@ def shown(path: str, content: "bytes | None") -> str:
     if os.path.basename(path) in PRIVATE and content:
         return "(hidden)\n"
     return SECRET.sub(r"\1(hidden)", (content or b"").decode(errors="replace"))
+
+
+def foreign(unit: str) -> bool:
+    """Whether somebody else wrote the unit."""
+    return unit_state(unit).get("LoadState") == "loaded" and OURS not in systemctl("cat", unit + ".service")
 
 
 def laid_before(control: str) -> "dict[str, str]":
@@ -107,6 +117,9 @@ def configure(p: "dict[str, Any]", check: bool) -> "dict[str, Any]":
     wanted = {f"{folders.get(n, p['config_dir'])}/{n}": base64.b64decode(c) for n, c in p["files"].items()}
     still_mine(p["control"], p["run"], p["attempt"])
     before = {path: content_of(path) for path in wanted}
+    if foreign(p["unit"]):
+        # whoever wrote the unit says how the server is started, and how it logs
+        wanted = {f: c for f, c in wanted.items() if os.path.basename(f) not in OF_UNIT or before[f] is None}
     other = [path for path, content in wanted.items() if before[path] != content]
     if not other and not p["run"]:
         return {"changed": False}
@@ -127,12 +140,13 @@ def configure(p: "dict[str, Any]", check: bool) -> "dict[str, Any]":
         # once more, where nobody can take it meanwhile
         still_mine(p["control"], p["run"], p["attempt"])
         make_folders(p)
-        zoo_cfg = f"{p['config_dir']}/zoo.cfg"
-        known, there = laid_before(p["control"]), before.get(zoo_cfg)
-        if zoo_cfg in other and there is not None and hashlib.sha256(there).hexdigest() != known.get("zoo.cfg"):
-            kept = original(zoo_cfg, p["run"])
-            os.rename(zoo_cfg, kept)
-            result["kept"] = kept
+        known = laid_before(p["control"])
+        for path in other:
+            there, name = before[path], os.path.basename(path)
+            if name in KEPT and there is not None and hashlib.sha256(there).hexdigest() != known.get(name):
+                kept = original(path, p["run"])
+                os.rename(path, kept)
+                result["kept"] = kept if name == "zoo.cfg" else result.get("kept", kept)
         if other:
             # what ZooKeeper itself rewrites, it takes over with the folder's mode
             lay_all({path: wanted[path] for path in other}, p["user"], PRIVATE)

@@ -66,9 +66,21 @@ def sha1_of(path: str) -> str:
         return ""
 
 
+def folders_of(p: "dict[str, Any]", foreign: bool) -> "list[dict[str, str]]":
+    """Those that are not as they should be. Whoever wrote the unit laid the folders too: of those that are there only zoo.cfg's is
+    closed to others, for a secret will lie in it.
+    """
+    changes = [change for wish in p["folders"] for change in [differs(wish, p["user"])] if change]
+    if not foreign:
+        return changes
+    ours = [c for c in changes if c["path"] == p["config_dir"] or c["before"] == "not there"]
+    return [c for c in ours if c["path"] != p["install_dir"]]
+
+
 def look(p: "dict[str, Any]") -> "dict[str, Any]":
     state = unit_state(p["unit"])
     loaded = state.get("LoadState") == "loaded"
+    foreign = loaded and OURS not in systemctl("cat", p["unit"] + ".service")
     current = f"{p['install_dir']}/current"
     found = re.fullmatch(r"apache-zookeeper-(.+)-bin", os.path.basename(os.path.realpath(current)))
     try:
@@ -80,10 +92,10 @@ def look(p: "dict[str, Any]") -> "dict[str, Any]":
         "heap": p["heap"] or heap_of(memory_kb()),
         "user": user,
         "systemd": bool(state),
-        "foreign_unit": loaded and OURS not in systemctl("cat", p["unit"] + ".service"),
+        "foreign_unit": foreign,
         "unit": state,
         "unit_sha1": sha1_of(f"/etc/systemd/system/{p['unit']}.service"),
-        "folders": [change for wish in p["folders"] for change in [differs(wish, p["user"])] if change],
+        "folders": folders_of(p, foreign),
         "at_rest": at_rest(f"{p['config_dir']}/zoo.cfg", p["unit"]),
         "release_there": bool(p["release"]) and release_there(p["install_dir"], p["release"]),
         "current": found.group(1) if found and os.path.exists(current) else "",
@@ -114,7 +126,9 @@ def missing(p: "dict[str, Any]", seen: "dict[str, Any]") -> "list[tuple[str, str
             wrong.append(("no release is named", "set zkprov_release"))
         elif p["release"] and not p["archive"]:
             what = f"ZooKeeper {p['release']} is not in {p['install_dir']}"
-            wrong.append((what, "set zkprov_archive to an URL, or to a path on the machine that runs Ansible"))
+            get = "set zkprov_archive to an URL, or to a path on the machine that runs Ansible"
+            own = f", or correct zkprov_unit: there is no unit {p['unit']} here"
+            wrong.append((what, get + ("" if seen["unit"].get("LoadState") == "loaded" else own)))
     wrong += [(f"less than 100 MB are free at {f}", "make room there") for f, mb in seen["free_mb"].items() if mb < 100]
     return wrong
 

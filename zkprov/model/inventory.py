@@ -17,12 +17,12 @@ SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
 QUORUM_SASL_PASSWORD = "ZKPROV_QUORUM_SASL_PASSWORD"  # noqa: S105
 SASL_PASSWORD = "ZKPROV_SASL_PASSWORD"  # noqa: S105
 PASSWORDS = (SUPER_PASSWORD, QUORUM_SASL_PASSWORD, SASL_PASSWORD)
-"""In the environment: for zkprov alone, not for what it starts."""
+"""In the environment, for zkprov alone (see `for_others`)."""
 
 
 def for_others(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for what zkprov starts: without the password, which every process of ours could be asked for."""
-    return {name: value for name, value in environment.items() if name != SUPER_PASSWORD}
+    """The environment for what zkprov starts: without the passwords, which every process of ours could be asked for."""
+    return {name: value for name, value in environment.items() if name not in PASSWORDS}
 
 
 class Access(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ def _text(variables: Mapping[str, Any], name: str) -> str:
         raise ValueError(f"{name}: not text")
     text = str(value)
     if "{{" in text or "{%" in text:
-        raise ValueError(f"{name}: a template: zkprov reads inventories without running them")
+        raise ValueError(f"{name}: a template, once it was rendered: what makes one is not rendered again")
     if not text.isprintable():
         raise ValueError(f"{name}: holds a line break or a control character")
     return text.strip()

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from zkprov.model.inventory import PASSWORDS
+from zkprov.model.inventory import for_others
 from zkprov.model.problems import BadInput
 from zkprov.observe.access import VARIABLES as ACCESS
 
@@ -31,7 +31,9 @@ _MAX_BYTES = 16_000_000
 _MEMORY = 2 * 1024**3
 PASSWORD = "zkprov_super_password"  # noqa: S105 — the variable's name
 QUORUM_SASL, SASL, SASL_USERS = "zkprov_quorum_sasl_password", "zkprov_sasl_password", "zkprov_sasl_users"
-_SECRET = (QUORUM_SASL, SASL, SASL_USERS)
+SECRETS = (PASSWORD, QUORUM_SASL, SASL, SASL_USERS)
+OPENINGS = ("{{", "{%", "{#")
+"""What a template begins with, in any text."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -67,35 +69,50 @@ def listing(path: str) -> Listing:
 
 def password(path: str, host: str) -> str | None:
     """`zkprov_super_password` of one host, asked for anew: it is kept nowhere. Raises `BadInput` without a word of it."""
-    value = _hostvars(path, host).get(PASSWORD)
-    return None if value is None else _secret(PASSWORD, value, path, host)
+    found = _HostVars(path, host)
+    return found.secret(PASSWORD, found.values.get(PASSWORD))
 
 
 def sasl_passwords(path: str, host: str) -> tuple[dict[str, str], dict[str, str]]:
     """Of one host: variable → SASL's password, and `zkprov_sasl_users`. As `password`: asked for anew, kept nowhere, told in no error."""
-    found = _hostvars(path, host)
-    single = {v: _secret(v, found[v], path, host) for v in (QUORUM_SASL, SASL) if found.get(v) is not None}
-    users = found.get(SASL_USERS)
+    found = _HostVars(path, host)
+    single = {v: p for v in (QUORUM_SASL, SASL) if (p := found.secret(v, found.values.get(v))) is not None}
+    users = found.rendered(SASL_USERS, found.values.get(SASL_USERS))
     if not isinstance(users, dict):
         return single, {}
-    return single, {str(name): _secret(f"{SASL_USERS}: {name}", users[name], path, host) for name in users}
+    told = ((str(name), found.secret(f"{SASL_USERS}: {name}", value)) for name, value in users.items())
+    return single, {name: secret for name, secret in told if secret is not None}
 
 
-def _hostvars(path: str, host: str) -> dict[str, Any]:
-    found: dict[str, Any] = (
-        _document(_ask(Path(path).absolute(), path), path).get("_meta", {}).get("hostvars", {}).get(host, {})
-    )
-    return found
+class _HostVars:
+    """One host's variables as Ansible told them just now."""
 
+    def __init__(self, path: str, host: str) -> None:
+        self._path, self._host = path, host
+        self._answer = _ask(Path(path).absolute(), path)
+        self.values: dict[str, Any] = _document(self._answer, path).get("_meta", {}).get("hostvars", {}).get(host, {})
 
-def _secret(name: str, value: object, path: str, host: str) -> str:
-    if isinstance(value, dict) and isinstance(value.get("__ansible_vault"), str):
-        arguments, vaulted = ["decrypt", "--output=-"], value["__ansible_vault"].encode()
-        value = _run("ansible-vault", arguments, path, vaulted).decode(errors="replace").rstrip("\n")
-    if not isinstance(value, str) or not value.isprintable() or not value or "{{" in value:
-        remedy = "write one line of text, vaulted if you like"
-        raise BadInput(f"{name} is not a password", place=f"{path}: {host}", remedy=remedy)
-    return value
+    def rendered(self, variable: str, value: Any) -> Any:
+        """The value, or what it comes to where there is a template in it."""
+        from zkprov.observe.ansible_values import holds_template, rendered_secret
+
+        if not holds_template(value):
+            return value
+        return rendered_secret(_parse(self._answer, self._path), self._host, variable, self._path)
+
+    def secret(self, name: str, value: Any) -> str | None:
+        """One line of text. Raises `BadInput` without a word of it."""
+        if isinstance(value, dict) and isinstance(value.get("__ansible_vault"), str):
+            arguments, vaulted = ["decrypt", "--output=-"], value["__ansible_vault"].encode()
+            value = _run("ansible-vault", arguments, self._path, vaulted).decode(errors="replace").rstrip("\n")
+        if name in SECRETS:
+            value = self.rendered(name, value)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.isprintable() or not value or "{{" in value:
+            remedy = "write one line of text, vaulted if you like"
+            raise BadInput(f"{name} is not a password", place=f"{self._path}: {self._host}", remedy=remedy)
+        return value
 
 
 def _ask(source: Path, path: str) -> bytes:
@@ -106,8 +123,12 @@ def _run(name: str, arguments: list[str], path: str, given: bytes = b"") -> byte
     """What one of Ansible's commands prints; bounded in time, in what is read of it, and in its memory."""
     program = Path(sys.executable).with_name(name)
     environment = {
-        **{k: v for k, v in os.environ.items() if k not in PASSWORDS},
+        **for_others(os.environ),
         "ANSIBLE_NOCOLOR": "1",
+        # what it says at its loudest stands before its answer; and the answer, with what a vault held, would go to the operator's log
+        "ANSIBLE_VERBOSITY": "0",
+        "ANSIBLE_DEBUG": "0",
+        "ANSIBLE_LOG_PATH": os.devnull,
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1",
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
@@ -188,7 +209,7 @@ def _kept(name: str, value: Any, numbers: dict[tuple[str, bytes], int]) -> Any:
     def number(of: str, secret: object) -> int:
         return numbers.setdefault((of, msgspec.json.encode(secret)), len(numbers) + 1)
 
-    if value is None or name not in (PASSWORD, *_SECRET):
+    if value is None or name not in SECRETS:
         return value
     if name == PASSWORD:
         return True

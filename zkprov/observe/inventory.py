@@ -15,6 +15,7 @@ from zkprov.model.jaas import unfit
 from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.ansible_inventory import PASSWORD, QUORUM_SASL, SASL, SASL_USERS, Listing, listing
+from zkprov.observe.ansible_values import with_values
 from zkprov.observe.host_variables import PREFIX, VARIABLES, host_of, raise_all
 from zkprov.observe.variable_values import checked_name
 
@@ -27,7 +28,8 @@ def read_inventory(path: str, ensemble: str | None = None) -> Inventory:
 
     Raises `BadInput` naming the inventory, the host and the variable, for all that is wrong in it.
     """
-    return inventory_of(listing(path), path, ensemble)
+    found = listing(path)
+    return inventory_of(with_values(found, found.groups[_group(found, path, ensemble)], path), path, ensemble)
 
 
 def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:

@@ -41,7 +41,7 @@ def _plain(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("vaulted or not text" if isinstance(value, dict) else f"not text: {value!r:.60}")
     if "{{" in value or "{%" in value:
-        raise ValueError("a template: zkprov reads inventories without running them")
+        raise ValueError("a template, once it was rendered: what makes one is not rendered again")
     if not checked_name(value) and value:
         raise ValueError("holds characters that cannot be printed, or a line break")
     return value

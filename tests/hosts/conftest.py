@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.hosts.archive import archive
 from tests.hosts.base import Missing, base
+from tests.hosts.cuts import Scene
 from tests.hosts.machines import Machines
-from tests.hosts.operator import Operator
+from tests.hosts.operator import QUICK, Operator
 from zkprov.model.problems import NotHealthy
 
 MakeMachines = Callable[..., Machines]
@@ -70,8 +72,52 @@ def operator(
     return lambda count: Operator(make_machines(count), zookeeper_archive, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def machines_to_cut(
+    can_have_machines: None, zookeeper_archive: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machines]:
+    """Four, whose disks are kept as they are when all are bare, and with three of them as members."""
+    folder = tmp_path_factory.mktemp("cut")
+    with pytest.MonkeyPatch.context() as patch, ending_connections(patch), Machines(folder / "machines", 4) as machines:
+        for machine in machines:
+            machine.power_cut()
+            machine.keep_disk("bare")
+            machine.power_on(wait=False)
+        for machine in machines:
+            machine.wait_until_up()
+        Operator(machines, zookeeper_archive, folder).of(3)("bootstrap", *QUICK, timeout_s=200).expect(0)
+        for machine in machines:
+            machine.power_cut()
+            machine.keep_disk("three members")
+        yield machines
+
+
+@pytest.fixture
+def make_scene(
+    machines_to_cut: Machines, zookeeper_archive: tuple[Path, str], tmp_path: Path, rng: random.Random
+) -> Iterator[Callable[..., Scene]]:
+    """`make_scene(disks, count=, members=) -> Scene`: the machines with those disks; `count` of them are in the inventory."""
+
+    def make(disks: str, *, count: int, members: int) -> Scene:
+        for machine in machines_to_cut:
+            machine.bring_back(disks, wait=False)
+        for machine in machines_to_cut:
+            machine.wait_until_up()
+        scene = Scene(machines_to_cut, zookeeper_archive, tmp_path, rng, count=count, members=members)
+        return ending.enter_context(scene)
+
+    with ExitStack() as ending:
+        yield make
+
+
 @pytest.fixture(autouse=True)
 def no_connection_outlives_a_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with ending_connections(monkeypatch):
+        yield
+
+
+@contextmanager
+def ending_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ansible's connections are shared by plays, and would linger for a minute."""
     with tempfile.TemporaryDirectory(prefix="zkp-") as folder:
         monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ class Machine:
         self._group = place.group / name
         self._keeper: subprocess.Popen[bytes] | None = None
         self._cut: set[str] | None = set()
+        self._base = Path()
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.address})"
@@ -89,6 +91,19 @@ class Machine:
     def wait_until_up(self) -> None:
         """Until sshd listens and users may log in; also of a machine that is cut off from here."""
         until(self._is_up, f"{self.name} does not come up", self._last_words)
+
+    def keep_disk(self, name: str) -> None:
+        """Keeps its disk as it is now, under a name for `bring_back`. It must be off."""
+        self._copy("upper", f"kept-{name}")
+
+    def bring_back(self, name: str, *, wait: bool = True) -> None:
+        """Its disk is what it was when it was kept under this name, and nothing is cut; then it boots."""
+        self.power_cut()
+        run("umount", str(self.root))
+        self._copy(f"kept-{name}", "upper")
+        self._mount()
+        self.heal()
+        self.power_on(wait=wait)
 
     # Net, disk, clock, names ----------------------------------------------------------------------------------------
 
@@ -208,8 +223,8 @@ class Machine:
         """Its overlay, and in it what makes it this machine; run once, before it is first on."""
         for layer in ("upper", "work", "root"):
             (self.root.parent / layer).mkdir(parents=True)
-        layers = f"lowerdir={base_root},upperdir={self.root.parent}/upper,workdir={self.root.parent}/work"
-        run("mount", "-t", "overlay", "-o", layers, self.namespace, str(self.root))
+        self._base = base_root
+        self._mount()
         # With an id of its own systemd does not take this for the first boot ever, with all that it does then. Without a name
         # server a name that /etc/hosts lacks is unknown at once; with one that is out of reach it is after ten seconds.
         files = {"hostname": self.name, "hosts": hosts, "machine-id": secrets.token_hex(16), "resolv.conf": "# none"}
@@ -225,6 +240,19 @@ class Machine:
             (home / ".ssh/authorized_keys").write_text(public_key)
             for path in (home / ".ssh", home / ".ssh/authorized_keys"):
                 os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _mount(self) -> None:
+        """Its own layer over the base that all share."""
+        disk = self.root.parent
+        shutil.rmtree(disk / "work")
+        (disk / "work").mkdir()
+        layers = f"lowerdir={self._base},upperdir={disk}/upper,workdir={disk}/work"
+        run("mount", "-t", "overlay", "-o", layers, self.namespace, str(self.root))
+
+    def _copy(self, layer: str, to: str) -> None:
+        shutil.rmtree(self.root.parent / to, ignore_errors=True)
+        # with the marks of what is deleted, which are extended attributes
+        run("cp", "-a", str(self.root.parent / layer), str(self.root.parent / to))
 
     def _signal(self, number: int) -> None:
         if (init := self._init()) is None:

@@ -41,4 +41,7 @@ class Operator:
         return self.zkprov
 
     def host(self, number: int) -> InventoryHost:
-        return read_inventory(str(self.inventory)).hosts[number - 1]
+        return self.hosts()[number - 1]
+
+    def hosts(self) -> list[InventoryHost]:
+        return list(read_inventory(str(self.inventory)).hosts)

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from kazoo.client import KazooClient
@@ -300,11 +300,16 @@ class Load:
             return set(self.acknowledged) - set(session.get_children("/load"))
 
 
-class Sampler:
-    """Asks every host of the lab for its mode again and again; remembers the leaders and the epochs of each sample."""
+class HasHosts(Protocol):
+    @property
+    def hosts(self) -> Sequence[InventoryHost]: ...
 
-    def __init__(self, lab: Lab, every_s: float = 0.1) -> None:
-        self._hosts, self._every_s = lab.hosts, every_s
+
+class Sampler:
+    """Asks every host (of a lab, say) for its mode again and again; remembers the leaders and the epochs of each sample."""
+
+    def __init__(self, of: HasHosts, every_s: float = 0.1) -> None:
+        self._hosts, self._every_s = of.hosts, every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="sampler")
         self.leaders: list[tuple[str, ...]] = []

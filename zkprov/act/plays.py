@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from zkprov.act.play_events import Told, condensed, hear, message_of
+from zkprov.act.ssh_alive import VARIABLE, ssh_extra_args
 from zkprov.model.inventory import PASSWORDS
 from zkprov.model.problems import BadInput, Interrupted, NotHealthy
 from zkprov.shipped import shipped
@@ -271,6 +272,7 @@ class Plays:
             "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "True"),
             "ANSIBLE_PIPELINING": os.environ.get("ANSIBLE_PIPELINING", "True"),
             "ANSIBLE_NOCOLOR": "True",
+            VARIABLE: ssh_extra_args(),
             # nobody is there to answer
             **dict.fromkeys(("ANSIBLE_ASK_PASS", "ANSIBLE_BECOME_ASK_PASS", "ANSIBLE_ASK_VAULT_PASS"), "False"),
             "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",

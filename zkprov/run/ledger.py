@@ -25,6 +25,7 @@ from zkprov.model.rights import writers
 from zkprov.observe.fourletter import membership_of
 from zkprov.observe.znodes import CONFIG, EnsembleDocument, MemberDocument, RetiredDocument, decode
 from zkprov.plan.steps import Plan
+from zkprov.run import lock
 from zkprov.run.journal import State
 
 if TYPE_CHECKING:
@@ -262,31 +263,12 @@ class EnsembleLedger:
 
     def lock(self, who: str, wait_s: float, stop: threading.Event) -> None:
         """The courtesy lock, waited for `wait_s` seconds at most. Raises `Busy` naming its holder, `Interrupted` on a signal."""
-        from kazoo.exceptions import LockTimeout
-
-        lock = self._client.Lock(f"{ROOT}/lock", who)
-        deadline = time.monotonic() + wait_s
         with self._told("the lock"):
-            while True:
-                with contextlib.suppress(LockTimeout):
-                    if lock.acquire(blocking=True, timeout=0.5):
-                        self._lock = lock
-                        return
-                if stop.is_set():
-                    raise Interrupted("stopped by a signal before anything was begun")
-                if time.monotonic() > deadline:
-                    break
-            holder = next(iter(lock.contenders() or []), "another run")
-        raise Busy(
-            f"held by {holder}",
-            place=f"{ROOT}/lock",
-            remedy="wait until it ends (zkprov history), or stop it: zkprov pause",
-        )
+            self._lock = lock.take(self._client, f"{ROOT}/lock", who, wait_s, stop)
 
     def unlock(self) -> None:
         if self._lock is not None:
-            with contextlib.suppress(Exception):
-                self._lock.release()
+            lock.give_back(self._client, self._lock)
             self._lock = None
 
     def _get(self, path: str) -> tuple[bytes, Any] | None:

@@ -10,8 +10,8 @@ import pytest
 
 from zkprov.act.local import LocalHost
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.problems import Busy
-from zkprov.run.founding import Founder
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Unreached
+from zkprov.run.founding import AGAIN, Founder, _begun
 
 
 def host(folder: Path, name: str) -> LocalHost:
@@ -47,3 +47,22 @@ def test_but_not_what_an_earlier_attempt_had(tmp_path: Path) -> None:
     with pytest.raises(Busy):
         founder("bootstrap-zk1")._fence(hosts)
     assert [h.fenced_by() for h in hosts] == ["bootstrap-zk1", "another"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        (Unreached("not reached", outcome="timeout", place="zk2", remedy="look"), f"look; then {AGAIN}"),
+        (NotHealthy("not reached", place="zk2"), AGAIN),
+        (
+            NotHealthy("not reached", place="zk2", remedy="zkprov bootstrap: it looks again"),
+            "zkprov bootstrap: it looks again",
+        ),
+    ],
+)
+def test_what_stops_it_once_it_is_begun_leaves_something_standing(wrong: NotHealthy, remedy: str) -> None:
+    with pytest.raises(Interrupted) as stopped, _begun():
+        raise wrong
+    assert (str(stopped.value), stopped.value.remedy, stopped.value.exit_code) == ("zk2: not reached", remedy, 7)
+    with pytest.raises(Busy), _begun():
+        raise Busy("another has it")

@@ -6,7 +6,8 @@ What stands is read from the hosts and the servers, so the same command goes on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,6 +35,7 @@ from zkprov.run.world import World
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host
 
+AGAIN = "zkprov bootstrap: it goes on from here"
 FOUNDER_S = 60.0
 """For the first server to lead itself: a cold Java on a slow disk takes some ten seconds."""
 
@@ -171,23 +173,35 @@ class Founder:
 
     def _checkpoint(self) -> None:
         if self.stop.is_set():
-            raise Interrupted("stopped by a signal", remedy="zkprov bootstrap: it goes on from here")
+            raise Interrupted("stopped by a signal", remedy=AGAIN)
 
 
 def bootstrap(conductor: Conductor, made: Founding, options: Options, say: Callable[[str], None]) -> Result | None:
     """Founds, then adds the others: voters first, then observers. The result of the last run; None where nobody was to come in.
 
-    Raises what founding raises; a refused plan is a `NotHealthy`.
+    Raises `Busy`, `BadInput`, and `Interrupted` for whatever else stops it once the hosts are taken, a refused plan too.
     """
     world = conductor.world
     # a run that brings somebody in has that host: it is taken up before the founding takes the hosts
     result = conductor.resume() if made.stage is Stage.FOUNDED else None
     if result is not None and result.exit_code:
-        return result
+        return _to_go_on(result)
     if made.stage is Stage.FOUNDED:
         here = missing(world)
         made = msgspec.structs.replace(made, others=tuple(n for n in made.others if n in here))
-    Founder(conductor, made, say).found(options)
+    with _begun():
+        Founder(conductor, made, say).found(options)
+        result = _add_others(conductor, made, options) or result
+        if result is not None and result.exit_code:
+            return _to_go_on(result)
+        with ledger_writer(world.inventory, world.timeout_s) as ledger:
+            ledger.founded()
+    return result
+
+
+def _add_others(conductor: Conductor, made: Founding, options: Options) -> Result | None:
+    """The result of the last run, or of the first that did not end well; None where nobody was to come in."""
+    world, result = conductor.world, None
     for role in (Role.PARTICIPANT, Role.OBSERVER):
         here = missing(world)
         names = [n for n in made.others if n in here and world.inventory_host(n).role is role]
@@ -199,7 +213,22 @@ def bootstrap(conductor: Conductor, made: Founding, options: Options, say: Calla
             raise NotHealthy(what, place=made.ensemble, remedy=next((c for c, _ in plan.next if c), "zkprov status"))
         result = conductor.apply(plan)
         if result.exit_code:
-            return result
-    with ledger_writer(world.inventory, world.timeout_s) as ledger:
-        ledger.founded()
+            break
     return result
+
+
+def _to_go_on(result: Result) -> Result:
+    """By the same command: to take up the run that stopped, or to add the hosts that it was about, would leave the founding undone."""
+    kept = (step for step in result.next if not step.startswith(("zkprov resume", "zkprov add-node")))
+    return msgspec.structs.replace(result, next=(*kept, AGAIN))
+
+
+@contextlib.contextmanager
+def _begun() -> Iterator[None]:
+    """From here on something stands whatever stops it (exit 7), and the same command goes on."""
+    try:
+        yield
+    except NotHealthy as wrong:
+        told = "zkprov bootstrap" in wrong.remedy
+        remedy = wrong.remedy if told else f"{wrong.remedy}; then {AGAIN}" if wrong.remedy else AGAIN
+        raise Interrupted(wrong.problem, place=wrong.place, remedy=remedy) from None

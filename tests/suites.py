@@ -44,7 +44,7 @@ SUITES = (
     Suite("cases", 0.25, 10, min(_CORES, 4)),
     Suite("real", 7.5, 60, min(_CORES, 4), _BY_FILE),
     Suite("faults", 5.25, 90, min(_CORES, 4)),
-    Suite("hosts", 7, 30, min(_CORES, 4)),
+    Suite("hosts", 7, 100, min(_CORES, 4)),
 )
 
 

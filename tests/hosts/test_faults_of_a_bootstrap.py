@@ -30,10 +30,11 @@ def scene(make_scene: Callable[..., Scene]) -> Scene:
     return make_scene("bare", count=3, members=0)
 
 
-@pytest.mark.parametrize(
-    "what", ["cut off", "power cut of the founder", "power cut of who comes in", "killed", "killed alone"]
-)
-@pytest.mark.parametrize(("host", "phase"), PHASES, ids=str)
+WHAT = ("cut off", "power cut of the founder", "power cut of who comes in", "killed", "killed alone")
+CELLS = [(host, phase, what) for host, phase in PHASES for what in WHAT if host != "zk1" or what != WHAT[2]]
+
+
+@pytest.mark.parametrize(("host", "phase", "what"), CELLS, ids=str)
 def test_a_bootstrap(scene: Scene, host: str, phase: Phase, what: str) -> None:
     running = scene.start(phase, *AGAIN, host=host)
     scene.reach(running, phase)

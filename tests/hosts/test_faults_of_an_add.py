@@ -78,7 +78,7 @@ def test_killed_alone(scene: Scene, phase: Phase, released: str) -> None:
     """What it has started goes on without it: at once, or when somebody else has carried on and is done."""
     running = add(scene, phase)
     scene.kill(running)
-    orphans = scene.processes()
+    orphans = scene.orphans()
     assert orphans, "nothing is left"
     if released == "at once":
         scene.release()

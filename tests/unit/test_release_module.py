@@ -172,3 +172,17 @@ def test_what_is_fetched_from_nowhere(module: ModuleType, tmp_path: Path) -> Non
         install(module, p)
     by_url = {**p, "archive": f"file://{tmp_path}/a.tgz"}
     assert install(module, by_url)["changed"] is True
+
+
+def test_a_diff_of_a_hosts_files_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the module that lays them."""
+    here = shipped("playbooks")
+    files = _loaded(
+        "zkprov_files",
+        here / "library" / "zkprov_files.py",
+        monkeypatch,
+        ("ansible.module_utils.zkprov_act", here / "module_utils" / "zkprov_act.py"),
+    )
+    assert files.shown("/etc/zk/jaas.conf", b'Server {\n  user_kafka="c4nary";\n};\n') == "(hidden)\n"
+    assert files.shown("/etc/zk/zoo.cfg", b"a=b\nx.superDigest=c4nary\n") == "a=b\nx.superDigest=(hidden)\n"
+    assert files.PRIVATE == {"jaas.conf": 0o600}

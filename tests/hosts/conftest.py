@@ -73,23 +73,35 @@ def operator(
 
 
 @pytest.fixture(scope="session")
-def machines_to_cut(
-    can_have_machines: None, zookeeper_archive: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machines]:
-    """Four, whose disks are kept as they are when all are bare, and with three of them as members."""
-    folder = tmp_path_factory.mktemp("cut")
-    with pytest.MonkeyPatch.context() as patch, ending_connections(patch), Machines(folder / "machines", 4) as machines:
+def machines_to_cut(can_have_machines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Four, whose disks are kept as they are: `bare`."""
+    with Machines(tmp_path_factory.mktemp("cut"), 4) as machines:
         for machine in machines:
             machine.power_cut()
             machine.keep_disk("bare")
-            machine.power_on(wait=False)
-        for machine in machines:
-            machine.wait_until_up()
-        Operator(machines, zookeeper_archive, folder).of(3)("bootstrap", *QUICK, timeout_s=200).expect(0)
-        for machine in machines:
-            machine.power_cut()
-            machine.keep_disk("three members")
         yield machines
+
+
+@pytest.fixture(scope="session")
+def three_members(
+    machines_to_cut: Machines, zookeeper_archive: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The name of those disks when three of the four are members."""
+    folder, name = tmp_path_factory.mktemp("three"), "three members"
+    _boot(machines_to_cut, "bare")
+    with pytest.MonkeyPatch.context() as patch, ending_connections(patch):
+        Operator(machines_to_cut, zookeeper_archive, folder).of(3)("bootstrap", *QUICK, timeout_s=300).expect(0)
+    for machine in machines_to_cut:
+        machine.power_cut()
+        machine.keep_disk(name)
+    return name
+
+
+def _boot(machines: Machines, disks: str) -> None:
+    for machine in machines:
+        machine.bring_back(disks, wait=False)
+    for machine in machines:
+        machine.wait_until_up()
 
 
 @pytest.fixture
@@ -99,10 +111,7 @@ def make_scene(
     """`make_scene(disks, count=, members=) -> Scene`: the machines with those disks; `count` of them are in the inventory."""
 
     def make(disks: str, *, count: int, members: int) -> Scene:
-        for machine in machines_to_cut:
-            machine.bring_back(disks, wait=False)
-        for machine in machines_to_cut:
-            machine.wait_until_up()
+        _boot(machines_to_cut, disks)
         scene = Scene(machines_to_cut, zookeeper_archive, tmp_path, rng, count=count, members=members)
         return ending.enter_context(scene)
 

@@ -24,8 +24,8 @@ PHASES: tuple[Phase, ...] = (
 
 
 @pytest.fixture
-def scene(make_scene: Callable[..., Scene]) -> Scene:
-    return make_scene("three members", count=4, members=3)
+def scene(make_scene: Callable[..., Scene], three_members: str) -> Scene:
+    return make_scene(three_members, count=4, members=3)
 
 
 def add(scene: Scene, phase: Phase) -> Any:

@@ -67,6 +67,10 @@ def test_a_joiner_with_other_settings_than_the_members() -> None:
     )
     assert told.startswith("zk4 will have other settings than the members: 4lw.commands.whitelist srvr (srvr,mntr), ")
     assert "syncLimit not set (10), tickTime 2000 (1000); " in told and "dataDir" not in told
+    # a secret is compared by nobody: of the members it was read hidden, and the joiner's is not to be shown
+    digest = {"DigestAuthenticationProvider.superDigest": "(hidden)"}
+    secret = with_disks(healthy(3), settings={**usual, **digest}).health().picture
+    assert unlike_members(secret, "zk4", {**usual, **dict.fromkeys(digest, "super:c4nary")}) == ""
     # what the members do not have alike is no rule for it; and of disks that nobody read nothing is known
     mixed = with_disks(healthy(3), settings=usual).having(2, disk=Disk(2, {**usual, "tickTime": "3000"}))
     assert "tickTime" not in unlike_members(mixed.health().picture, "zk4", {})

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from zkprov.judge.picture import Picture, Standing, member_at
+from zkprov.model.config import is_secret
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.server import Server
 
@@ -48,13 +49,16 @@ def _of_line(host: InventoryHost, server: Server) -> str:
 
 
 def unlike_members(picture: Picture, name: str, settings: Mapping[str, str]) -> str:
-    """The settings of zoo.cfg that all members have alike, and the joiner `name` would have otherwise; empty where there are none."""
+    """The settings of zoo.cfg that all members have alike, and the joiner `name` would have otherwise; empty where there are none.
+
+    Secrets are left out: what was read of members has them hidden.
+    """
     read = [f.disk.value.settings for f in picture.members if f.disk.value is not None and f.disk.value.settings]
     usual = {key: value for key, value in (read[0].items() if read else ()) if all(s.get(key) == value for s in read)}
     differ = [
         f"{key} {settings.get(key, 'not set')} ({value})"
         for key, value in sorted(usual.items())
-        if not _OWN.fullmatch(key) and _plain(settings.get(key)) != _plain(value)
+        if not _OWN.fullmatch(key) and not is_secret(key) and _plain(settings.get(key)) != _plain(value)
     ]
     if not differ:
         return ""

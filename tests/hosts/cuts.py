@@ -82,6 +82,7 @@ class Scene:
 
     def __enter__(self) -> Scene:
         if self.founders:
+            self.await_leader()
             wait_for(lambda: self.zkprov("check").code == 0, 60, "a healthy ensemble")
             self.load = self._ending.enter_context(Load(self.founders, per_s=20))
         self.sampler = self._ending.enter_context(Sampler(self, 0.3))

@@ -46,6 +46,7 @@ def _created(scene: Scene, name: str) -> int:
 
 @pytest.mark.real
 @pytest.mark.matrix(keep=1, of="the longest faults")
+@pytest.mark.matrix(keep=1, of="the slow ones")
 def test_a_lock_that_lives_is_not_waited_for_for_ever(scene: Scene) -> None:
     running = scene.add("--settle", "300s")
     scene.reach(running, Instant(4, "settling"))

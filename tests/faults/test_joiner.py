@@ -42,6 +42,7 @@ def test_the_joiner_fails_before_it_votes(scene: Scene, instant: Instant, how: s
 
 
 @pytest.mark.real
+@pytest.mark.matrix(keep=1, of="the slow ones")
 def test_a_joiner_that_votes_is_not_taken_back(scene: Scene) -> None:
     running = scene.add("--step-timeout", "12", "--settle", "60s")
     scene.reach(running, Instant(4, "settling"))

@@ -66,7 +66,7 @@ def by_endpoint(lab: Lab, count: int, files: ClientFiles) -> tuple[str, ...]:
     return "--connect", endpoints, "--ca-file", files.ca, "--cert-file", files.cert, "--key-file", files.key
 
 
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=2, of="secured and grown")
 def test_it_is_grown_as_any_other(zkprov: Zkprov) -> None:
     lab, posture = zkprov.lab, zkprov.lab.host(1).posture
     zkprov("add-node", "zk4", *QUICK).expect(0, "done: {1,2,3,4}")
@@ -96,6 +96,7 @@ def test_it_is_grown_as_any_other(zkprov: Zkprov) -> None:
         zkprov("prove", *by_endpoint(lab, 4, files), inventory=False).expect(0, "SAFE")
 
 
+@pytest.mark.matrix(keep=2, of="secured and grown")
 def test_a_certificate_is_right_enough(make_lab, tmp_path: Path) -> None:
     """From bare hosts on: no password anywhere, the super user is who has the certificate; without one nobody gets in (3.7 and later)."""
     lab: Lab = make_lab(3, start=False, spares=0, posture=Posture.TLS)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 CI = bool(os.environ.get("CI"))
+AMONG = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "matrix(keep, of): of the parameters of this test, or of all tests with the same `of`, draw `keep` unless --whole",
+        "matrix(keep, of, among): of the parameters of this test, or of all tests with the same `of`, draw `keep` unless --whole",
     )
     # xdist hands the options to its workers, so what is decided here holds in all of them.
     if config.option.seed is None:
@@ -54,18 +55,25 @@ def _set_up_hypothesis(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of each test with `@pytest.mark.matrix(keep=N)`, keep N of its cases, drawn by the seed and the test's own name.
 
-    `of="…"` makes one matrix of all tests that have it.
+    `of="…"` makes one matrix of all tests that have it. Of all matrices with the same `among="…"` two are drawn at all.
     """
     if config.option.whole:
         return
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
     keep: dict[str, int] = {}
+    rivals: dict[str, set[str]] = defaultdict(set)
     for item in items:
         if mark := item.get_closest_marker("matrix"):
             test = mark.kwargs.get("of") or item.nodeid.partition("[")[0]
             cases[test].append(item)
             keep[test] = mark.kwargs["keep"]
+            if among := mark.kwargs.get("among"):
+                rivals[among].add(test)
     dropped = set[pytest.Item]()
+    for among, matrices in rivals.items():
+        drawn_ones = random.Random(f"{config.option.seed}:{among}").sample(sorted(matrices), min(AMONG, len(matrices)))
+        for test in matrices.difference(drawn_ones):
+            keep[test] = 0
     for test, of_test in cases.items():
         drawn = random.Random(f"{config.option.seed}:{test}").sample(of_test, min(keep[test], len(of_test)))
         dropped |= set(of_test) - set(drawn)

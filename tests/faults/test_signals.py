@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,13 @@ def stop(running: Running, number: signal.Signals, *, again: bool = True) -> Don
     done = running.wait(30)
     assert time.monotonic() - began <= LIMIT_S, done
     return done
+
+
+def hears(pid: int, number: signal.Signals) -> bool:
+    """Whether the process catches the signal, as the kernel tells."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.real
@@ -69,6 +77,8 @@ def test_a_signal_while_resume_waits_for_the_lock(scene: Scene) -> None:
     running.process.kill()
     running.process.wait()
     resuming = scene.zkprov.start("resume")
-    time.sleep(scene.rng.uniform(0, 3))
+    # before that Python itself is still starting, and ends as the system has it
+    wait_for(lambda: hears(resuming.process.pid, signal.SIGTERM) or resuming.process.poll() is not None)
+    time.sleep(scene.rng.uniform(0, 3))  # chance is the point
     stop(resuming, signal.SIGTERM).expect(7)
     scene.resumed()

@@ -43,7 +43,7 @@ def over_ssh(
     return AnsibleHost(host, connections, plays)
 
 
-@pytest.mark.matrix(keep=1, of="the long ones on hosts")
+@pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
 def test_the_way_of_a_joiner(
     make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], connections: Connections, tmp_path: Path
 ) -> None:
@@ -134,7 +134,7 @@ def test_one_of_many_gets_the_host(make_machines: MakeMachines, tmp_path: Path) 
     assert len(won) == 1
 
 
-@pytest.mark.matrix(keep=1, of="the long ones on hosts")
+@pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
 def test_a_server_of_somebody_else_s_making(
     make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], connections: Connections, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ def reached(running: Running, made: Operator, rng: Random) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.matrix(keep=1, of="faults on hosts")
+@pytest.mark.matrix(keep=1, of="faults on hosts", among="stories on hosts")
 @pytest.mark.parametrize("how", ["killed", "terminated", "power cut of the joiner"])
 def test_cut_off_while_a_host_is_laid(operator: Callable[[int], Operator], how: str, rng: Random) -> None:
     made = operator(2)

@@ -9,7 +9,11 @@ import pytest
 from tests.faults.scene import Instant
 from tests.hosts.cuts import LIMIT_S, QUICK, Phase, Scene
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.matrix(keep=1, of="faults on hosts")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(900),
+    pytest.mark.matrix(keep=1, of="faults on hosts", among="stories on hosts"),
+]
 GIVEN = ("--yes", *QUICK[3:])
 AGAIN = ("bootstrap", *GIVEN)
 # who is laid then, and where it is met

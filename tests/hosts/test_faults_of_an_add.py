@@ -11,7 +11,11 @@ import pytest
 from tests.faults.scene import Instant, instants
 from tests.hosts.cuts import LIMIT_S, QUICK, Phase, Scene
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900), pytest.mark.matrix(keep=1, of="faults on hosts")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(900),
+    pytest.mark.matrix(keep=1, of="faults on hosts", among="stories on hosts"),
+]
 NEW = "zk4"
 PLAYS: tuple[Phase, ...] = tuple(
     f"{when} {play}" for play in ("install", "configure", "start") for when in ("before", "in")

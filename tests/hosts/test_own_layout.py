@@ -88,7 +88,7 @@ def settings(machine: Machine) -> set[str]:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.matrix(keep=1, of="layouts of one's own")
+@pytest.mark.matrix(keep=1, of="layouts of one's own", among="stories on hosts")
 @pytest.mark.parametrize("joins", ["a bare host", "one that she laid out too"])
 @pytest.mark.parametrize("kind", ["simple", "forking"])
 def test_an_ensemble_of_somebody_else_s_making_grows_where_it_lies(
@@ -156,7 +156,7 @@ def test_an_ensemble_of_somebody_else_s_making_grows_where_it_lies(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.matrix(keep=1, of="layouts of one's own")
+@pytest.mark.matrix(keep=1, of="layouts of one's own", among="stories on hosts")
 def test_what_she_must_say_is_asked_for(
     dana: Callable[[int], Dana], zookeeper_archive: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ def serves(machine: Machine) -> bool:
         return False
 
 
-@pytest.mark.matrix(keep=1, of="the long ones on hosts")
+@pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
 def test_from_bare_to_serving_and_gone(
     make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -146,7 +146,7 @@ def tarball(path: Path, *members: tuple[str, str]) -> dict[str, str]:
     return {"zkprov_archive": str(path), "zkprov_archive_sha512": hashlib.sha512(path.read_bytes()).hexdigest()}
 
 
-@pytest.mark.matrix(keep=1, of="the long ones on hosts")
+@pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
 def test_archives_that_are_not_what_they_should_be(
     make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -199,7 +199,7 @@ def test_archives_that_are_not_what_they_should_be(
     assert machine.shell("stat -c %U /etc") == "root\n"
 
 
-@pytest.mark.matrix(keep=1, of="the long ones on hosts")
+@pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
 def test_a_signed_archive_by_url(make_machines: MakeMachines, tmp_path: Path) -> None:
     machines = make_machines(1)
     served = tmp_path / "served"

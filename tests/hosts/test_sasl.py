@@ -19,7 +19,7 @@ JAAS = "/etc/zookeeper/jaas.conf"
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.matrix(keep=1, of="who gets in")
+@pytest.mark.matrix(keep=1, of="who gets in", among="stories on hosts")
 def test_with_sasl_nobody_else_gets_anything(
     operator: Callable[[int], Operator], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

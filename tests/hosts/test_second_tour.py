@@ -124,6 +124,7 @@ def reader(make_machines: MakeMachines, zookeeper_archive: tuple[Path, str], tmp
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.matrix(keep=1, of="the tour", among="stories on hosts")
 def test_the_readmes_second_tour(reader: Callable[[], Reader]) -> None:
     tour, follows = the_tour((ROOT / "README.md").read_text()), reader()
     done = follows.follow(tour)

@@ -59,7 +59,7 @@ def lay(machine: Machine, authority: trustme.CA, trusted: trustme.CA) -> bytes:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.matrix(keep=1, of="who gets in")
+@pytest.mark.matrix(keep=1, of="who gets in", among="stories on hosts")
 @pytest.mark.parametrize("posture", [Posture.TLS, Posture.TLS_ONLY])
 def test_with_tls_nobody_else_gets_in_and_nobody_elses_is_started(
     operator: Callable[[int], Operator], posture: Posture, tmp_path: Path, request: pytest.FixtureRequest

@@ -38,7 +38,7 @@ def asked(machine: Machine, at: str, port: int, say: str) -> str:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.matrix(keep=1, of="who gets in")
+@pytest.mark.matrix(keep=1, of="who gets in", among="stories on hosts")
 @pytest.mark.parametrize("way", WAYS)
 def test_an_ensemble_that_serves_nobody_from_elsewhere_is_founded_grown_and_seen(
     operator: Callable[[int], Operator], way: str, request: pytest.FixtureRequest

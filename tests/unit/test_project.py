@@ -216,6 +216,25 @@ def test_tests_may_share_a_matrix(tmp_path: Path) -> None:
     assert len(ran(tmp_path, SHARED, "--whole")[1]) == 5
 
 
+RIVALS = """
+import pytest
+stories = [pytest.mark.matrix(keep=1, of=name, among="long") for name in ("a", "b", "c")]
+@stories[0]
+@pytest.mark.parametrize("n", range(9))
+def test_a(n): pass
+@stories[1]
+def test_b(): pass
+@stories[2]
+def test_c(): pass
+"""
+
+
+def test_of_matrices_among_each_other_two_are_drawn_however_large_they_are(tmp_path: Path) -> None:
+    drawn = [frozenset(t.partition("[")[0] for t in ran(tmp_path, RIVALS, f"--seed={n}")[1]) for n in range(6)]
+    assert {len(kept) for kept in drawn} == {2} and len(set(drawn)) > 1
+    assert len(ran(tmp_path, RIVALS, "--whole")[1]) == 11
+
+
 def test_the_whole_is_the_whole(tmp_path: Path) -> None:
     assert len(ran(tmp_path, CASES, "--whole")[1]) == 28
     assert len(ran(tmp_path, CASES, ZKPROV_WHOLE="1")[1]) == 28

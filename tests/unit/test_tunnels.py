@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+import paramiko
 import pytest
 
 from tests.unit.peers import SRVR, Stubs, deaf, says, stubs, tree, welcome
@@ -20,6 +21,7 @@ from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.ssh import Connections
+from zkprov.observe.ssh_forward import not_forwarded
 from zkprov.observe.survey import Target, take_survey
 from zkprov.observe.tunnels import Tunnels
 
@@ -192,3 +194,25 @@ def test_each_of_many_at_once_gets_its_own_answer(
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(ask, range(120)))
     assert answers == ["open" if n % 3 == 0 else "refused: connection refused" for n in range(120)]
+
+
+def test_a_host_without_a_way_to_it_is_not_one_on_which_nothing_listens(
+    keys: Keys, sshds: Make, connections: Connections, stubs: Stubs
+) -> None:
+    """REFUSED frees a port for a joiner, and says that a count of digests will not be told at the next look either."""
+    sshd = sshds()
+    sshd.close()
+    host = msgspec.structs.replace(keys.host(sshd), client_host=HERE, client_port=stubs.listen(says(SRVR)).port)
+    with Sessions(tunnels=Tunnels([host], lambda: connections)) as sessions:
+        look = [Target("zk1", host.client, host.admin)]
+        (facts,) = take_survey(look, ensemble="test", timeout_s=3, sessions=sessions).servers
+    for fact in (facts.srvr, facts.config, facts.zabstate, facts.hash):
+        assert fact.outcome is Outcome.TRUNCATED and "is sshd running there" in fact.detail, fact
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [(1, "denied"), (2, "refused"), (3, "truncated"), (4, "truncated"), (77, "truncated")]
+)
+def test_only_a_port_that_refuses_is_refused(code: int, outcome: str) -> None:
+    told = not_forwarded("zk1", paramiko.ChannelException(code, "words\nof an sshd"))
+    assert told.outcome == outcome and "\n" not in told.problem

@@ -22,7 +22,7 @@ from zkprov.model.facts import Fact, Outcome
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
 from zkprov.observe.tls import Tls, untrusted
-from zkprov.observe.tunnels import Tunnels
+from zkprov.observe.tunnels import NO_TUNNELS, Tunnels
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class Dialer:
     """Connections of one survey. Use it inside one event loop only."""
 
     def __init__(self, timeout_s: float, tls: Tls | None = None, tunnels: Tunnels | None = None) -> None:
-        self._tls, self._tunnels = tls, tunnels
+        self._tls, self._tunnels = tls, tunnels or NO_TUNNELS
         self._loop = asyncio.get_running_loop()
         self.began = self._loop.time()
         self.deadline = self.began + timeout_s
@@ -129,7 +129,7 @@ class Dialer:
 
     async def resolve(self, at: HostPort) -> tuple[tuple[str, int], ...]:
         """The addresses of `at`, in the resolver's order, asked once; raises `Unanswered` where there are none."""
-        if numeric(at.host) or self._has_tunnel(at):  # a name that means something there need not mean anything here
+        if numeric(at.host) or at in self._tunnels:  # a name that means something there need not mean anything here
             return ((at.host, at.port),)
         if at not in self._resolved:
             self._resolved[at] = self._loop.create_task(self._look_up(at))
@@ -155,7 +155,7 @@ class Dialer:
         """A connection to `at`; cut, not lingering, at the end. Raises `Unanswered`; takes TimeoutError from the caller's deadline."""
         addresses = await self.resolve(at)
         async with self._sockets:
-            reader, writer = await (self._tunnelled(at) if self._has_tunnel(at) else self._first(addresses, at))
+            reader, writer = await (self._tunnelled(at) if at in self._tunnels else self._first(addresses, at))
             try:
                 name = writer.get_extra_info("sockname")
                 if name:
@@ -164,14 +164,11 @@ class Dialer:
             finally:
                 writer.transport.abort()
 
-    def _has_tunnel(self, at: HostPort) -> bool:
-        return self._tunnels is not None and at in self._tunnels
-
     async def _tunnelled(self, at: HostPort) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = self._tls.context_at(at) if self._tls else None
         left = max(0.01, self.deadline - self._loop.time())
         try:
-            sock = await in_thread(partial(self._tunnels.opened, at, left), self.threads)  # type: ignore[union-attr]
+            sock = await in_thread(partial(self._tunnels.opened, at, left), self.threads)
         except Unreached as problem:
             more = f" ({problem.remedy})" if problem.remedy else ""
             raise Unanswered(Outcome(problem.outcome), f"over SSH: {problem.problem}{more}") from None

@@ -20,7 +20,7 @@ from zkprov.model.server import HostPort
 from zkprov.observe.ssh_config import ConfigRefused, Hop, hop_to
 from zkprov.observe.ssh_exec import Answer, Late, Lost, NotRun, command_of, document_of, script_of
 from zkprov.observe.ssh_failure import printable, unreached
-from zkprov.observe.ssh_forward import carried, not_forwarded
+from zkprov.observe.ssh_forward import carried, no_way, not_forwarded
 from zkprov.observe.ssh_link import Link, import_paramiko, open_link
 
 if TYPE_CHECKING:
@@ -101,19 +101,20 @@ class Connections:
         return document_of(host, answer, marker)
 
     def forward(self, host: InventoryHost, to: HostPort, *, timeout_s: float | None = None) -> socket.socket:
-        """A connection to `to` that the host makes; whoever has it closes it. Raises `Unreached`, REFUSED where nothing listens there."""
+        """A connection to `to` that the host makes; whoever has it closes it.
+
+        Raises `Unreached`: REFUSED where nothing listens at `to`, and for nothing else.
+        """
         import_paramiko()
         import paramiko
 
         deadline = time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
         try:
-            hop = self._hop(host)
-            try:
-                link, channel = self._channel(hop, deadline, to)
-            except paramiko.ChannelException as error:
-                raise not_forwarded(host.name, error) from None
+            link, channel = self._channel(self._hop(host), deadline, to)
+        except paramiko.ChannelException as error:
+            raise not_forwarded(host.name, error) from None
         except Unreached as problem:
-            raise self._placed(problem, host) from None
+            raise no_way(self._placed(problem, host)) from None
         return carried(channel, lambda: self._leave(link))
 
     def _hop(self, host: InventoryHost) -> Hop:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import paramiko
 
 AT_ONCE = 65536
-_FORBIDDEN, _NOT_CONNECTED = 1, 2
 # RFC 4254, 5.1
+_FORBIDDEN, _NOT_CONNECTED = 1, 2
 
 
 def carried(channel: paramiko.Channel, ended: Callable[[], None]) -> socket.socket:
@@ -52,10 +52,18 @@ def carried(channel: paramiko.Channel, ended: Callable[[], None]) -> socket.sock
 
 
 def not_forwarded(place: str, error: paramiko.ChannelException) -> Unreached:
-    """What an sshd means that opens no connection."""
+    """What an sshd means that opens no connection. REFUSED is said of the port alone: nothing listens there."""
     if error.code == _FORBIDDEN:
         remedy = "AllowTcpForwarding and PermitOpen of its sshd allow it"
         return unreached(place, Outcome.DENIED, "its sshd forwards nothing to there", remedy)
     if error.code == _NOT_CONNECTED:
         return unreached(place, Outcome.REFUSED, "connection refused")
-    return unreached(place, Outcome.REFUSED, f"not forwarded: {printable(error.text)}")
+    return unreached(place, Outcome.TRUNCATED, f"not forwarded: {printable(error.text)}", "try again")
+
+
+def no_way(problem: Unreached) -> Unreached:
+    """The way to the host failed: whether anything listens on it is not known, so it is not REFUSED."""
+    if problem.outcome != Outcome.REFUSED:
+        return problem
+    outcome = Outcome.TRUNCATED.value
+    return Unreached(problem.problem, outcome=outcome, place=problem.place, remedy=problem.remedy)

@@ -27,3 +27,10 @@ class Tunnels:
         """A connection to `at`, which has a tunnel; it blocks. Raises `Unreached`."""
         host, there = self._ways[at]
         return self._connections().forward(host, there, timeout_s=timeout_s)
+
+
+def _none() -> Connections:
+    raise LookupError("there is no tunnel to open")
+
+
+NO_TUNNELS = Tunnels((), _none)

@@ -79,7 +79,9 @@ def test_a_joiner_with_other_settings_than_the_members() -> None:
 
 
 def test_members_that_run_on_other_files_are_unknown_and_not_called_static() -> None:
-    health = with_disks(healthy(3), settings={}, acting=None, problems=(RUNS,)).health(Purpose.CHANGE)
+    health = with_disks(healthy(3), settings={}, acting=None, problems=(RUNS,), server_elsewhere=RUNS).health(
+        Purpose.CHANGE
+    )
     for gate in ("same config", "dynamic"):
         found = health.gate(gate)
         assert found.verdict is Verdict.UNKNOWN and all(RUNS in str(e) for e in found.evidence), found

@@ -10,7 +10,7 @@ from kazoo.exceptions import AuthFailedError, ConnectionDropped
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.serialization import SASL
 
-from zkprov.model.digest_md5 import DigestMd5, Refused
+from zkprov.model.digest_md5 import NOT_KNOWN, DigestMd5, Refused
 
 if TYPE_CHECKING:
     import logging
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
 MECHANISM = "DIGEST-MD5"
-NOT_KNOWN = (-115, -124)
-"""What a server says to credentials that are wrong: without enforcement, and with."""
 
 
 class SaslConnection(ConnectionHandler):  # type: ignore[misc]  # kazoo has no types

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.target import connected_world, inventory_of, target_options
+from zkprov.cli.target import Connect, target_options, world_to_look_at
 
 if TYPE_CHECKING:
     from zkprov.judge.health import Health
@@ -35,16 +35,13 @@ def status(
     inventory: str | None,
     ensemble: str | None,
     timeout_s: float,
-    connect: str | None,
-    ca_file: str | None,
-    cert_file: str | None,
-    key_file: str | None,
+    connect: Connect | None,
     output: str,
     watch: bool,
     interval: float,
 ) -> None:
     """Every server, who leads whom, and one verdict. Exit 0 when safe or degraded, 3 when unsafe, 4 when it cannot be told."""
-    with _watcher(ctx, inventory, ensemble, timeout_s, connect, (ca_file, cert_file, key_file)) as look:
+    with _watcher(ctx, inventory, ensemble, timeout_s, connect) as look:
         health = look.settled()
         _print(health, output, gates=False, clear=watch)
         with contextlib.suppress(KeyboardInterrupt):
@@ -64,32 +61,22 @@ def check(
     inventory: str | None,
     ensemble: str | None,
     timeout_s: float,
-    connect: str | None,
-    ca_file: str | None,
-    cert_file: str | None,
-    key_file: str | None,
+    connect: Connect | None,
     output: str,
 ) -> None:
     """All gates once. Exit 0 when safe, 3 when unsafe, 4 when degraded or when it cannot be told."""
-    with _watcher(ctx, inventory, ensemble, timeout_s, connect, (ca_file, cert_file, key_file)) as look:
+    with _watcher(ctx, inventory, ensemble, timeout_s, connect) as look:
         health = look.settled()
     _print(health, output, gates=True, clear=False)
     ctx.exit({"safe": 0, "degraded": 4, "unsafe": 3, "unknown": 4}[str(health.condition)])
 
 
 def _watcher(
-    ctx: click.Context,
-    inventory: str | None,
-    ensemble: str | None,
-    timeout_s: float,
-    connect: str | None,
-    files: tuple[str | None, str | None, str | None],
+    ctx: click.Context, inventory: str | None, ensemble: str | None, timeout_s: float, connect: Connect | None
 ) -> Watcher:
     from zkprov.run.watch import Watcher
-    from zkprov.run.world import World
 
-    world = connected_world(connect, files, timeout_s)
-    return Watcher(world or World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s))
+    return Watcher(world_to_look_at(ctx, inventory, ensemble, connect, timeout_s))
 
 
 def _print(health: Health, output: str, *, gates: bool, clear: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.target import connect_options, connected_world, inventory_of
+from zkprov.cli.target import Connect, connect_options, world_to_look_at
 
 if TYPE_CHECKING:
     from zkprov.model.acting import ProofServer
@@ -42,10 +42,7 @@ def prove(
     folder: Path | None,
     inventory: str | None,
     ensemble: str | None,
-    connect: str | None,
-    ca_file: str | None,
-    cert_file: str | None,
-    key_file: str | None,
+    connect: Connect | None,
     timeout_s: float | None,
     output: str,
 ) -> None:
@@ -62,8 +59,9 @@ def prove(
         document = prove_folders(folder, search_s)
     else:
         look_s = LOOK_S if timeout_s is None else max(timeout_s, 0.05)
-        files = (ca_file, cert_file, key_file)
-        document = prove_survey(_survey(ctx, inventory, ensemble, connect, files, look_s), search_s)
+        with world_to_look_at(ctx, inventory, ensemble, connect, look_s) as world:
+            survey = world.survey()
+        document = prove_survey(survey, search_s)
     from zkprov.report.documents import as_json
     from zkprov.report.proof import text
 
@@ -103,22 +101,6 @@ def _prove(target: str, servers: Sequence[ProofServer], notes: tuple[str, ...], 
     if unseen and result.safe:
         notes += (f"nobody has seen the files of {unseen}: taken to act under any list that was seen",)
     return proof_document(target, result, notes=notes, took_s=time.monotonic() - began)
-
-
-def _survey(
-    ctx: click.Context,
-    inventory: str | None,
-    ensemble: str | None,
-    connect: str | None,
-    files: tuple[str | None, str | None, str | None],
-    look_s: float,
-) -> Survey:
-    from zkprov.run.world import World
-
-    with connected_world(connect, files, look_s) or World(
-        inventory_of(ctx, inventory, ensemble), timeout_s=look_s
-    ) as world:
-        return world.survey()
 
 
 def _disks(folder: Path) -> list[tuple[str, Fact[Disk]]]:

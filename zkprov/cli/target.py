@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
     from zkprov.model.inventory import Inventory
+    from zkprov.model.posture import ClientFiles
     from zkprov.model.server import HostPort
     from zkprov.run.world import World
 
@@ -35,9 +37,37 @@ def target_options(connect: bool = False) -> Callable[[F], F]:
     return add
 
 
+class Connect(NamedTuple):
+    """What `--connect` says: servers, and what TLS to them takes."""
+
+    endpoints: str
+    files: ClientFiles | None
+
+    def world(self, timeout_s: float) -> World:
+        """These servers, and those that they name. Raises `BadInput`."""
+        from zkprov.run.world import World
+
+        return World.connected(endpoints_of(self.endpoints), timeout_s=timeout_s, files=self.files)
+
+
 def connect_options(command: F) -> F:
-    """`--connect`, and what TLS to those servers takes."""
+    """`--connect` with its files; the command gets them as `connect`, a `Connect` or None."""
+
+    @wraps(command)
+    def with_connect(
+        *args: Any, connect: str | None, ca_file: str | None, cert_file: str | None, key_file: str | None, **more: Any
+    ) -> Any:
+        if (cert_file is None) != (key_file is None) or (cert_file and not ca_file):
+            raise click.UsageError("--cert-file and --key-file go together, and need --ca-file")
+        if ca_file and not connect:
+            raise click.UsageError("--ca-file belongs to --connect; an inventory has zkprov_ca_file")
+        from zkprov.model.posture import ClientFiles
+
+        files = ClientFiles(ca_file, cert_file or "", key_file or "") if ca_file else None
+        return command(*args, connect=Connect(connect, files) if connect else None, **more)
+
     a_file = click.Path(dir_okay=False)
+    found: Callable[..., Any] = with_connect
     for option in (
         click.option("--key-file", type=a_file, help="The key of --cert-file, readable by its owner alone."),
         click.option("--cert-file", type=a_file, help="PEM file: who we are, where they ask for a certificate."),
@@ -46,26 +76,8 @@ def connect_options(command: F) -> F:
             "--connect", metavar="HOST:PORT,…", help="Look at these servers and those that they name; no inventory."
         ),
     ):
-        command = option(command)
-    return command
-
-
-def connected_world(
-    connect: str | None, files: tuple[str | None, str | None, str | None], timeout_s: float
-) -> World | None:
-    """What `--connect` names; None without it. `files`: of `--ca-file`, `--cert-file`, `--key-file`. Raises `UsageError`, `BadInput`."""
-    ca, cert, key = files
-    if (cert is None) != (key is None) or (cert and not ca):
-        raise click.UsageError("--cert-file and --key-file go together, and need --ca-file")
-    if not connect:
-        if ca:
-            raise click.UsageError("--ca-file belongs to --connect; an inventory has zkprov_ca_file")
-        return None
-    from zkprov.model.posture import ClientFiles
-    from zkprov.run.world import World
-
-    given = ClientFiles(ca, cert or "", key or "") if ca else None
-    return World.connected(endpoints_of(connect), timeout_s=timeout_s, files=given)
+        found = option(found)
+    return cast(F, found)
 
 
 def source_options(what: str) -> Callable[[F], F]:
@@ -99,6 +111,15 @@ def inventory_of(ctx: click.Context, inventory: str | None, ensemble: str | None
             )
         path = str(lab.inventory_path)
     return read_inventory(path, group)
+
+
+def world_to_look_at(
+    ctx: click.Context, inventory: str | None, ensemble: str | None, connect: Connect | None, timeout_s: float
+) -> World:
+    """What `--connect` names, else the inventory's. Raises `BadInput`."""
+    from zkprov.run.world import World
+
+    return connect.world(timeout_s) if connect else World(inventory_of(ctx, inventory, ensemble), timeout_s=timeout_s)
 
 
 def endpoints_of(text: str) -> tuple[HostPort, ...]:

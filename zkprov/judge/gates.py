@@ -105,9 +105,9 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
             unknown.append(unseen(picture, server, facts, facts.config))
         elif not memory.same_config(live):
             failed.append(Evidence(label, f"holds {_list(memory)} in memory, the ensemble {_list(live)}"))
-        if disk is not None and disk.acting is None and _no_zoo_cfg(disk):
+        if disk is not None and disk.server_elsewhere:
             # what the inventory names is not what it runs on
-            unknown.append(Evidence(label, _no_zoo_cfg(disk)))
+            unknown.append(Evidence(label, disk.server_elsewhere))
         elif disk is not None:
             failed.extend(Evidence(label, what) for what in _wrong_on_disk(server.id, disk, live))
             unknown.extend(Evidence(label, problem) for problem in disk.problems[:1])
@@ -124,18 +124,9 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
         required=purpose is Purpose.CHANGE,
         remedy="let the ensemble come to rest and look again",
         to_know="correct zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir in the inventory"
-        if any(f and f.disk.value and _misnamed(f.disk.value) for _, f in asked)
+        if any(f and (d := f.disk.value) and (d.server_elsewhere or d.data_elsewhere) for _, f in asked)
         else "to change an ensemble, the list and the disk of every member must be readable from here",
     )
-
-
-def _no_zoo_cfg(disk: Disk) -> str:
-    """Why it is said that a server runs on other files than the inventory names; else empty."""
-    return "" if disk.settings else next((p for p in disk.problems if "zoo.cfg: missing, and " in p), "")
-
-
-def _misnamed(disk: Disk) -> bool:
-    return bool(_no_zoo_cfg(disk)) or any("by the inventory in" in p for p in disk.problems)
 
 
 def _wrong_on_disk(server_id: int, disk: Disk, live: Members) -> list[str]:
@@ -289,8 +280,8 @@ def dynamic(picture: Picture, purpose: Purpose) -> GateResult:
     for server, facts in listed(picture):
         if facts is None or facts.disk.value is None:
             unknown.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
-        elif _no_zoo_cfg(facts.disk.value):
-            unknown.append(Evidence(picture.label(facts), _no_zoo_cfg(facts.disk.value)))
+        elif elsewhere := facts.disk.value.server_elsewhere:
+            unknown.append(Evidence(picture.label(facts), elsewhere))
         elif not facts.disk.value.reconfig_enabled:
             failed.append(Evidence(picture.label(facts), "reconfigEnabled is not true in its zoo.cfg"))
     return weighed(

@@ -10,9 +10,8 @@ import msgspec
 from zkprov.judge.history import two_histories
 from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort, Server, loopback
+from zkprov.model.server import WILDCARDS, HostPort, Server, loopback
 
-WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})  # noqa: S104 — compared with, not bound
 MOMENTARY = frozenset({Outcome.TIMEOUT, Outcome.TRUNCATED, Outcome.REFUSED, Outcome.NOT_SERVING})
 """How a question comes out that may be answered at the next look."""
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence, Set
 import msgspec
 
 from zkprov.judge.gates import listed, unseen
-from zkprov.judge.picture import WILDCARDS, Picture
+from zkprov.judge.picture import Picture
 from zkprov.judge.verdict import Evidence
 from zkprov.model.certificates import Stores, client_tls, quorum_tls
 from zkprov.model.release import Release
 from zkprov.model.sasl import in_fips_mode
-from zkprov.model.server import Server
+from zkprov.model.server import WILDCARDS, Server
 
 
 class Secured(msgspec.Struct, frozen=True):

@@ -12,6 +12,8 @@ import re
 SERVER = "zk-sasl-md5"
 """The server's name in the digest: ZooKeeper's own word for it, whatever the host is called (`ZooKeeperSaslServer`)."""
 SERVICE = "zookeeper"
+NOT_KNOWN = (-115, -124)
+"""What a server says to credentials that are wrong: without enforcement, and with (`KeeperException.Code`)."""
 _PAIR = re.compile(r'\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))\s*(?:,|\Z)')
 
 

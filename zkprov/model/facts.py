@@ -163,6 +163,8 @@ class Disk(msgspec.Struct, frozen=True):
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
     `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
+    `server_elsewhere`: there is no zoo.cfg, and a server runs on another one; `data_elsewhere`: zoo.cfg has the data in other folders than
+    the inventory. Both in words, as they stand among the `problems`.
     """
 
     my_id: int | None
@@ -177,6 +179,8 @@ class Disk(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
     stores: Stores = Stores()
     unit: str = ""
+    server_elsewhere: str = ""
+    data_elsewhere: str = ""
 
     @property
     def autocreate(self) -> bool:

@@ -8,10 +8,9 @@ import msgspec
 
 from zkprov.model import jaas, sasl
 from zkprov.model.posture import NETTY, SUPER_DN, X509, ClientFiles, Posture
-from zkprov.model.server import ClientAddress, HostPort, Role, Server, ServerAddress, loopback
+from zkprov.model.server import WILDCARDS, ClientAddress, HostPort, Role, Server, ServerAddress, loopback
 
 LOCAL = "127.0.0.1"
-ANY_ADDRESS = ("0.0.0.0", "::", "0:0:0:0:0:0:0:0", "[::]")  # noqa: S104 — compared with, not bound
 
 SUPER_PASSWORD = "ZKPROV_SUPER_PASSWORD"  # noqa: S105 — the variable's name
 QUORUM_SASL_PASSWORD = "ZKPROV_QUORUM_SASL_PASSWORD"  # noqa: S105
@@ -178,7 +177,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
         """
         listening = [self._client, *([(self.admin_address, self.admin_port)] if self.admin_port else [])]
         return {
-            self._known(host, port): HostPort(LOCAL if host is None or host in ANY_ADDRESS else host, port)
+            self._known(host, port): HostPort(LOCAL if host is None or host in WILDCARDS else host, port)
             for host, port in listening
             if self.connection != "local" and (self.tunnel or (host is not None and loopback(host)))
         }
@@ -188,9 +187,9 @@ class InventoryHost(msgspec.Struct, frozen=True):
         return self.client_host, self.secure_client_port if self.posture.clients else self.client_port
 
     def _known(self, host: str | None, port: int) -> HostPort:
-        everywhere = host is None or host in ANY_ADDRESS
-        hidden = self.connection != "local" and host is not None and loopback(host)
-        return HostPort(self.address if host is None or everywhere or hidden else host, port)
+        if host is None or host in WILDCARDS or (self.connection != "local" and loopback(host)):
+            host = self.address
+        return HostPort(host, port)
 
     @property
     def server_address(self) -> ServerAddress:

@@ -9,6 +9,8 @@ from ipaddress import IPv6Address, ip_address
 
 import msgspec
 
+WILDCARDS = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})  # noqa: S104 — compared with, not bound
+"""Addresses to listen at that mean all of a host's."""
 _HOST = re.compile(r"[^\s,;\[\]{}|]+")
 
 

@@ -63,6 +63,7 @@ class _Reading:
         self.label = label
         self.flat = flat
         self.problems: list[str] = []
+        self.data_elsewhere = ""
 
     def disk(self, data: list[Path]) -> Fact[Disk]:
         """`data`: the folders that are known beforehand; for a host, dataDir and dataLogDir by the inventory."""
@@ -109,6 +110,7 @@ class _Reading:
             disk_id=disk_id,
             data_marked=data_marked,
             problems=tuple(self.problems),
+            data_elsewhere=self.data_elsewhere,
             stores=stores_of(cfg.settings, self.config, self.files) if cfg and not self.flat else Stores(),
         )
         return Fact(self.label, Outcome.OK, value)
@@ -213,9 +215,9 @@ class _Reading:
         folders = [data, self.config / settings["dataLogDir"] if settings.get("dataLogDir") else data]
         if cfg and [os.path.normpath(f) for f in folders] != [os.path.normpath(f) for f in wished]:
             used, named = (" and ".join(dict.fromkeys(str(f) for f in both)) for both in (folders, wished))
-            self.problems.append(
-                f"{cfg.place}:{cfg.line_of('dataDir')}: the data is in {used}, by the inventory in {named}"
-            )
+            place = f"{cfg.place}:{cfg.line_of('dataDir')}"
+            self.data_elsewhere = f"{place}: the data is in {used}, by the inventory in {named}"
+            self.problems.append(self.data_elsewhere)
         return folders
 
     def _disk_id(self, folders: list[Path], has_data: bool) -> tuple[str, bool]:

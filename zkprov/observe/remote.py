@@ -237,14 +237,13 @@ def _with_servers(
             return disk
         detail = f"{disk.detail}, and {others[0]}"
         return msgspec.structs.replace(disk, outcome=Outcome.ANOTHERS, detail=detail)
-    problems = disk.value.problems
-    if others and runs is None:
-        missing = f"{host.config_dir}/{ZOO_CFG}: missing"
-        problems = tuple(f"{missing}, and {others[0]}" if p == missing else p for p in problems)
-    return msgspec.structs.replace(
-        disk,
-        value=msgspec.structs.replace(disk.value, active=active, problems=problems, unit=runs.unit if runs else ""),
-    )
+    value = msgspec.structs.replace(disk.value, active=active, unit=runs.unit if runs else "")
+    missing = f"{host.config_dir}/{ZOO_CFG}: missing"
+    if others and runs is None and missing in value.problems:
+        elsewhere = f"{missing}, and {others[0]}"
+        problems = tuple(elsewhere if p == missing else p for p in value.problems)
+        value = msgspec.structs.replace(value, problems=problems, server_elsewhere=elsewhere)
+    return msgspec.structs.replace(disk, value=value)
 
 
 def _active(host: InventoryHost, answer: _Answer) -> tuple[bool | None, str]:

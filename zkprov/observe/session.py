@@ -16,7 +16,7 @@ from typing import Any
 
 from kazoo.protocol import serialization as wire
 
-from zkprov.model.digest_md5 import DigestMd5, Refused
+from zkprov.model.digest_md5 import NOT_KNOWN, DigestMd5, Refused
 from zkprov.model.facts import Outcome
 from zkprov.model.server import HostPort
 from zkprov.observe.dial import MAX_ANSWER, Dialer, Unanswered, unanswered
@@ -40,8 +40,6 @@ ERRORS = {
     -115: (Outcome.DENIED, "authentication failed"),
     -124: (Outcome.DENIED, "no session without authentication (enforce.auth.enabled)"),
 }
-# with and without enforcement, to credentials that are wrong
-NOT_KNOWN = (-115, -124)
 NO_NODE = -101
 NODE_EXISTS = -110
 

@@ -17,9 +17,8 @@ from typing import Any
 import msgspec
 
 from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
-from zkprov.model.inventory import ANY_ADDRESS
 from zkprov.model.members import Members
-from zkprov.model.server import HostPort, Server, ServerAddress, loopback
+from zkprov.model.server import WILDCARDS, HostPort, Server, ServerAddress, loopback
 from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
@@ -359,7 +358,7 @@ def client_of(server: Server) -> tuple[HostPort | None, str]:
     if server.client is None:
         return None, "its line has no client address"
     host = server.client.host
-    if host is None or host in ANY_ADDRESS:
+    if host is None or host in WILDCARDS:
         return HostPort(server.address.host, server.client.port), ""
     if loopback(host) and not loopback(server.address.host) and not ours(server.address.host):
         return None, f"its line serves clients on {host} only, which is not this machine"

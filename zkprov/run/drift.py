@@ -59,13 +59,11 @@ def _elsewhere(seen: Seen) -> Seen | None:
     disk = seen.facts.disk if seen.facts and seen.member else None
     if disk is None:
         return None
-    missing = next((p for p in (disk.value.problems if disk.value else ()) if "zoo.cfg: missing, and " in p), "")
+    missing = disk.value.server_elsewhere if disk.value else ""
     if disk.outcome is Outcome.ANOTHERS or missing:
         detail = f"{missing or disk.detail}: correct zkprov_config_dir"
         return msgspec.structs.replace(seen, there=Fact(seen.there.source, Outcome.ANOTHERS, detail=detail))
-    if disk.value is None or not disk.value.settings.get("dataDir"):
-        return None
-    data = next((p for p in disk.value.problems if "by the inventory in" in p), "")
+    data = disk.value.data_elsewhere if disk.value else ""
     refused = (f"R5: {data}: correct zkprov_data_dir and zkprov_data_log_dir; a member keeps its data where it lies",)
     return msgspec.structs.replace(seen, refused=refused) if data else None
 

@@ -41,12 +41,11 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Granting(msgspec.Struct, frozen=True):
-    """What is to be done for `who`; `ours`: whether zkprov is known as that by the inventory. `present`: what is so already."""
+    """What is to be done for `who`; `ours`: whether zkprov is known as that by the inventory."""
 
     ensemble: str
     who: Identity
     ours: bool
-    config: Acl
     changes: tuple[Change, ...]
 
 
@@ -100,7 +99,7 @@ class Granter:
                     continue
                 changes.append(Change(path, acl, widened(acl, who, ALL), version))
         found = tuple(c for c in changes if set(c.before) != set(c.after))
-        return Granting(self.world.inventory.ensemble, who, who in ours, config, found)
+        return Granting(self.world.inventory.ensemble, who, who in ours, found)
 
     def carry_out(self, granting: Granting) -> None:
         """The list of members first: without that right the others are of no use. Each may be done again after a crash in between."""

@@ -39,8 +39,6 @@ from zkprov.run.world import SESSION_S, World
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
-"""Session timeout of the acting client: a run that was killed holds the lock for this long at most."""
-
 
 class Conductor:
     """Carries out, resumes and aborts runs on one world. `readers` get every event; `stop` ends a run within seconds."""

@@ -25,6 +25,7 @@ from zkprov.model.posture import ClientFiles
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.rights import Identity
+from zkprov.model.sasl import Sasl
 from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe.credentials import acting_credential, credential_of, super_settings
 from zkprov.observe.identities import digest_of
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from zkprov.observe.ssh import Connections
 
 SESSION_S = 6.0
-"""The session timeout that sessions ask for which act."""
+"""The session timeout of clients that act: a run that was killed holds the lock for this long at most."""
 
 SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
 """Ansible's connections that end at an sshd."""
@@ -114,11 +115,7 @@ class World:
 
     def connect(self, endpoints: Sequence[HostPort], stop: threading.Event | None = None) -> KazooClient:
         """A session that acts, at any of `endpoints`: by certificate, SASL or digest. Raises as `act.session.connect`."""
-        from zkprov.act.session import connect
-
-        auth, tls = acting_credential(self.inventory), self._tls.context if self._tls else None
-        sasl = self._sasl.pair if self._sasl else None
-        return connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, sasl=sasl, tunnels=self.tunnels)
+        return self._connect(endpoints, acting_credential(self.inventory), self._sasl, stop)
 
     @property
     def tls(self) -> bool:
@@ -134,13 +131,21 @@ class World:
 
     def connect_as(self, who: Identity, endpoints: Sequence[HostPort]) -> KazooClient:
         """As `connect`, known as `who` and, beside its certificate, nobody else. Raises `BadInput` where the inventory says not how."""
+        own = digest_of(self.inventory) if who.scheme == "digest" else None
+        by_sasl = who.scheme == "sasl" or not self.inventory.hosts[0].sasl_super
+        return self._connect(endpoints, ("digest", own) if own else None, self._sasl if by_sasl else None)
+
+    def _connect(
+        self,
+        endpoints: Sequence[HostPort],
+        auth: tuple[str, str] | None,
+        sasl: Sasl | None,
+        stop: threading.Event | None = None,
+    ) -> KazooClient:
         from zkprov.act.session import connect
 
-        own = digest_of(self.inventory) if who.scheme == "digest" else None
-        auth, tls = ("digest", own) if own else None, self._tls.context if self._tls else None
-        by_sasl = self._sasl is not None and (who.scheme == "sasl" or not self.inventory.hosts[0].sasl_super)
-        sasl = self._sasl.pair if self._sasl and by_sasl else None
-        return connect(endpoints, auth, tls=tls, sasl=sasl, tunnels=self.tunnels)
+        tls, pair = self._tls.context if self._tls else None, sasl.pair if sasl else None
+        return connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, sasl=pair, tunnels=self.tunnels)
 
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
 from tests.hosts.operator import QUICK, Operator
-from tests.real.driver import Arguments
+from tests.real.driver import Arguments, nobody_gets_in
 from zkprov.act.session import close, connect
 
 pytestmark = pytest.mark.real
@@ -50,14 +49,7 @@ def test_with_sasl_nobody_else_gets_anything(
     assert seen.looks and not {s for s in seen.seen if "ZKPROV_QUORUM" not in s}, seen.seen
 
     at = made.host(1).client
-    nobody = KazooClient(str(at), timeout=5)
-    try:
-        with pytest.raises(KazooException):
-            nobody.start(10)
-            nobody.get_children("/")
-    finally:
-        nobody.stop()
-        nobody.close()
+    nobody_gets_in(at)
     kafka = connect([at], None, sasl=("kafka", KAFKA))
     try:
         assert "zkprov" in kafka.get_children("/")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 import yaml
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
@@ -199,6 +200,18 @@ def client(*hosts: InventoryHost, lab: Lab | None = None) -> Iterator[KazooClien
     finally:
         found.stop()
         found.close()
+
+
+def nobody_gets_in(at: object) -> None:
+    """A client that says nothing of who it is opens no session at the endpoint, or gets nothing by it."""
+    nobody = KazooClient(str(at), timeout=5)
+    try:
+        with pytest.raises(KazooException):
+            nobody.start(10)
+            nobody.get_children("/")
+    finally:
+        nobody.stop()
+        nobody.close()
 
 
 def live_config(*hosts: InventoryHost) -> str:

@@ -128,6 +128,9 @@ def test_one_server_under_two_names_is_one_server(quiet: Lab, look: Zkprov) -> N
 
 
 def test_addresses_that_cannot_be_or_do_not_answer(quiet: Lab, look: Zkprov) -> None:
+    looked(look, "prove", "--connect", "127.0.0.1:1").expect(
+        4, "no list of any server could be read", "next zkprov status"
+    )
     looked(look, "status", "--connect", "127.0.0.1:x").expect(2, "--connect: not host:port: '127.0.0.1:x'")
     looked(look, "status", "--connect", "127.0.0.1:99999").expect(2, "not host:port")
     looked(look, "status", "--connect", "").expect(2)

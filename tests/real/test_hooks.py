@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-def lab(software: None, tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab.create("hooks", 1, home=tmp_path / "lab")
-    try:
-        lab.up()
-        yield lab
-    finally:
-        lab.down()
+def lab(make_lab) -> Lab:
+    return make_lab(1)
 
 
 def hook(folder: Path, name: str, script: str) -> None:

@@ -7,10 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException
 
-from tests.real.driver import QUICK, Touched, Zkprov, edited_inventory, mode, secrets_of
+from tests.real.driver import QUICK, Touched, Zkprov, edited_inventory, mode, nobody_gets_in, secrets_of
 from zkprov.act.local import LocalHost
 from zkprov.lab import founding
 from zkprov.lab.lab import Lab
@@ -90,18 +88,7 @@ def test_from_bare_hosts_on(make_lab, tmp_path: Path, secured: Secured, posture:
     assert {p.name for p in holders} <= {"jaas.conf", *PASSWORDS}, holders
     assert not any(m & 0o077 for m in holders.values())
     if secured.clients and posture is Posture.PLAIN:
-        nobody_gets_anything(one)
-
-
-def nobody_gets_anything(host: InventoryHost) -> None:
-    clear = KazooClient(str(host.client), timeout=5)
-    try:
-        with pytest.raises(KazooException):
-            clear.start(10)
-            clear.get_children("/")
-    finally:
-        clear.stop()
-        clear.close()
+        nobody_gets_in(one)
 
 
 def test_the_quorums_password_is_compared_before_anything_is_laid(

@@ -58,6 +58,8 @@ def _next(proof: Proof) -> tuple[str, ...]:
         )
     if proof.fetch:
         return ("put these files beside the others, and prove again",)
+    if not proof.lists:
+        return ("zkprov status: what each server tells, or why it does not",)
     return ("give the search more time: --timeout 60",)
 
 

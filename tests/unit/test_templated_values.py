@@ -18,6 +18,7 @@ from zkprov.observe import ansible_values
 from zkprov.observe.ansible_values import holds_template
 from zkprov.observe.credentials import credential_of
 from zkprov.observe.inventory import read_inventory
+from zkprov.observe.sasl import jaas_of
 
 __all__ = ["calls", "own_cache", "write"]
 CANARY = "c4nary-in-a-template"
@@ -86,6 +87,35 @@ def test_values_are_what_ansible_makes_of_them(
     left = [p for p in tmp_path.rglob("*") if p.is_file() and p.name != "i.yml"]
     assert any("inventories" in str(p) for p in left)
     assert not [p for p in left if CANARY.encode() in p.read_bytes() or b"fra.example.com" in p.read_bytes()]
+
+
+SASL = """
+zk:
+  hosts: {zk1: , zk2: }
+  vars:
+    zkprov_quorum_sasl: true
+    zkprov_quorum_sasl_password: "{{ vault.quorum }}"
+    zkprov_client_sasl: true
+    zkprov_sasl_password: "{{ vault.zkprov }}"
+    zkprov_sasl_users: {kafka: "{{ vault.kafka }}", plain: as-it-is}
+    vault: {quorum: c4nary-in-a-template-1, zkprov: c4nary-in-a-template-2, kafka: c4nary-in-a-template-3}
+"""
+
+
+def test_passwords_of_sasl_may_be_templates(write: Write, tmp_path: Path) -> None:
+    inventory = read_inventory(write(SASL, "i.yml"))
+    one, two = inventory.hosts
+    assert one.sasl_users == ("kafka", "plain") and CANARY not in repr(inventory)
+    text = jaas_of(inventory, one)
+    assert [f'"{CANARY}-{n}"' in text for n in (1, 2, 3)] == [True] * 3 and '"as-it-is"' in text
+    assert text == jaas_of(inventory, two)
+    assert not [
+        p for p in tmp_path.rglob("*") if p.is_file() and p.name != "i.yml" and CANARY.encode() in p.read_bytes()
+    ]
+    wrong = read_inventory(write(SASL.replace("vault.zkprov", f"vault['{CANARY}']"), "w.yml"))
+    with pytest.raises(BadInput, match="zkprov_sasl_password is not a password: it is a template") as caught:
+        jaas_of(wrong, one)
+    assert CANARY not in f"{caught.value} {caught.value.remedy}"
 
 
 def test_without_a_template_nothing_is_rendered(write: Write, rendered: list[dict[str, list[str]]]) -> None:

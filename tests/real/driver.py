@@ -25,6 +25,7 @@ from kazoo.exceptions import KazooException
 from zkprov.lab import founding
 from zkprov.lab.lab import Lab
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.server import HostPort
 
 COMMAND = (sys.executable, "-m", "zkprov")
 QUICK = ("--yes", "--settle", "0", "--samples", "1", "--sample-interval", "0.1", "--step-timeout", "20")
@@ -202,7 +203,7 @@ def client(*hosts: InventoryHost, lab: Lab | None = None) -> Iterator[KazooClien
         found.close()
 
 
-def nobody_gets_in(at: object) -> None:
+def nobody_gets_in(at: HostPort) -> None:
     """A client that says nothing of who it is opens no session at the endpoint, or gets nothing by it."""
     nobody = KazooClient(str(at), timeout=5)
     try:

@@ -88,7 +88,7 @@ def test_from_bare_hosts_on(make_lab, tmp_path: Path, secured: Secured, posture:
     assert {p.name for p in holders} <= {"jaas.conf", *PASSWORDS}, holders
     assert not any(m & 0o077 for m in holders.values())
     if secured.clients and posture is Posture.PLAIN:
-        nobody_gets_in(one)
+        nobody_gets_in(one.client)
 
 
 def test_the_quorums_password_is_compared_before_anything_is_laid(

@@ -16,6 +16,7 @@ from zkprov.lab import certificates
 from zkprov.lab.lab import Lab
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import ClientFiles, Posture
+from zkprov.model.server import HostPort
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("tls")]
 
@@ -108,7 +109,7 @@ def test_a_certificate_is_right_enough(make_lab, tmp_path: Path) -> None:
     assert "Mode:" in word(lab.host(1)), (
         "four letter words are answered in the clear from the host itself, as FACTS has it"
     )
-    nobody_gets_in(f"127.0.0.1:{lab.host(1).client_port}")
+    nobody_gets_in(HostPort("127.0.0.1", lab.host(1).client_port))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ class TestTheKeptAnswer:
         monkeypatch.setenv("ANSIBLE_FORKS", "7")
         read_inventory(path)
         assert len(calls) == 2
+
+    def test_the_newest_are_kept(self, write, calls, own_cache: Path) -> None:
+        own_cache.mkdir(parents=True, exist_ok=True)
+        for number in range(ansible_inventory._KEPT + 3):
+            (own_cache / f"{number}.json").write_bytes(b"{}")
+            os.utime(own_cache / f"{number}.json", (number, number))
+        path = write(THREE)
+        read_inventory(path)
+        left = {f.stem for f in own_cache.iterdir()}
+        assert len(left) == ansible_inventory._KEPT and not left & {"0", "1", "2", "3"}
+        assert read_inventory(path) and len(calls) == 1
 
     def test_no_password_is_kept(self, write, own_cache: Path) -> None:
         read_inventory(write(THREE + "ansible_password=hidden\nansible_become_pass=hidden\n"))

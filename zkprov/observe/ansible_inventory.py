@@ -28,6 +28,8 @@ from zkprov.observe.access import VARIABLES as ACCESS
 
 _TIMEOUT_S = 60.0
 _MAX_BYTES = 16_000_000
+_KEPT = 64
+"""Answers that are remembered, the newest; an edit of an inventory makes another."""
 _MEMORY = 2 * 1024**3
 PASSWORD = "zkprov_super_password"  # noqa: S105 — the variable's name
 QUORUM_SASL, SASL, SASL_USERS = "zkprov_quorum_sasl_password", "zkprov_sasl_password", "zkprov_sasl_users"
@@ -279,6 +281,8 @@ def _keep(file: Path, found: Listing) -> None:
             with os.fdopen(descriptor, "wb") as out:
                 out.write(msgspec.json.encode(found))
             Path(unfinished).replace(file)
+            for old in sorted(file.parent.glob("*.json"), key=lambda f: f.stat().st_mtime, reverse=True)[_KEPT:]:
+                old.unlink(missing_ok=True)
         except OSError:
             Path(unfinished).unlink(missing_ok=True)
             raise

@@ -117,6 +117,7 @@ def test_a_wiped_member_is_a_newcomer_again(scene: Scene, what: str) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.matrix(keep=1, of="the slow ones")
 def test_a_restart_of_all_makes_no_newcomers(scene: Scene) -> None:
     scene.add().wait().expect(0)
     for server in scene.servers():

@@ -35,11 +35,7 @@ def scene(make_scene: Callable[..., Scene]) -> Scene:
 
 
 WHAT = ("cut off", "power cut of the founder", "power cut of who comes in", "killed", "killed alone")
-# A second voter that is gone before it has the list that makes it one: the founder has proposed that list and cannot decide it
-# alone, and the other does not start with a list without itself. A person begins anew there (docs/hosts.md).
-FOR_A_PERSON = ("zk2", Instant(2, "act"), "power cut of who comes in")
 CELLS = [(host, phase, what) for host, phase in PHASES for what in WHAT if host != "zk1" or what != WHAT[2]]
-CELLS.remove(FOR_A_PERSON)
 
 
 @pytest.mark.parametrize(("host", "phase", "what"), CELLS, ids=str)

@@ -136,6 +136,31 @@ def test_a_control_folder_that_cannot_be_made(remote: AnsibleHost, tmp_path: Pat
     assert remote.fenced_by() is None
 
 
+def test_a_list_is_laid_in_place_of_the_one_before(either: Host, host: InventoryHost) -> None:
+    dynamic = Path(host.config_dir) / "zoo.cfg.dynamic.100000000"
+    put(host.config_dir, {dynamic.name: "server.1=before\n", "zoo.cfg": "dynamicConfigFile=x\n"})
+    dynamic.chmod(0o640)
+    either.fence("r1", 2)
+    for _ in range(2):
+        either.lay_list(str(dynamic), "server.1=after\n", "r1", 2)
+        assert dynamic.read_text() == "server.1=after\n"
+    assert dynamic.stat().st_mode & 0o777 == 0o640
+    assert {p.name for p in Path(host.config_dir).iterdir()} == {dynamic.name, "zoo.cfg"}, "nothing unfinished is left"
+    with pytest.raises(Interrupted, match="taken over"):
+        either.lay_list(str(dynamic), "server.1=late\n", "r1", 1)
+    with pytest.raises(Busy, match="run r1 has this host"):
+        either.lay_list(str(dynamic), "server.1=other\n", "r2")
+    for elsewhere in ("/etc/passwd", f"{host.config_dir}/../x", "zoo.cfg.dynamic.100000000", f"{host.config_dir}/.."):
+        with pytest.raises(BadInput, match="no file in"):
+            either.lay_list(elsewhere, "server.1=late\n", "r1", 2)
+    with pytest.raises(NotHealthy, match="No such file"):
+        either.lay_list(f"{host.config_dir}/zoo.cfg.dynamic.2", "server.1=late\n", "r1", 2)
+    (Path(host.config_dir) / "zoo.cfg.dynamic.3").symlink_to(dynamic)
+    with pytest.raises(NotHealthy, match="is no file"):
+        either.lay_list(f"{host.config_dir}/zoo.cfg.dynamic.3", "server.1=late\n", "r1", 2)
+    assert dynamic.read_text() == "server.1=after\n"
+
+
 @pytest.mark.parametrize("mutate", [None, "wipe", "wipe of the data"])
 def test_the_mark_tells_a_wiped_disk(either: Host, host: InventoryHost, mutate: str | None) -> None:
     Path(host.data_dir).mkdir(parents=True)

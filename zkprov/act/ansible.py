@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from zkprov.act.hosts import checked_label, folders_of, place_of
+from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
@@ -77,6 +77,11 @@ class AnsibleHost:
             place_of(self.host, name)
         self._mine = (run, attempt)
         self._play("configure", files)
+
+    def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
+        if self.host.is_active_command and self.is_active():
+            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
+        self._act("lay_list", path=dynamic_file(self.host, path), text=text, run=run, attempt=attempt)
 
     def start(self) -> None:
         self._play("start")

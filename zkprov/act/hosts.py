@@ -46,6 +46,12 @@ class Host(Protocol):
         there is data or a server runs, `BadInput` for a name.
         """
 
+    def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
+        """Write the member list `text` into the dynamic file at `path`, a full path in config_dir, for `run`: whole or not at all, durable,
+        with the owner and rights that it had. Raises `Busy` and `Interrupted` as `configure`, `NotHealthy` when a server runs or no such
+        file is there, `BadInput` for another path.
+        """
+
     def start(self) -> None:
         """Start the server, detached. Returns once the process runs, not once it serves. Raises `NotHealthy` when disabled."""
 
@@ -85,6 +91,14 @@ def place_of(host: InventoryHost, name: str) -> str:
         raise BadInput(f"not a plain file name: {name!r}", place=host.name, remedy="name files without folders")
     folder = {MYID: host.data_dir, INITIALIZE: host.data_log_dir}.get(name, host.config_dir)
     return str(PurePosixPath(folder) / name)
+
+
+def dynamic_file(host: InventoryHost, path: str) -> str:
+    """`path` if it is a full path in `host`'s config_dir. Raises `BadInput`."""
+    place = PurePosixPath(path)
+    if place.parent != PurePosixPath(host.config_dir) or place.name in ("", ".", ".."):
+        raise BadInput(f"no file in {host.config_dir}: {path}", place=host.name, remedy="name the dynamic file there")
+    return str(place)
 
 
 def folders_of(host: InventoryHost) -> tuple[str, ...]:

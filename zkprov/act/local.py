@@ -9,8 +9,8 @@ import os
 import shlex
 import shutil
 import socket
+import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from zkprov.act.disk_marks import holds_data, lay_mark
-from zkprov.act.hosts import checked_label, folders_of, place_of, refuse_data
+from zkprov.act.durable import sync_folder, write
+from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost, for_others
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
@@ -60,7 +61,7 @@ class LocalHost:
             if holder is not None and before > attempt:
                 raise self._taken_over(run)
             if holder is None or before < attempt:
-                _write(self._control / "run", f"{run} {attempt}".encode())
+                write(self._control / "run", f"{run} {attempt}".encode())
             return holder is not None
 
     def unfence(self, run: str, attempt: int = 0) -> None:
@@ -71,7 +72,7 @@ class LocalHost:
             self._free_for(run, holder)
             if by <= attempt:
                 (self._control / "run").unlink(missing_ok=True)
-                _sync_folder(self._control)
+                sync_folder(self._control)
 
     def fenced_by(self) -> str | None:
         return self._holder()[0]
@@ -92,6 +93,13 @@ class LocalHost:
                 place=self.name,
                 remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self._control}/run",
             )
+
+    def _still_mine(self, run: str, attempt: int) -> None:
+        """Whoever has lost the fence is not to take it again: the run may be over."""
+        holder = self._holder()
+        self._free_for(run, holder[0])
+        if holder != (run, attempt):
+            raise self._taken_over(run)
 
     def _taken_over(self, run: str) -> Interrupted:
         return Interrupted(
@@ -126,11 +134,7 @@ class LocalHost:
 
     def configure(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
         places = {place_of(self.host, name): content for name, content in files.items()}
-        # Whoever has lost the fence is not to take it again: the run may be over.
-        holder = self._holder()
-        self._free_for(run, holder[0])
-        if holder != (run, attempt):
-            raise self._taken_over(run)
+        self._still_mine(run, attempt)
         if self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first, if it is not needed")
         for folder in (self.host.data_dir, self.host.data_log_dir):
@@ -140,8 +144,19 @@ class LocalHost:
             for folder in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir, self.host.log_dir):
                 Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             for place, content in places.items():
-                _write(Path(place), content.encode() if isinstance(content, str) else content)
+                write(Path(place), content.encode() if isinstance(content, str) else content)
         self.mark_disk()
+
+    def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
+        place = Path(dynamic_file(self.host, path))
+        self._still_mine(run, attempt)
+        if self.is_active():
+            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
+        with self._disk():
+            before = place.lstat()
+            if not stat.S_ISREG(before.st_mode):
+                raise NotHealthy(f"{place} is no file", place=self.name, remedy="look what it is")
+            write(place, text.encode(), before.st_mode & 0o777)
 
     def start(self) -> None:
         if (self._control / "disabled").exists():
@@ -200,7 +215,7 @@ class LocalHost:
                     remedy=f"see {log_dir}/out.log",
                 )
             time.sleep(0.001)
-        _write(self._control / "server", msgspec.json.encode(process))
+        write(self._control / "server", msgspec.json.encode(process))
 
     def _ports_are_free(self) -> None:
         """A server without its election port follows, is promoted, and ends seconds later by itself (3.9.5, measured)."""
@@ -263,7 +278,7 @@ class LocalHost:
     def disable(self) -> None:
         with self._disk():
             self._control.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self._control / "disabled", b"")
+            write(self._control / "disabled", b"")
 
     def enable(self) -> None:
         with self._disk():
@@ -286,7 +301,7 @@ class LocalHost:
             for source, target in moves:
                 if source.exists():
                     source.rename(target)
-                    _sync_folder(source.parent)
+                    sync_folder(source.parent)
         data = Path(self.host.data_dir)
         moved = next((t / data.relative_to(s) for s, t in moves if data.is_relative_to(s)), data)
         return str(moved)
@@ -296,7 +311,7 @@ class LocalHost:
 
     def mark_disk(self) -> str:
         with self._disk():
-            return lay_mark((self.host.data_dir, self.host.data_log_dir), _write)
+            return lay_mark((self.host.data_dir, self.host.data_log_dir), write)
 
     def has_data(self) -> bool:
         return any(holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))
@@ -372,26 +387,3 @@ def _is_taken(host: str, port: int) -> bool:
 
 def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and on the disk when this returns. Mode 0600: zoo.cfg may hold the super user's digest."""
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(unfinished).replace(path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

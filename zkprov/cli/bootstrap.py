@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -40,6 +41,16 @@ def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | Non
 
     with world_of(ctx, given) as world:
         made = look(world)
+        if isinstance(made, Refusal) and (run := _lost_second(ctx, world)):
+            click.echo(f"Bootstrap of {world.inventory.ensemble}")
+            click.echo(f"  take up run {run}, in which the second voter was lost; then go on")
+            if dry_run:
+                ctx.exit(0)
+            ask(yes)
+            code = _take_up(ctx, world, events, given)
+            if code:
+                ctx.exit(code)
+            made, yes = look(world), True
         if isinstance(made, Refusal):
             refusal(made)
             ctx.exit(made.exit_code)
@@ -51,6 +62,24 @@ def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | Non
             ctx.exit(0)
         ask(yes)
         ctx.exit(_carry_out(ctx, world, made, _options(given), events, given))
+
+
+def _lost_second(ctx: click.Context, world: World) -> str | None:
+    """The run of this machine's that stands where one voter becomes two. With nobody to serve, what lies there looks like another's."""
+    from zkprov.cli.conduct import journal_path
+    from zkprov.run.awaited_vote import standing_run
+    from zkprov.run.journal import Journal
+
+    with contextlib.closing(Journal(journal_path(ctx), create=False)) as journal:
+        found = standing_run(journal, world.inventory.ensemble)
+    return found[0].id if found else None
+
+
+def _take_up(ctx: click.Context, world: World, events: str | None, given: dict[str, object]) -> int:
+    from zkprov.cli.conduct import conducted
+
+    who = given["made_by"] if isinstance(given["made_by"], str) else None
+    return conducted(ctx, world, lambda conductor: conductor.resume(), events=events, who=who) or 0
 
 
 def _options(given: dict[str, object]) -> Options:

@@ -35,12 +35,11 @@ def conducted(
     from zkprov.report import console
     from zkprov.report.progress import Progress
     from zkprov.run.clock import SystemClock
-    from zkprov.run.journal import Journal, default_path
+    from zkprov.run.journal import Journal
     from zkprov.run.planning import who_am_i
     from zkprov.run.runner import Conductor
 
-    given = ctx.find_root().obj or {}
-    journal = Journal(Path(given["journal"]) if given.get("journal") else default_path())
+    journal = Journal(journal_path(ctx))
     progress = Progress()
     stopping = Stopping()
     with _event_lines(events) as lines, contextlib.closing(journal):
@@ -62,6 +61,14 @@ def conducted(
     elif events != "-":
         console.result(result)
     return result.exit_code
+
+
+def journal_path(ctx: click.Context) -> Path:
+    """Of `--journal`, else where it is by default."""
+    from zkprov.run.journal import default_path
+
+    given = ctx.find_root().obj or {}
+    return Path(given["journal"]) if given.get("journal") else default_path()
 
 
 GIVE_UP_S = 4.2

@@ -107,13 +107,13 @@ def history(ctx: click.Context, run: str | None, ensemble: str | None, output: s
     """The runs that this machine's journal knows, newest first; with RUN, every event of one."""
     import msgspec
 
+    from zkprov.cli.conduct import journal_path
     from zkprov.model.problems import BadInput
     from zkprov.report.console import console, table
     from zkprov.run.events import rfc3339
-    from zkprov.run.journal import Journal, default_path
+    from zkprov.run.journal import Journal
 
-    given = ctx.find_root().obj or {}
-    path = Path(given["journal"]) if given.get("journal") else default_path()
+    path = journal_path(ctx)
     journal = Journal(path, create=False)
     if run is None:
         runs = journal.runs(ensemble)

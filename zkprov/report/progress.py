@@ -53,9 +53,9 @@ class Progress:
             case "step.failed":
                 self._clear()
                 self._print(_plain(f"{event.step:>2} {said['step']}: failed: {said['why']}"))
-            case "undo":
+            case "undo" | "mend":
                 self._clear()
-                self._print(_plain(f"   undo: {said['what']}"))
+                self._print(_plain(f"   {event.kind}: {said['what']}"))
             case "run.ended" | "run.stopped":
                 self._clear()
 

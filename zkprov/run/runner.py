@@ -24,6 +24,7 @@ from zkprov.observe.credentials import credential_of
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan
+from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.engine import Engine
@@ -115,9 +116,15 @@ class Conductor:
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
 
+        Where one voter waits for a second that died in its promotion, the second is brought in first (`awaited_vote`).
         Raises `Stale` when the inventory or the templates are not those that the plan was made from.
         """
         survey = self.world.survey()
+        awaited = None if endpoints_of(survey) else standing_run(self.journal, self.world.inventory.ensemble)
+        if awaited is not None:
+            self._run = awaited[0].id
+            events = Events(self._run, self.clock.now, self._readers)
+            survey = bring_vote(self.world, awaited, survey, events=events, clock=self.clock, stop=self.stop)
         with self._acting(survey) as (client, ledger, endpoints):
             standing = self._standing(ledger)
             if standing is None:
@@ -139,6 +146,11 @@ class Conductor:
     def abort(self) -> Result | None:
         """Ends the unfinished run: a joiner that votes for nothing is taken back, the rest stands; None where there is none."""
         survey = self.world.survey()
+        if not endpoints_of(survey) and standing_run(self.journal, self.world.inventory.ensemble):
+            what = (
+                "no member of the ensemble could be read, and one voter may wait for a second: that is not taken back"
+            )
+            raise NotHealthy(what, place=self.world.inventory.path, remedy="zkprov resume")
         with self._acting(survey) as (client, ledger, _):
             standing = self._standing(ledger)
             if standing is None:

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH115, PTH116, PTH118, PTH119, PTH120, PTH121, PTH123, PTH208, UP006, UP022, UP035
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH115, PTH116, PTH118, PTH119, PTH120, PTH121, PTH123, PTH208, UP006, UP022, UP035, UP045
 # It runs on whatever Python a host has, 3.6 or later.
 """What zkprov does to a host without Ansible, and what its Ansible modules share: fences, marks, folders, the unit's state.
 
@@ -15,10 +15,11 @@ import os
 import secrets
 import shlex
 import signal
+import stat
 import subprocess
 import tempfile
 import time
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 MAIN_CLASS = b"org.apache.zookeeper.server.quorum.QuorumPeerMain"
 DISK, NOTE, COPY = ".zkprov-disk", ".zkprov-data", "zkprov-disk"
@@ -99,14 +100,14 @@ def unfence(control: str, run: str, attempt: int) -> None:
 # --- files
 
 
-def write(path: str, content: bytes, mode: int = 0o600) -> None:
-    """Whole or not at all, on the disk when this returns, and its folder's owner's."""
+def write(path: str, content: bytes, mode: int = 0o600, owner: Optional[os.stat_result] = None) -> None:
+    """Whole or not at all, on the disk when this returns, and `owner`'s, else its folder's owner's."""
     folder = os.path.dirname(path)
     descriptor, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            owner = os.stat(folder)
+            owner = owner or os.stat(folder)
             if os.geteuid() == 0:
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             os.fchmod(file.fileno(), mode)
@@ -118,6 +119,14 @@ def write(path: str, content: bytes, mode: int = 0o600) -> None:
             os.unlink(unfinished)
         raise
     sync_folder(folder)
+
+
+def lay_list(path: str, content: bytes) -> None:
+    """In place of the dynamic file at `path`, with its owner and rights."""
+    before = os.lstat(path)
+    if not stat.S_ISREG(before.st_mode):
+        raise Problem("unhealthy", f"{path} is no file", "look what it is")
+    write(path, content, before.st_mode & 0o777, before)
 
 
 def sync_folder(folder: str) -> None:
@@ -351,6 +360,11 @@ def act(a: Dict[str, Any]) -> Any:
         if not at_rest(a["zoo_cfg"], a["unit"]):
             raise Problem("unhealthy", "a server is running here", "stop it first")
         return set_aside(folders, a["label"])
+    if kind == "lay_list":
+        still_mine(control, a["run"], a["attempt"])
+        if not at_rest(a["zoo_cfg"], a["unit"]):
+            raise Problem("unhealthy", "a server is running here", "stop it first")
+        return lay_list(a["path"], a["text"].encode())
     if kind == "enable":
         return enable(control)
     if kind == "disable":

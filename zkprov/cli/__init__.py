@@ -16,6 +16,11 @@ COMMANDS = {
     "status": ("zkprov.cli.look:status", "Every server, who leads whom, and one verdict."),
     "check": ("zkprov.cli.look:check", "All gates once: exit 0, 3 (unsafe) or 4 (not healthy)."),
     "prove": ("zkprov.cli.prove:prove", "Prove that no two quorums can exist, or show who could elect whom."),
+    "ok-to-stop": ("zkprov.cli.ok_to:ok_to_stop", "Whether servers may be stopped, all at once: exit 0 or 3."),
+    "ok-to-remove": (
+        "zkprov.cli.ok_to:ok_to_remove",
+        "Whether servers may leave the list, one after the other: exit 0 or 3.",
+    ),
     "plan": ("zkprov.cli.change:plan", "Work a change out, prove each step, print it or refuse."),
     "apply": ("zkprov.cli.change:apply", "Carry out a plan that was saved."),
     "bootstrap": ("zkprov.cli.bootstrap:bootstrap", "Make an ensemble of bare hosts: one founder, then one at a time."),

@@ -193,6 +193,13 @@ def problem(wrong: Problem) -> None:
         out.print(_plain(f"next   {wrong.remedy}"), soft_wrap=True)
 
 
+def lines(text: Iterable[str]) -> None:
+    """Each as it is, the first in bold."""
+    out = console()
+    for number, line in enumerate(text):
+        out.print(_plain(line), style="bold" if number == 0 else "", soft_wrap=True)
+
+
 def result(ended: Result) -> None:
     out = console(err=ended.exit_code != 0)
     out.print(_plain(ended.headline), style="bold" if ended.exit_code else "green")

@@ -10,6 +10,7 @@ import msgspec
 
 from zkprov.report.documents import ChangeDocument, StatusDocument
 from zkprov.report.drift import DriftDocument
+from zkprov.report.leaving import LeaveDocument
 from zkprov.report.proof import ProofDocument
 from zkprov.run.events import Event
 from zkprov.run.files import PlanFile
@@ -20,6 +21,7 @@ DOCUMENTS: dict[str, type[Any]] = {
     "status": StatusDocument,
     "change": ChangeDocument,
     "drift": DriftDocument,
+    "leave": LeaveDocument,
     "proof": ProofDocument,
     "event": Event,
     "plan-file": PlanFile,

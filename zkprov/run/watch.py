@@ -16,8 +16,9 @@ AGAIN_S = 0.5
 class Watcher:
     """Surveys over sessions that last. Use it with `with`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, *, clients: bool = True) -> None:
+        """`clients`: whether each server's clients are asked for."""
+        self._world, self._clients = world, clients
         self._last: Survey | None = None
         self._doubted_since: float | None = None
 
@@ -29,7 +30,7 @@ class Watcher:
 
     def once(self) -> Health:
         """One look. Several leaders are remembered, so that the next look knows for how long."""
-        survey = self._world.survey()
+        survey = self._world.survey(clients=self._clients)
         now = time.monotonic()
         doubted = 0.0 if self._doubted_since is None else now - self._doubted_since
         health = judge(survey, Purpose.LOOK, earlier=self._last, doubted_s=doubted)

@@ -59,7 +59,7 @@ def writes(host: InventoryHost) -> bool:
 @pytest.mark.parametrize("ids", SUBSETS, ids=lambda ids: "".join(map(str, ids)))
 def test_stopping_comes_to_what_was_said(five: Zkprov, ids: tuple[int, ...]) -> None:
     hosts = up(five.lab)
-    touched = Touched(five.lab, *(h.name for h in hosts))
+    touched = Touched(five.lab, "zk1", *hosts)
     asked = five("ok-to-stop", *(f"zk{i}" for i in ids), "--output", "json")
     touched.nothing()
     gone = [h for h in hosts if h.id in ids]

@@ -489,7 +489,7 @@ class TestMark:
         for folder in (*folders, Path(local.host.data_dir)):
             for name in (COPY, NOTE):
                 (folder / name).unlink(missing_ok=True)
-        whole, left = local_module._write, [writes]
+        whole, left = local_module.write, [writes]
 
         def write(path: Path, content: bytes) -> None:
             if not left[0]:
@@ -497,11 +497,11 @@ class TestMark:
             left[0] -= 1
             whole(path, content)
 
-        monkeypatch.setattr(local_module, "_write", write)
+        monkeypatch.setattr(local_module, "write", write)
         with contextlib.suppress(KeyboardInterrupt):
             local.mark_disk()
         assert self.seen(local)[0] == mark
-        monkeypatch.setattr(local_module, "_write", whole)
+        monkeypatch.setattr(local_module, "write", whole)
         assert local.mark_disk() == mark
         assert self.seen(local) == (mark, True)
 

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.cases.cases import check
 from tests.cases.surveys import seconds, survey_of
 from tests.unit.facts_made import Made, host, inventory
+from zkprov.judge.health import judge
+from zkprov.judge.leaving import leaver_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.problems import BadInput
 from zkprov.model.server import Role
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
+from zkprov.plan.removal import RemovalWish, plan_remove
 from zkprov.plan.steps import Options, Plan, Refusal
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 
 
 def planned(lines: tuple[str, ...]) -> str:
-    """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`."""
+    """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
+    `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory).
+    """
     *survey, last = lines
     try:
-        return printed(added(survey_of(tuple(survey)), last.split()[1:]))
+        act, *words = last.split()
+        return printed((removed if act == "remove" else added)(survey_of(tuple(survey)), words))
     except BadInput as bad:
         return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
 
@@ -43,6 +50,23 @@ def added(made: Made, words: list[str]) -> Plan | Refusal:
     )
     wish = Wish("4f1c", tuple(hosts.values()), checked(options, listed), 0.0, "op@host", "0.1.0")
     return plan_add(made.health(Purpose.CHANGE), listed, wish)
+
+
+def removed(made: Made, words: list[str]) -> Plan | Refusal:
+    given = dict(w.split("=") for w in words if "=" in w)
+    names = tuple(w for w in words if "=" not in w)
+    listed = inventory(9)
+    known = tuple(h for h in listed.hosts if h.name != f"zk{given.get('unknown')}")
+    listed = msgspec.structs.replace(listed, hosts=known)
+    options = Options(
+        settle_s=0.0,
+        reason=given.get("reason", ""),
+        overrides={given["override"]: given.get("reason", "")} if "override" in given else {},
+    )
+    leaving = {leaver_of(made.health().picture, n).id for n in names} - {None}
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=leaving)
+    wish = RemovalWish("4f1c", names, checked(options, listed), 0.0, "op@host", "0.1.0")
+    return plan_remove(health, listed, wish)
 
 
 def printed(made: Plan | Refusal) -> str:

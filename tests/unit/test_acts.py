@@ -20,7 +20,7 @@ from zkprov.plan.steps import Joiner, Step, StepKind
 from zkprov.run import acts
 from zkprov.run.engine import Engine
 from zkprov.run.gating import GateFailed
-from zkprov.run.undo import listed, undo_joiner
+from zkprov.run.undo import listed, undo
 
 THREE = Members.of(server(1), server(2), server(3), version=0x100000000)
 ANOTHER = Server(4, (ServerAddress("elsewhere", 2888, 3888),), Role.OBSERVER, ClientAddress(2181))
@@ -90,7 +90,7 @@ def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) ->
 def test_a_voter_stays_though_the_servers_that_answer_lag_behind() -> None:
     host = Host("4f1c00")
     run = engine(host, THREE.with_server(server(4)))
-    assert undo_joiner(run, run.plan.steps[2]) is None
+    assert undo(run, run.plan.steps[2]) is None
     assert host.done == [] and host.active
 
 
@@ -99,7 +99,7 @@ def test_anothers_server_of_the_same_id_is_not_taken_out(monkeypatch: pytest.Mon
     host = Host("4f1c00")
     run = engine(host, THREE.with_server(ANOTHER))
     with pytest.raises(Stale, match="elsewhere"):
-        undo_joiner(run, run.plan.steps[1])
+        undo(run, run.plan.steps[1])
     assert host.done == []
 
 
@@ -197,5 +197,5 @@ def test_a_run_that_was_taken_over_touches_the_host_no_more(fences: int) -> None
     host = Host("4f1c00")
     run = engine(host, THREE, fences=fences)
     with pytest.raises(Interrupted, match="taken over"):
-        undo_joiner(run, run.plan.steps[1])
+        undo(run, run.plan.steps[1])
     assert host.done == ["stop"][: fences - 1]

@@ -95,7 +95,7 @@ def test_seasoning_goes_by_the_ensembles_clock_alone(clock: Jumping, monkeypatch
     left = [900.0]
     run = engine(clock, told, ledger=SimpleNamespace(now_ms=lambda: 0))
     run.gates = SimpleNamespace(passed=lambda **_: SimpleNamespace(picture=None), pause=pause_of(clock, left))
-    monkeypatch.setattr(acts, "_live", lambda _: run.plan.steps[0].before)
+    monkeypatch.setattr(acts, "live_of", lambda _: run.plan.steps[0].before)
     monkeypatch.setattr(acts, "newcomers_in", lambda *_: [SimpleNamespace(id=3, left_s=left[0])] if left[0] > 0 else [])
     monkeypatch.setattr(acts, "newcomers_rule", lambda _, ids: None if ids == {4} else "a quorum")
     acts.season(run, run.plan.steps[0])
@@ -111,7 +111,7 @@ def test_a_leaders_clock_that_jumps_makes_nobody_older_whom_this_run_promoted(
         passed=lambda **_: SimpleNamespace(picture=None), pause=lambda s: clock.wait(run.stop, s)
     )
     run.came = {3: clock.monotonic()}
-    monkeypatch.setattr(acts, "_live", lambda _: run.plan.steps[0].before)
+    monkeypatch.setattr(acts, "live_of", lambda _: run.plan.steps[0].before)
     monkeypatch.setattr(acts, "newcomers_in", lambda *_: [])
     monkeypatch.setattr(acts, "newcomers_rule", lambda _, ids: None if ids == {4} else "a quorum")
     acts.season(run, run.plan.steps[0])

@@ -25,6 +25,10 @@ COMMANDS = {
     "apply": ("zkprov.cli.change:apply", "Carry out a plan that was saved."),
     "bootstrap": ("zkprov.cli.bootstrap:bootstrap", "Make an ensemble of bare hosts: one founder, then one at a time."),
     "add-node": ("zkprov.cli.change:add_node", "Add servers, one at a time: plan, question, apply."),
+    "remove-node": (
+        "zkprov.cli.leave:remove_node",
+        "Remove servers, one at a time, completely: plan, question, apply.",
+    ),
     "grant": ("zkprov.cli.grant:grant", "Let somebody who is not the super user change the ensemble."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),
     "abort": ("zkprov.cli.runs:abort", "End a run that was stopped; undo what is surely undoable."),

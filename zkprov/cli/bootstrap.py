@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.change import Duration, ask, world_of
+from zkprov.cli.planned import Duration, ask, world_of
 from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.target import inventory_of, source_options, target_options
+from zkprov.cli.leave import plan_remove
+from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, refuse, show, text, world_of
+from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zkprov.model.server import Role
-    from zkprov.plan.steps import Options, Plan, Refusal
+    from zkprov.plan.steps import Options, Plan
     from zkprov.run.world import World
-
-
-class Duration(click.ParamType[float]):
-    """`30`, `30s`, `2m`, `1h`: seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip().lower()
-        factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
-        try:
-            found = float(text[:-1]) * factor if factor else float(text)
-        except ValueError:
-            found = -1.0
-        if not 0 <= found <= 30 * 86400:
-            self.fail(f"{value!r} is not a duration; write e.g. 30s, 15m or 1h", param, ctx)
-        return found
 
 
 def add_options(command: Callable[..., object]) -> Callable[..., object]:
@@ -93,6 +77,9 @@ def plan() -> None:
     """Work a change out, prove each step, and print it or refuse. Nothing is changed."""
 
 
+plan.add_command(plan_remove)
+
+
 @plan.command("add")
 @add_options
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `zkprov apply`.")
@@ -109,7 +96,7 @@ def plan_add_command(
             from zkprov.run.files import save_plan
 
             save_plan(made, out)
-    _show(made, output)
+    show(made, output)
     if out is not None and output == "text":
         click.echo(f"saved to {out}; next: zkprov apply {out}")
     ctx.exit(10 if detailed_exitcode and made.steps else 0)
@@ -169,17 +156,17 @@ def plan_configure_command(
 @click.pass_context
 def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, events: str | None, **given: object) -> None:
     """Add HOST…, one at a time, each step gated and proved: plan, question, apply."""
-    _one_stdout(output, events)
+    one_stdout(output, events)
     with world_of(ctx, given) as world:
         made = _made(world, given, output)
         if output == "text" and events != "-":
-            _show(made, "text")
+            show(made, "text")
         if dry_run:
             if output == "json":
-                _show(made, output)
+                show(made, output)
             ctx.exit(0)
         ask(yes)
-        ctx.exit(_carry_out(ctx, world, made, output, events, _text(given["made_by"])))
+        ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
 
 
 @click.command()
@@ -199,37 +186,13 @@ def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str
     """Carry out the plan in FILE. Exit 6 when the ensemble, or what the plan was made from, changed since."""
     from zkprov.run.files import load_plan
 
-    _one_stdout(output, events)
+    one_stdout(output, events)
     made = load_plan(file)
     with world_of(ctx, given) as world:
         if output == "text" and events != "-":
-            _show(made, "text")
+            show(made, "text")
         ask(yes)
-        ctx.exit(_carry_out(ctx, world, made, output, events, _text(given["made_by"])))
-
-
-def _one_stdout(output: str, events: str | None) -> None:
-    if output == "json" and events == "-":
-        raise click.UsageError("--output json and --events - would both write to stdout; give --events a file")
-
-
-def world_of(ctx: click.Context, given: dict[str, object]) -> World:
-    from zkprov.run.world import World
-
-    inventory, ensemble, timeout_s = given["inventory"], given["ensemble"], given["timeout_s"]
-    templates = given.get("templates")
-    read = inventory_of(ctx, _text(inventory), _text(ensemble))
-    playbooks = given.get("playbooks")
-    return World(
-        read,
-        timeout_s=float(str(timeout_s)),
-        templates=templates if isinstance(templates, Path) else None,
-        playbooks=playbooks if isinstance(playbooks, Path) else None,
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+        ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
 
 
 def _options(world: World, given: dict[str, object], role: Role) -> Options:
@@ -270,52 +233,10 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
         if not names:
             click.echo(f"{world.inventory.ensemble}: every host is a member; nothing to do")
             raise click.exceptions.Exit(0)
-    said = _text(given["role"])
+    said = text(given["role"])
     role = Role(said) if said else role_of(world, names)
-    made = make_plan(world, names, _options(world, given, role), _text(given["made_by"]))
+    made = make_plan(world, names, _options(world, given, role), text(given["made_by"]))
     if isinstance(made, Refusal):
-        _refuse(made, output)
-    assert not isinstance(made, Refusal)  # noqa: S101 — _refuse does not return
+        refuse(made, output)
+    assert not isinstance(made, Refusal)  # noqa: S101 — refuse does not return
     return made
-
-
-def _refuse(refused: Refusal, output: str) -> None:
-    from zkprov.report.console import refusal
-    from zkprov.report.documents import ChangeDocument, as_json
-
-    if output == "json":
-        click.echo(as_json(ChangeDocument(refusal=refused)))
-    refusal(refused)
-    raise click.exceptions.Exit(refused.exit_code)
-
-
-def _show(made: Plan, output: str) -> None:
-    if output == "json":
-        from zkprov.report.documents import ChangeDocument, as_json
-
-        click.echo(as_json(ChangeDocument(plan=made)))
-        return
-    from zkprov.report.console import plan as show
-
-    show(made)
-
-
-def ask(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("no terminal to ask on; say --yes to go on, or --dry-run to only plan")
-    from click.termui import confirm
-
-    if not confirm("\nApply?", default=False):
-        click.echo("nothing was changed", err=True)
-        raise click.exceptions.Exit(0)
-
-
-def _carry_out(ctx: click.Context, world: World, made: Plan, output: str, events: str | None, who: str | None) -> int:
-    from zkprov.cli.conduct import conducted
-
-    return (
-        conducted(ctx, world, lambda conductor: conductor.apply(made), output=output, events=events, who=who, plan=made)
-        or 0
-    )

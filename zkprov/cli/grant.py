@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.change import ask
+from zkprov.cli.planned import ask
 from zkprov.cli.target import inventory_of, target_options
 
 if TYPE_CHECKING:

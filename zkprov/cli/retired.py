@@ -22,7 +22,7 @@ def list_retired(
     """Who left, when, and where the disk was set aside."""
     import msgspec
 
-    from zkprov.report.console import console, table
+    from zkprov.report.console import console, lines, table
     from zkprov.run.events import rfc3339
     from zkprov.run.world import World
 
@@ -32,8 +32,10 @@ def list_retired(
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
-    rows = [[r.id, r.host, rfc3339(r.since_ms / 1000), r.fate, r.where, r.reason] for r in found]
-    table(console(), ["id", "host", "since", "fate", "where", "reason"], rows)
+    rows = [[r.id, r.host, rfc3339(r.since_ms / 1000), r.fate] for r in found]
+    table(console(), ["id", "host", "since", "fate"], rows)
+    more = [f"{r.id}: {'; '.join(filter(None, (r.where, r.reason)))}" for r in found if r.where or r.reason]
+    lines(["", *more] if more else [])
 
 
 @retired.command()

@@ -186,8 +186,8 @@ def voting_as_planned(picture: Picture, purpose: Purpose, excused: Set[int] = fr
     )
 
 
-def spare_kept(picture: Picture, purpose: Purpose) -> GateResult:
-    """As many voters may fail as the list allows: fewer is weaker, and less than a quorum is no ensemble that works."""
+def spare_kept(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
+    """As many voters may fail as the list allows, `excused` ones being down: fewer is weaker, less than a quorum no ensemble."""
     live, up = picture.live, serving_voters(picture)
     failed: list[Evidence] = []
     unknown = [] if live else [NO_LIST]
@@ -198,7 +198,7 @@ def spare_kept(picture: Picture, purpose: Purpose) -> GateResult:
         unknown = [Evidence(picture.label(f), str(f.srvr)) for f in denied]
     if live and now < 0 and not unknown:
         failed.append(Evidence("", f"quorum lost: {braces(up)} serve; {live.quorums.describe()}"))
-    elif live and not unknown and now < (full := spare(live.quorums, live.voters)):
+    elif live and not unknown and now < (full := spare(live.quorums, live.voters - excused)):
         failed.append(Evidence("", f"{now} may fail, with all up it would be {full}"))
     return weighed(
         "spare",
@@ -216,12 +216,12 @@ def serving_voters(picture: Picture) -> frozenset[int]:
     return frozenset(i for f in picture.members if f.serving and (i := picture.member_id(f)) in voters)
 
 
-def release_allowed(picture: Picture, purpose: Purpose) -> GateResult:
+def release_allowed(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
     """One release on every member, and to change membership none below the least of its line (FACTS, "Releases")."""
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
     seen: dict[str, list[str]] = defaultdict(list)
-    for server, facts in listed(picture):
+    for server, facts in listed(picture, excused):
         release = _release(facts) if facts else None
         if facts is None or release is None:
             unknown.append(unseen(picture, server, facts, *((facts.srvr, facts.mntr) if facts else ())))
@@ -266,7 +266,7 @@ def no_rogue(picture: Picture, purpose: Purpose) -> GateResult:
     )
 
 
-def dynamic(picture: Picture, purpose: Purpose) -> GateResult:
+def dynamic(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
     """The list is a dynamic, majority one: static and hierarchical ensembles are surveyed and proved, not changed (R12)."""
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
@@ -277,7 +277,7 @@ def dynamic(picture: Picture, purpose: Purpose) -> GateResult:
         what = "the list has groups: ZooKeeper refuses incremental changes of it, and zkprov does not change it yet"
         failed.append(Evidence("", what))
         remedy = "zkprov status and zkprov prove work; to grow it, change its lists by hand"
-    for server, facts in listed(picture):
+    for server, facts in listed(picture, excused):
         if facts is None or facts.disk.value is None:
             unknown.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))
         elif elsewhere := facts.disk.value.server_elsewhere:

@@ -69,14 +69,14 @@ def judge(
         lambda: data.synced(picture, purpose, earlier, excused),
         lambda: data.same_history(picture, purpose, excused),
         lambda: data.digests_equal(picture, purpose, earlier),
-        lambda: gates.spare_kept(picture, purpose),
-        lambda: gates.release_allowed(picture, purpose),
+        lambda: gates.spare_kept(picture, purpose, excused),
+        lambda: gates.release_allowed(picture, purpose, excused),
         lambda: certificates(picture, purpose, excused),
         lambda: sasl(picture, purpose, excused),
         lambda: one_quorum(picture, purpose),
     ]
     if purpose is Purpose.CHANGE:
-        asked += [lambda: gates.dynamic(picture, purpose), lambda: gates.ledger_read(picture, purpose)]
+        asked += [lambda: gates.dynamic(picture, purpose, excused), lambda: gates.ledger_read(picture, purpose)]
     results = tuple(ask() for ask in asked)
     left = spare(picture.live.quorums, gates.serving_voters(picture)) if picture.live else -1
     return Health(

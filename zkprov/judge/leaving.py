@@ -7,6 +7,7 @@ at as zkprov would do it: one at a time, observers first, then voters that are d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
+from difflib import get_close_matches
 
 import msgspec
 
@@ -18,8 +19,11 @@ from zkprov.judge.picture import Picture, leads, member_at, own_list
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.facts import ServerFacts
 from zkprov.model.members import Members
+from zkprov.model.problems import BadInput
 from zkprov.model.quorum import braces, spare
 from zkprov.model.server import Server
+
+NO_MEMBER = "no member"
 
 
 class Leaver(msgspec.Struct, frozen=True):
@@ -58,20 +62,39 @@ class Leave(msgspec.Struct, frozen=True):
         return not self.reasons
 
 
+def named(health: Health, servers: Sequence[str]) -> list[str]:
+    """The names that the survey has for `servers` (names or ids). Raises `BadInput` for one that nobody knows, or that is named twice."""
+    known = {f.name: f.name for f in health.picture.survey.servers}
+    for facts in health.picture.members:
+        known.setdefault(str(health.picture.member_id(facts)), facts.name)
+    for server in health.picture.live.servers if health.picture.live else ():
+        known.setdefault(str(server.id), str(server.id))
+    unknown = next((s for s in servers if s not in known), None)
+    if unknown is not None:
+        near = get_close_matches(unknown, list(known), 1)
+        told = ", ".join(f.name for f in health.picture.survey.servers[:20])
+        remedy = f"did you mean {near[0]}?" if near else f"known here: {told}"
+        raise BadInput(f"no server {unknown!r}", place=health.picture.survey.ensemble, remedy=remedy)
+    names = [known[s] for s in servers]
+    if len(set(names)) != len(names):
+        raise BadInput("the same server twice", place=" ".join(servers), remedy="name each server once")
+    return names
+
+
 def ok_to_stop(health: Health, names: Sequence[str]) -> Leave:
     """Whether all of `names` (of servers in the survey) may be stopped at once: the rest is a quorum of every list that it goes by."""
     picture, live = health.picture, health.picture.live
-    leavers = tuple(_leaver(picture, name) for name in names)
+    leavers = tuple(leaver_of(picture, name) for name in names)
     if live is None:
-        return Leave(leavers, (), "", -1, -1, (_untold(health),))
-    gone = {x.id for x in leavers if x.id is not None and x.part != "no member"}
+        return Leave(leavers, (), "", -1, -1, (untold(health),))
+    gone = {x.id for x in leavers if x.id is not None and x.part != NO_MEMBER}
     here = in_sync(health)
     staying = here - gone
-    reasons = [*_as_it_is(health), *_broken(picture, live, here, gone)]
+    reasons = [*as_it_is(health), *_broken(picture, live, here, gone)]
     led = [x for x in leavers if x.part == "leader" and x.up]
     notes = [f"{x.name} leads: the others elect, and nobody writes meanwhile" for x in led if len(staying) > 0]
-    notes += [f"{x.name} is down already" for x in leavers if not x.up and x.part != "no member"]
-    notes += [f"{x.name} is in no list: nothing is lost with it" for x in leavers if x.part == "no member"]
+    notes += [f"{x.name} is down already" for x in leavers if not x.up and x.part != NO_MEMBER]
+    notes += [f"{x.name} is in no list: nothing is lost with it" for x in leavers if x.part == NO_MEMBER]
     after = spare(live.quorums, staying)
     if not reasons and after == 0 and gone & live.voters:
         notes.append("none more may fail then")
@@ -83,24 +106,24 @@ def ok_to_stop(health: Health, names: Sequence[str]) -> Leave:
 def ok_to_remove(health: Health, names: Sequence[str]) -> Leave:
     """Whether all of `names` (of members) may be removed, one after the other: R1 to R4 before and after each."""
     picture, live = health.picture, health.picture.live
-    leavers = tuple(_leaver(picture, name) for name in names)
+    leavers = tuple(leaver_of(picture, name) for name in names)
     if live is None:
-        return Leave(leavers, (), "", -1, -1, (_untold(health),))
+        return Leave(leavers, (), "", -1, -1, (untold(health),))
     here = in_sync(health)
     newcomers = {n.id for n in health.newcomers}
-    reasons = list(_as_it_is(health))
+    reasons = list(as_it_is(health))
     static = dynamic(picture, Purpose.LOOK)
     if static.verdict is Verdict.FAIL:
         reasons.append(Reason("R12", static.summary, tuple(map(str, static.evidence[:8]))))
     before, present = live, here
-    for leaver in in_order(x for x in leavers if x.part != "no member"):
+    for leaver in in_order(x for x in leavers if x.part != NO_MEMBER):
         server = before.get(leaver.id) if leaver.id is not None else None
         if server is None or reasons:
             break
         after = before.without(server.id)
         reasons += _removal(health, before, after, server, present, newcomers, up=leaver.up)
         before, present = after, present - {server.id}
-    notes = [f"{x.name} is in no list: there is nothing to remove" for x in leavers if x.part == "no member"]
+    notes = [f"{x.name} is in no list: there is nothing to remove" for x in leavers if x.part == NO_MEMBER]
     notes += [
         f"{x.name} is down: its disk can vote until somebody shows it retired or wiped"
         for x in leavers
@@ -145,16 +168,34 @@ def removal_margin(before: Members, after: Members, here: Set[int], server_id: i
     )
 
 
+def vote_may_go(
+    before: Members,
+    after: Members,
+    here: Set[int],
+    newcomers: Set[int],
+    server_id: int,
+    *,
+    up: bool,
+    overrides: Set[str] = frozenset(),
+) -> list[Reason]:
+    """R2 and R4 for the vote that `after` lacks. An override of R4 holds as long as the rest in sync is a quorum."""
+    if not after.voters:
+        return [Reason("R4", f"{server_id} is the last voter")]
+    reasons: list[Reason] = []
+    short = removal_margin(before, after, here, server_id, up=up)
+    if short and not ("R4" in overrides and after.quorums.contains_quorum(here - {server_id})):
+        reasons.append(short)
+    if violated := newcomers_rule(after, newcomers):
+        reasons.append(Reason("R2", f"without {server_id} newcomers would be a quorum", (str(violated),)))
+    return reasons
+
+
 def _removal(
     health: Health, before: Members, after: Members, server: Server, here: Set[int], newcomers: Set[int], *, up: bool
 ) -> list[Reason]:
+    reasons = vote_may_go(before, after, here, newcomers, server.id, up=up) if server.votes else []
     if not after.voters:
-        return [Reason("R4", f"{server.id} is the last voter")]
-    reasons: list[Reason] = []
-    if server.votes and (short := removal_margin(before, after, here, server.id, up=up)):
-        reasons.append(short)
-    if server.votes and (violated := newcomers_rule(after, newcomers)):
-        reasons.append(Reason("R2", f"without {server.id} newcomers would be a quorum", (str(violated),)))
+        return reasons
     for label, proved in prove_step(health.picture, before, after, server):
         if not proved.safe:
             lines = tuple(proved.witness.lines()) if proved.witness else tuple(proved.fetch)
@@ -164,7 +205,7 @@ def _removal(
     return reasons
 
 
-def _as_it_is(health: Health) -> list[Reason]:
+def as_it_is(health: Health) -> list[Reason]:
     """What forbids everything: danger, and not to know whether there is a leader, and one."""
     danger = next((g for g in health.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
     if danger is not None:
@@ -177,7 +218,7 @@ def _as_it_is(health: Health) -> list[Reason]:
     return []
 
 
-def _untold(health: Health) -> Reason:
+def untold(health: Health) -> Reason:
     told = tuple(f"{f.name}: {f.srvr}" for f in health.picture.survey.servers[:8])
     return Reason("R8", "no list of members could be read", told)
 
@@ -210,7 +251,8 @@ def _newer(facts: ServerFacts, live: Members) -> list[tuple[Members, str]]:
     return [(m, source) for m, source in found if m.version > live.version and m.voters]
 
 
-def _leaver(picture: Picture, name: str) -> Leaver:
+def leaver_of(picture: Picture, name: str) -> Leaver:
+    """The server that `named` calls so, and what part it has in the live list."""
     facts = picture.survey.by_name(name)
     server = member_at(picture.live, facts) if facts is not None and picture.live is not None else None
     if facts is None and picture.live is not None and name.isascii() and name.isdigit():
@@ -219,6 +261,6 @@ def _leaver(picture: Picture, name: str) -> Leaver:
         if server is not None:
             return Leaver(name, server.id, "voter" if server.votes else "observer", False)
     if facts is None or server is None:
-        return Leaver(name, facts.id if facts else None, "no member", bool(facts and facts.serving))
+        return Leaver(name, facts.id if facts else None, NO_MEMBER, bool(facts and facts.serving))
     part = "leader" if leads(facts) and server.votes else "voter" if server.votes else "observer"
     return Leaver(name, server.id, part, facts.serving)

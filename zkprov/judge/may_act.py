@@ -14,6 +14,9 @@ from zkprov.model.members import Members
 from zkprov.model.release import Release
 from zkprov.model.server import Server, ServerAddress
 
+KEPT = frozenset({"set aside", "left behind"})
+"""What became of a retired server's disk, as long as nobody has shown it wiped or destroyed: what lies there can vote again."""
+
 NO_ID = -1
 """Ids from here downwards stand for servers whose id is unknown: they vote in no list, but what is on their disks was seen."""
 
@@ -35,7 +38,7 @@ def servers_of(picture: Picture) -> tuple[ProofServer, ...]:
         server_id = picture.member_id(facts) if standing is Standing.MEMBER else facts.id
         found.append(_server(facts, NO_ID - number if server_id is None else server_id, ledger, lowest))
     # What lies set aside can be put back; and a removed server that runs on has its list in memory besides.
-    found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate == "set aside"]
+    found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate in KEPT]
     return with_unseen_voters(found, ledger)
 
 

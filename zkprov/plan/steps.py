@@ -20,6 +20,13 @@ class StepKind(StrEnum):
     PROMOTE = "promote"  # reconfig as participant
     SETTLE = "settle"  # good samples for a while
     SEASON = "season"  # wait until a newcomer is seasoned (R2)
+    HAND_OVER = "hand-over"  # reconfig of a leader that leaves as observer: another leads, without an election
+    REMOVE = "remove"  # reconfig without it
+    RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
+
+
+LEAVING = frozenset({StepKind.HAND_OVER, StepKind.REMOVE, StepKind.RETIRE})
+"""The steps of a server on its way out."""
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -60,6 +67,12 @@ class Step(msgspec.Struct, frozen=True):
                 return f"wait: settle {seconds(self.wait_s)}"
             case StepKind.SEASON:
                 return f"wait: until {self.server} is seasoned ({seconds(self.wait_s)})"
+            case StepKind.HAND_OVER:
+                return f"hand over: {self.server}, which leads, becomes an observer"
+            case StepKind.REMOVE:
+                return f"remove {self.server}"
+            case StepKind.RETIRE:
+                return f"retire {self.server}: " + ("stop, disable, set aside" if self.host else "remember its disk")
 
     @property
     def name(self) -> str:
@@ -74,7 +87,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the operator may set. Times in seconds; `overrides`: rule → reason."""
+    """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves."""
 
     role: Role = Role.PARTICIPANT
     season_s: float = SEASON_S
@@ -85,6 +98,7 @@ class Options(msgspec.Struct, frozen=True):
     wait: bool = False
     reason: str = ""
     overrides: dict[str, str] = {}
+    drain_s: float = 30.0
 
 
 class Joiner(msgspec.Struct, frozen=True):
@@ -92,6 +106,14 @@ class Joiner(msgspec.Struct, frozen=True):
 
     host: str
     server: Server
+
+
+class Leaver(msgspec.Struct, frozen=True):
+    """A server on its way out, by its line in the list. `host`: its inventory host, empty for none; `up`: it served when planned."""
+
+    host: str
+    server: Server
+    up: bool
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -114,6 +136,7 @@ class Plan(msgspec.Struct, frozen=True):
     templates_digest: str = ""
     notes: tuple[str, ...] = ()
     format: int = FORMAT
+    leavers: tuple[Leaver, ...] = ()
 
     @property
     def base_version(self) -> int:
@@ -129,6 +152,32 @@ class Plan(msgspec.Struct, frozen=True):
 
     def joiner(self, server_id: int) -> Joiner:
         return next(j for j in self.joiners if j.server.id == server_id)
+
+    def leaver(self, server_id: int) -> Leaver:
+        return next(x for x in self.leavers if x.server.id == server_id)
+
+    def server(self, server_id: int) -> Server:
+        """The line of one that comes in, as it will be, or of one that leaves, as it was."""
+        return next(s for s in self.servers if s.id == server_id)
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """All that the plan is about."""
+        return (*(j.server for j in self.joiners), *(x.server for x in self.leavers))
+
+    @property
+    def leaving(self) -> frozenset[int]:
+        """The ids of those that leave: they need not answer (R8)."""
+        return frozenset(x.server.id for x in self.leavers)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The inventory hosts that the run acts on."""
+        return (*(j.host for j in self.joiners), *(x.host for x in self.leavers if x.host))
+
+    def may_be_silent(self, host: str) -> bool:
+        """Whether this is the host of a server that was down when the plan was made."""
+        return any(x.host == host and not x.up for x in self.leavers)
 
 
 class Refusal(msgspec.Struct, frozen=True):

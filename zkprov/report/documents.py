@@ -300,6 +300,12 @@ def _next(health: Health) -> list[str]:
         return ["nothing here was changed; stop clients from reaching the other side", *told]
     seen = health.picture.survey.servers
     told += [str(f.disk) for f in seen if f.disk.outcome is Outcome.ANOTHERS and not f.up][:3]
+    known = ledger_of(health.picture.survey)
+    owed = [r for r in (known.retired if known else ()) if r.fate == "left behind"]
+    told += [
+        f"the disk of {r.id} ({r.host}), which left, may still vote: when it is gone, zkprov retired attest {r.id} --wiped|--destroyed"
+        for r in owed[:3]
+    ]
     if seen and all(not f.up and f.disk.outcome is Outcome.ABSENT for f in seen):
         return ["nothing lies on these hosts, and nothing answers: zkprov bootstrap makes an ensemble of them"]
     return told

@@ -35,6 +35,8 @@ class Progress:
                 self._show(f"{self._title}: {said['left_s']} s left, {said['good']} good samples")
             case "seasoning":
                 self._show(f"{self._title}: {said['left_s']} s left for the next")
+            case "draining":
+                self._show(f"{self._title}: {said['clients']} clients, {said['left_s']} s left")
             case "gate":
                 self._show(f"{self._title}: waiting, gate `{said['gate']}`: {said['summary']}")
             case "play":

@@ -41,7 +41,7 @@ FRESH_S = 2.0
 def start(run: Engine, step: Step) -> str:
     joiner = run.plan.joiner(step.server)
     health = run.gates.passed()
-    live = _live(health)
+    live = live_of(health)
     if listed(run.plan, live, step.server):
         return "is in the list already"
     host = run.world.host(step.host)
@@ -55,13 +55,13 @@ def start(run: Engine, step: Step) -> str:
     run.checkpoint()
     if run.clock.monotonic() - run.gates.looked_at > FRESH_S:
         health = run.gates.passed()
-        live = _live(health)
+        live = live_of(health)
     if host.exists() and run.attempt and mine:
         host.stop(10)
         run.fence(step.number)
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
-    _prove(run, health, live, live, joiner.server)
+    prove(run, health, live, live, joiner.server)
     _preflight(run, step, health, joiner.server)
     files = run.world.render(step.host, joiner.server, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
@@ -112,7 +112,7 @@ def log_of(host: InventoryHost) -> str:
 
 def _preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
     """Names, ways, clocks and certificates, before anything is laid on the host."""
-    gates = preflights(run.world, health.picture, step.host, _live(health), server)
+    gates = preflights(run.world, health.picture, step.host, live_of(health), server)
     stop = first_stop(gates)
     if stop is not None:
         raise GateFailed(stop, step.server)
@@ -149,19 +149,19 @@ def change(run: Engine, step: Step, role: Role) -> str:
     promote = role is Role.PARTICIPANT
     live = _ready(run, step, want)
     if live is not None:
-        _ask(run, step, want, live)
+        ask(run, step, want, live)
         _await_role(run, step.host, role)
     # While its role changes a joiner does not serve; it must do so in each sample before its promotion.
     promotion = step.number < len(run.plan.steps) and run.plan.steps[step.number].kind is StepKind.PROMOTE
     excused = frozenset({step.server}) if promotion and not promote else frozenset()
     health = run.gates.passed(expect=step.after, excused=excused)
-    live = _live(health)
+    live = live_of(health)
     if promotion and run.plan.options.samples > 1:
         run.gates.keep(health.picture.survey)  # the first sample of the promotion, should the joiner have served in it
     run.intend(step)
     if promote:
         _remember(run, health, live, step.server, step.host)
-    _confirm(run, health, live)
+    confirm(run, health, live)
     what = "voting" if promote else "an observer"
     return f"{what}; config {live.version_hex} on {len(live.servers) - len(excused)} servers, memory and disk"
 
@@ -182,7 +182,7 @@ def _ready(run: Engine, step: Step, want: Server) -> Members | None:
         # told while the samples are taken: an earlier time makes a newcomer younger, never older
         now_ms = run.ledger.now_ms() if want.role is Role.PARTICIPANT else 0
         health = run.gates.passed(samples=samples, also=follows)
-        live = _live(health)
+        live = live_of(health)
         present = listed(run.plan, live, step.server)
         if present is not None and (present.role is want.role or present.votes):
             return None
@@ -192,26 +192,40 @@ def _ready(run: Engine, step: Step, want: Server) -> Members | None:
                 remedy="zkprov abort, then plan again",
             )
         _rules(run, health, live, live.with_server(want), want, now_ms)
-        run.intend(step)
-        run.checkpoint()
-        # A ledger's write may wait out an election: what was seen before it is no ground for an act.
-        waited = run.clock.monotonic() - run.gates.looked_at
-        if waited <= FRESH_S:
+        if intended(run, step, deadline):
             return live
-        summary = f"the look that the gates passed on is {seconds(waited)} old, the ledger's writes came in between"
-        late = GateResult("fresh look", Verdict.FAIL, summary, remedy="zkprov status")
-        if run.clock.monotonic() > deadline:
-            raise GateFailed(late, step.server)
-        run.events.emit("gate", gate=late.gate, verdict=str(late.verdict), summary=late.summary)
 
 
-def _ask(run: Engine, step: Step, want: Server, live: Members) -> None:
+def intended(run: Engine, step: Step, deadline: float) -> bool:
+    """Records the intention; whether the look that the gates passed on is fresh still. Raises `GateFailed` for an old one after `deadline`.
+
+    A ledger's write may wait out an election: what was seen before it is no ground for an act.
+    """
+    run.intend(step)
+    run.checkpoint()
+    waited = run.clock.monotonic() - run.gates.looked_at
+    if waited <= FRESH_S:
+        return True
+    summary = f"the look that the gates passed on is {seconds(waited)} old, the ledger's writes came in between"
+    late = GateResult("fresh look", Verdict.FAIL, summary, remedy="zkprov status")
+    if run.clock.monotonic() > deadline:
+        raise GateFailed(late, step.server)
+    run.events.emit("gate", gate=late.gate, verdict=str(late.verdict), summary=late.summary)
+    return False
+
+
+def ask(run: Engine, step: Step, want: Server, live: Members) -> None:
     what = f"reconfig joining {want.line} from config {live.version_hex}"
     run.events.emit("act", what=what, from_config=live.version_hex)
     if want.client is None:
         outcome = reconfig.replace(run.client, before=live, joining=want, stop=run.stop)
     else:
         outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
+    answered(run, step, outcome)
+
+
+def answered(run: Engine, step: Step, outcome: reconfig.Outcome) -> None:
+    """After a reconfig was asked for: whatever came of it is decided when this returns."""
     run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
     if run.stop.is_set():
         raise Interrupted("stopped by a signal", remedy="zkprov resume")
@@ -236,7 +250,7 @@ def _await_role(run: Engine, host: str, role: Role) -> None:
 
 def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server, now_ms: int) -> None:
     """The rules once more, on the survey that the act rests on, not on the plan's."""
-    _prove(run, health, live, after, server)
+    prove(run, health, live, after, server)
     if server.role is not Role.PARTICIPANT:
         return
     if ledger_of(health.picture.survey) is None:
@@ -262,7 +276,7 @@ def _rules(run: Engine, health: Health, live: Members, after: Members, server: S
         raise GateFailed(GateResult("R4 spare", Verdict.FAIL, summary, remedy="zkprov status"), server.id)
 
 
-def _prove(run: Engine, health: Health, before: Members, after: Members, server: Server) -> None:
+def prove(run: Engine, health: Health, before: Members, after: Members, server: Server) -> None:
     for label, proof in prove_step(health.picture, before, after, server):
         if str(proof.verdict) != "safe":
             raise GateFailed(
@@ -294,7 +308,7 @@ def _remember(run: Engine, health: Health, live: Members, server_id: int, host: 
         run.world.host(host).mark_disk()
 
 
-def _confirm(run: Engine, health: Health, live: Members) -> None:
+def confirm(run: Engine, health: Health, live: Members) -> None:
     """Each voter's last version confirmed on its disk: what it may act under at the least, should it fall silent (R1)."""
     known = ledger_of(health.picture.survey)
     found: dict[int, LedgerMember] = {}
@@ -325,7 +339,7 @@ def season(run: Engine, step: Step) -> str:
     while True:
         run.ledger.now_ms()
         health = run.gates.passed()
-        live = _live(health)
+        live = live_of(health)
         new = newcomers_in(health.picture, run.plan.options.season_s)
         after = live.with_server(run.plan.joiner(promotion.server).server)
         if newcomers_rule(after, {n.id for n in new} | _came_just_now(run) | {promotion.server}) is None:
@@ -336,6 +350,6 @@ def season(run: Engine, step: Step) -> str:
         run.gates.pause(min(max(left, 0.1), 2.0))
 
 
-def _live(health: Health) -> Members:
+def live_of(health: Health) -> Members:
     assert health.picture.live is not None  # noqa: S101 — the gates that passed have read it
     return health.picture.live

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import Plan, Step, StepKind
-from zkprov.run import acts
+from zkprov.plan.steps import LEAVING, Plan, Step, StepKind
+from zkprov.run import acts, leaving
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.events import Events, Value
@@ -22,7 +22,7 @@ from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
-from zkprov.run.undo import undo_joiner
+from zkprov.run.undo import undo
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Engine:
         self.canary: Canary | None = None
         self.came: dict[int, float] = {}  # whom this run made a voter, and when by the monotonic clock
         self.who, self.attempt = who, attempt
-        self.gates = Gatekeeper(world, plan.options, events, clock, stop)
+        self.gates = Gatekeeper(world, plan.options, events, clock, stop, plan.leaving)
         world.on_play = self._played
 
     # -- the way through the steps
@@ -112,6 +112,12 @@ class Engine:
                 said = acts.settle(self, step)
             case StepKind.SEASON:
                 said = acts.season(self, step)
+            case StepKind.HAND_OVER:
+                said = leaving.hand_over(self, step)
+            case StepKind.REMOVE:
+                said = leaving.remove(self, step)
+            case StepKind.RETIRE:
+                said = leaving.retire(self, step)
         self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
@@ -125,6 +131,8 @@ class Engine:
 
     def _hooks(self, when: str, step: Step) -> None:
         """The operator's, around a step. A start over SSH is several plays, and each has hooks of its own."""
+        if not step.host or self.plan.may_be_silent(step.host):
+            return
         if step.kind is StepKind.START and self.world.inventory_host(step.host).connection != "local":
             return
         if self.world.hooks(when, str(step.kind), step.host, self.plan.id):
@@ -152,11 +160,17 @@ class Engine:
         self.ledger.advance(self.document(State.RUNNING, head))
 
     def unfence(self) -> None:
-        """Gives every host of the run back."""
-        for joiner in self.plan.joiners:
-            host = self.world.host(joiner.host)
-            if host.fenced_by() == self.plan.id:
-                host.unfence(self.plan.id, self.attempt)
+        """Gives every host of the run back. One that was down from the start, and cannot be asked, was never taken."""
+        for name in self.plan.hosts:
+            host = self.world.host(name)
+            try:
+                if host.fenced_by() == self.plan.id:
+                    host.unfence(self.plan.id, self.attempt)
+            except (Interrupted, Busy):
+                raise
+            except Problem:
+                if not self.plan.may_be_silent(name):
+                    raise
 
     def document(self, state: State, head: int) -> RunDocument:
         return RunDocument(self.plan.id, state, head, self.attempt, self.who, self.plan)
@@ -176,7 +190,7 @@ class Engine:
         evidence = tuple(str(e) for e in gate.evidence) if gate and gate.evidence else (why,)
         advice = (gate.remedy if gate else "") or remedy
         try:
-            undone = undo_joiner(self, step)
+            undone = undo(self, step)
             if undone is not None:
                 self.unfence()
                 self.end(State.UNDONE, step.number)
@@ -196,16 +210,13 @@ class Engine:
             )
         if undone is None:
             self._try_state(State.STOPPED, step.number)
-            stands = (
-                f"{step.server} is a voter of the list and stays one: a vote is not taken back without being asked for"
-            )
             return Result(
                 self.plan.id,
                 State.STOPPED,
                 7,
                 headline,
                 evidence,
-                stands=stands,
+                stands=self.left_standing(step),
                 next=(advice or "zkprov status", "zkprov resume"),
             )
         stands, left = self._standing()
@@ -220,14 +231,30 @@ class Engine:
             (advice or "zkprov status", *left),
         )
 
+    def left_standing(self, step: Step) -> str:
+        """What of a step stands that is not undone, in words."""
+        if step.server not in self.plan.leaving:
+            return (
+                f"{step.server} is a voter of the list and stays one: a vote is not taken back without being asked for"
+            )
+        if step.kind in LEAVING:
+            with contextlib.suppress(Problem):
+                if step.server in self.ledger.live().ids:
+                    return f"{step.server} is an observer of the list now, and no voter"
+        return f"{step.server} is out of the list" + (
+            "" if step.kind is StepKind.SETTLE else ", and not retired yet (R7)"
+        )
+
     def _standing(self) -> tuple[str, tuple[str, ...]]:
-        """The list as it is now, and the command for the joiners that are not in it."""
+        """The list as it is now, and the command for those of the run that it does not hold, or holds, as it should."""
         try:
             live = self.ledger.live()
         except Problem:
             return "see zkprov status", ()
         hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
-        return f"the list is {live}", (f"zkprov add-node {' '.join(hosts)}",) if hosts else ()
+        leavers = [x.host or str(x.server.id) for x in self.plan.leavers if x.server.id in live.ids]
+        command = f"zkprov add-node {' '.join(hosts)}" if hosts else f"zkprov remove-node {' '.join(leavers)}"
+        return f"the list is {live}", (command,) if hosts or leavers else ()
 
     def stopped(self, step: Step | None, why: Interrupted) -> Result:
         """The run ends here with what it has begun standing; `resume` takes it up."""

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from difflib import get_close_matches
 
 import msgspec
@@ -17,15 +17,18 @@ from zkprov import __version__
 from zkprov.act.session import close
 from zkprov.judge.health import Health, judge
 from zkprov.judge.layout import misplaced, unlike_members
+from zkprov.judge.leaving import NO_MEMBER, leaver_of, named
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import release_of
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.config import scan_zoo_cfg
+from zkprov.model.facts import Retired
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.server import Role
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.membership import Wish, plan_add
+from zkprov.plan.removal import RemovalWish, plan_remove
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
@@ -49,6 +52,43 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
     health = _health(world)
     made = plan_add(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
+
+
+def who_leaves(world: World, servers: Sequence[str]) -> tuple[tuple[str, ...], tuple[Retired, ...]]:
+    """Of `servers` (names or ids) the members, and those that have left already. Raises `BadInput` for any other, or one named twice."""
+    survey = world.survey()
+    health = judge(survey, Purpose.LOOK)
+    live = health.picture.live
+    if live is None:
+        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
+    wanted, left = [], []
+    for server in servers:
+        gone = next((r for r in world.retired if server in (str(r.id), r.host)), None)
+        if gone is not None and leaver_of(health.picture, server).part == NO_MEMBER:
+            left.append(gone)
+        else:
+            wanted.append(server)
+    names = named(health, wanted)
+    stranger = next((n for n in names if leaver_of(health.picture, n).part == NO_MEMBER), None)
+    if stranger is not None:
+        raise BadInput(f"{stranger} is no member of {live}", place=survey.ensemble, remedy="zkprov status shows who is")
+    return tuple(names), tuple(left)
+
+
+def make_removal(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans to remove the members that the survey calls `names`."""
+    picture = judge(world.last or world.survey(), Purpose.LOOK).picture
+    health = _health(world, frozenset(x.id for n in names if (x := leaver_of(picture, n)).id is not None))
+    wish = RemovalWish(
+        secrets.token_hex(3),
+        tuple(names),
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+    )
+    return plan_remove(health, world.inventory, wish)
 
 
 def missing(world: World) -> tuple[str, ...]:
@@ -95,8 +135,8 @@ def _settings(world: World, plan: Plan, joiner: Joiner, health: Health) -> dict[
     return scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings
 
 
-def _health(world: World) -> Health:
-    """Judged for a change; with the ensemble's clock told by a fresh write where newcomers' ages matter."""
+def _health(world: World, excused: Set[int] = frozenset()) -> Health:
+    """Judged for a change, `excused` ones need not answer; with the ensemble's clock told by a fresh write where newcomers' ages matter."""
     deadline = time.monotonic() + REST_S
     survey = world.survey()
     known = ledger_of(survey)
@@ -104,7 +144,7 @@ def _health(world: World) -> Health:
         with _writer(world) as ledger:
             ledger.now_ms()
         survey = world.survey()
-    health = judge(survey, Purpose.CHANGE)
+    health = judge(survey, Purpose.CHANGE, excused=excused)
     while (
         (gate := first_stop(health.gates))
         and not gate.unsafe
@@ -112,7 +152,7 @@ def _health(world: World) -> Health:
         and time.monotonic() < deadline
     ):
         time.sleep(0.2)
-        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey)
+        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey, excused=excused)
     return health
 
 

@@ -25,12 +25,14 @@ def clear_retired(inventory: Inventory, timeout_s: float, server_id: int) -> Non
     known = _known(inventory, timeout_s, server_id)
     if known.fate not in ATTESTED:
         raise BadInput(
-            f"the disk of {server_id} is only set aside, and may still hold a list",
+            f"the disk of {server_id} is {known.fate}, and may still hold a list",
             place=f"/zkprov/retired/{server_id}",
             remedy=f"zkprov retired attest {server_id} --wiped|--destroyed --reason …",
         )
     with ledger_writer(inventory, timeout_s) as ledger:
         ledger.clear_retired(server_id)
+        # should the id come back, it is nobody's that voted before
+        ledger.member_left(server_id)
 
 
 def _known(inventory: Inventory, timeout_s: float, server_id: int) -> Retired:

@@ -31,10 +31,11 @@ from zkprov.run.engine import Engine
 from zkprov.run.events import Event, Events
 from zkprov.run.gating import GateFailed
 from zkprov.run.journal import OPEN_STATES, Journal, State
+from zkprov.run.leaving import remember
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
 from zkprov.run.unchanged import renders, same_place, same_sources, still_true
-from zkprov.run.undo import undo_joiner
+from zkprov.run.undo import undo
 from zkprov.run.world import SESSION_S, World
 
 if TYPE_CHECKING:
@@ -71,16 +72,11 @@ class Conductor:
         same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made
         checked(plan.options, self.world.inventory)
-        for joiner in plan.joiners:
-            holder = self.world.host(joiner.host).fenced_by()
-            if holder not in (None, plan.id):
-                remedy = f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}"
-                if holder.startswith(FENCE):
-                    remedy = "the founding is not over: zkprov bootstrap"
-                raise Busy(f"run {holder} has this host", place=joiner.host, remedy=remedy)
+        for name in plan.hosts:
+            self._free(plan, name)
         renders(self.world, plan, survey)
         with self._acting(survey) as (client, ledger, endpoints):
-            refused = reconfig.rights(client, plan.joiners[0].server) if plan.joiners else ""
+            refused = reconfig.rights(client, plan.servers[0]) if plan.servers else ""
             if refused:
                 raise NotHealthy(
                     f"this ensemble cannot be changed from here: {refused}",
@@ -112,6 +108,21 @@ class Conductor:
                 run = self._engine(plan, client, ledger, attempt)
                 run.engine.gates.keep(survey, ended)
                 return run.result(first=1, endpoints=endpoints)
+
+    def _free(self, plan: Plan, name: str) -> None:
+        """Raises `Busy` where another run has the host."""
+        host = self.world.host(name)
+        try:
+            holder = host.fenced_by()
+        except Problem:
+            if plan.may_be_silent(name):
+                return
+            raise
+        if holder not in (None, plan.id):
+            remedy = f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}"
+            if holder.startswith(FENCE):
+                remedy = "the founding is not over: zkprov bootstrap"
+            raise Busy(f"run {holder} has this host", place=name, remedy=remedy)
 
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
@@ -166,8 +177,10 @@ class Conductor:
                 step = plan.steps[standing.head - 1]
                 try:
                     engine.events.emit("run.aborting", head=standing.head, by=self.who)
-                    undone = undo_joiner(engine, step)
-                    if undone is None:
+                    undone = undo(engine, step, asked=True)
+                    if undone is None and step.server in plan.leaving:
+                        remember(engine, step)
+                    elif undone is None:
                         # a voter that came in unrecorded is a newcomer from now on (R2)
                         self._ensure_ledger(ledger, plan)
                     live = ledger.live()
@@ -176,7 +189,10 @@ class Conductor:
                 except (Problem, GateFailed) as wrong:
                     remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
                     return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
-                stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} is in it and stays")
+                stays = (
+                    "is out of it, its disk is remembered (R7)" if step.server in plan.leaving else "is in it and stays"
+                )
+                stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} {stays}")
                 return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
 
     def _standing(self, ledger: EnsembleLedger) -> RunDocument | None:

@@ -30,7 +30,7 @@ def still_true(world: World, plan: Plan, survey: Survey) -> None:
         raise Stale(
             f"the list is {live} of version {live.version_hex}, the plan was made for {plan.base} of {plan.base.version_hex}",
             place=f"plan {plan.id}",
-            remedy="plan again: zkprov plan add …",
+            remedy=f"plan again: zkprov plan {plan.kind} …",
         )
     found = {f"{i.path}@{i.czxid:x}/{i.ctime_ms}" for f in survey.servers if (i := f.identity.value)}
     same_path = {h for h in found if h.split("@")[0] == plan.history.split("@")[0]}
@@ -47,7 +47,9 @@ def same_place(world: World, standing: RunDocument) -> None:
     step = standing.plan.steps[standing.head - 1]
     if step.kind in (StepKind.SETTLE, StepKind.SEASON):
         return  # nothing is undone there, and a season's server is not the one that comes next
-    host, meant = world.inventory_host(step.host), standing.plan.joiner(step.server).server
+    if not step.host:
+        return
+    host, meant = world.inventory_host(step.host), standing.plan.server(step.server)
     port, ours = (part.port if part else None for part in (meant.client, host.client_part))
     if host.server_address not in meant.addresses or port != ours:
         raise Stale(

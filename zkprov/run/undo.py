@@ -1,14 +1,15 @@
-"""Takes a joiner back: out of the list, stopped, its disk set aside; only while it votes for nothing (R11)."""
+"""Takes a joiner back: out of the list, stopped, its disk set aside; only while it votes for nothing (R11). Who left does not come back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
+from zkprov.judge.one_quorum import prove_step
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, NotHealthy, Stale
 from zkprov.model.server import Server
-from zkprov.plan.steps import Plan, Step, StepKind
+from zkprov.plan.steps import LEAVING, Plan, Step, StepKind
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -18,14 +19,18 @@ STOP_S = 10.0
 """For a joiner to end by itself, before it is ended by force."""
 
 
-def undo_joiner(engine: Engine, step: Step) -> str | None:
-    """What was undone, in words; None where nothing may be: the server is a voter, or the step only waits.
+def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
+    """What was undone, in words; None where nothing may be: a joiner is a voter, a leaver's vote is gone, or the step only waits.
+
+    `asked`: by a person, who gives the run up. A leaver that only gave its vote up gets it back then.
 
     Raises `NotHealthy` when the ensemble or the host does not let it be done, `Interrupted` on a signal or when the run was taken over.
     May be repeated.
     """
     if step.kind in (StepKind.SETTLE, StepKind.SEASON):
         return "" if step.kind is StepKind.SEASON else None
+    if step.kind in LEAVING:
+        return _undo_leaver(engine, step, asked=asked)
     admitted = step.kind is not StepKind.START or engine.attempt > 0
     for _ in range(TRIES):
         # After this write whatever the session asked for is decided, and the list read through the same session is the last word.
@@ -62,9 +67,38 @@ def undo_joiner(engine: Engine, step: Step) -> str | None:
     return "; ".join(done) or "nothing was begun"
 
 
+def _undo_leaver(engine: Engine, step: Step, *, asked: bool) -> str | None:
+    """Nothing was done as long as the list has it as what it was. With its vote back the list is the one that the run began with."""
+    engine.fence(step.number)
+    live, meant = engine.ledger.live(), engine.plan.server(step.server)
+    present = listed(engine.plan, live, step.server)
+    if present is None:
+        return None
+    if present.role is meant.role:
+        return "nothing was begun"
+    if not asked:
+        return None
+    health = engine.gates.passed()
+    seen = health.picture.member(step.server)
+    proved = prove_step(health.picture, live, live.with_server(meant), meant)
+    if health.picture.live != live or seen is None or not seen.serving or any(not p.safe for _, p in proved):
+        raise NotHealthy(f"{step.server} does not serve, and gets its vote back only then", remedy="zkprov resume")
+    engine.fence(step.number)
+    what = f"reconfig joining {meant.line} from config {live.version_hex}"
+    engine.events.emit("undo", what=what, from_config=live.version_hex)
+    outcome = reconfig.change(engine.client, joining=meant, from_config=live.version, stop=engine.stop)
+    engine.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
+    engine.fence(step.number)
+    if engine.ledger.live().get(step.server) != meant:
+        raise NotHealthy(
+            f"{step.server} did not get its vote back: {outcome.why}", remedy="zkprov abort, or zkprov resume"
+        )
+    return f"{step.server} votes again"
+
+
 def listed(plan: Plan, live: Members, server_id: int) -> Server | None:
-    """The joiner's line in the list, None where it has none. Raises `Stale` where its id is there with other addresses."""
-    found, meant = live.get(server_id), plan.joiner(server_id).server
+    """The line in the list of one that the plan is about, or None. Raises `Stale` where its id is there with other addresses."""
+    found, meant = live.get(server_id), plan.server(server_id)
     if found is not None and not found.same_place(meant):
         raise Stale(
             f"the list has {found.line}, the plan {meant.line}: somebody else uses this id",

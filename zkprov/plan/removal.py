@@ -1,0 +1,216 @@
+"""Plans the way out for servers, one at a time: observers first, then voters that are down, then the others, the leader last.
+
+The invariant that every planned state keeps: one quorum, whatever crashes, also with the disk of who left (R1); newcomers are a quorum of
+no list (R2); one vote changes per step (R3); the rest in sync is a quorum of the shorter list, and as many may fail as before, or one (R4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from zkprov.judge.gates import dynamic
+from zkprov.judge.health import Health
+from zkprov.judge.leaving import Leaver as Asked
+from zkprov.judge.leaving import Reason, as_it_is, in_order, in_sync, leaver_of, untold, vote_may_go
+from zkprov.judge.one_quorum import prove_step
+from zkprov.judge.verdict import Purpose, Verdict, first_stop
+from zkprov.model.inventory import Inventory
+from zkprov.model.members import Members
+from zkprov.model.quorum import spare
+from zkprov.model.server import Role, Server
+from zkprov.plan.steps import Leaver, Options, Plan, Proof, Refusal, Step, StepKind, seconds
+
+AGAIN = "again, when this is mended"
+
+
+class RemovalWish(msgspec.Struct, frozen=True):
+    """What is asked: these members, by their names in the survey. `made_by` as `user@host`; `made_at` in seconds since 1970."""
+
+    plan_id: str
+    names: tuple[str, ...]
+    options: Options
+    made_at: float
+    made_by: str
+    zkprov: str
+    templates_digest: str = ""
+
+    @property
+    def command(self) -> str:
+        return f"zkprov remove-node {' '.join(self.names)}"
+
+
+def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan | Refusal:
+    """Removes members one at a time. `health` must judge, for a change, with those that leave excused. Total: a refusal is a value."""
+    live = health.picture.live
+    if live is None:
+        return _refused(untold(health), wish)
+    leavers = in_order(leaver_of(health.picture, name) for name in wish.names)
+    refusal = _state_allows(health, wish) or next((r for x in leavers if (r := _may_leave(x, inventory, wish))), None)
+    if refusal:
+        return refusal
+    walk = _Walk(health, live, wish.options)
+    for leaver in leavers:
+        stop = walk.remove(leaver, inventory)
+        if stop:
+            return _refused(stop, wish)
+    identity = next((f.identity.value for f in health.picture.members if f.identity.value), None)
+    return Plan(
+        id=wish.plan_id,
+        kind="remove",
+        ensemble=inventory.ensemble,
+        made_at=wish.made_at,
+        made_by=wish.made_by,
+        zkprov=wish.zkprov,
+        base=live,
+        leader=next((x.id for x in health.leaders if x.id is not None and not x.stranger), -1),
+        history="" if identity is None else f"{identity.path}@{identity.czxid:x}/{identity.ctime_ms}",
+        joiners=(),
+        steps=tuple(walk.steps),
+        options=wish.options,
+        unseasoned=tuple(sorted(walk.newcomers)),
+        inventory_digest=inventory.digest,
+        templates_digest=wish.templates_digest,
+        notes=_notes(health, wish, walk.leavers),
+        leavers=tuple(walk.leavers),
+    )
+
+
+def _state_allows(health: Health, wish: RemovalWish) -> Refusal | None:
+    """The ensemble as it is: danger first, then what has a name, then the gates."""
+    first = next(iter(as_it_is(health)), None)
+    if first is not None:
+        return _refused(first, wish)
+    static = dynamic(health.picture, Purpose.LOOK)
+    if static.verdict is Verdict.FAIL:
+        told = tuple(map(str, static.evidence))
+        return Refusal("R12", "this ensemble is not shortened as it is.", told, (("", static.remedy),))
+    stop = first_stop(health.gates)
+    if stop is None:
+        return None
+    headline = f"gate `{stop.gate}` {'failed' if stop.verdict is Verdict.FAIL else 'is unknown'}."
+    told = tuple(str(e) for e in stop.evidence) or (stop.summary,)
+    remedies = (("", stop.remedy),) if stop.remedy else ()
+    following = (("zkprov check", "shows every gate"), *remedies, (wish.command, AGAIN))
+    return Refusal("R8", headline, told, following, exit_code=4)
+
+
+def _may_leave(leaver: Asked, inventory: Inventory, wish: RemovalWish) -> Refusal | None:
+    """Leaving is complete (R7): who is up must be one that can be stopped from here."""
+    if not leaver.up or inventory.host(leaver.name) is not None:
+        return None
+    told = (f"it serves, and is no host of the group {inventory.ensemble}",)
+    ways = (
+        ("", f"name it in {inventory.path}, so that it can be stopped and its disk set aside"),
+        (
+            wish.command,
+            "or stop it by hand; a member that is down can leave, and its disk stays named until it is attested",
+        ),
+    )
+    return Refusal("R7", f"{leaver.name} could not be stopped once it has left.", told, ways)
+
+
+def _refused(reason: Reason, wish: RemovalWish) -> Refusal:
+    ask = ("zkprov ok-to-remove " + " ".join(wish.names), "asks the same, and changes nothing")
+    following: tuple[tuple[str, str], ...] = (("zkprov status", "shows every server"), ask)
+    if reason.rule == "R4" and "last voter" not in reason.what:
+        forced = (f"{wish.command} --override R4 --reason …", "in an emergency, while a quorum stays")
+        following = (("zkprov add-node HOST", "adds another first"), forced)
+    return Refusal(
+        reason.rule, f"{reason.what}.", reason.evidence, following, exit_code=4 if reason.rule == "R8" else 3
+    )
+
+
+class _Walk:
+    """Carries the list and the voters in sync from step to step while a plan is made; never leaves this module."""
+
+    def __init__(self, health: Health, live: Members, options: Options) -> None:
+        self.health, self.list, self.options = health, live, options
+        self.here = in_sync(health)
+        self.newcomers = frozenset(n.id for n in health.newcomers)
+        self.steps: list[Step] = []
+        self.leavers: list[Leaver] = []
+
+    def remove(self, asked: Asked, inventory: Inventory) -> Reason | None:
+        server = self.list.get(asked.id) if asked.id is not None else None
+        if server is None:
+            return Reason("", f"{asked.name} is no member of {self.list}")
+        before, after = self.list, self.list.without(server.id)
+        reasons = (
+            vote_may_go(
+                before, after, self.here, self.newcomers, server.id, up=asked.up, overrides=set(self.options.overrides)
+            )
+            if server.votes
+            else []
+        )
+        if reasons:
+            return reasons[0]
+        leaver = Leaver(asked.name if inventory.host(asked.name) else "", server, asked.up)
+        self.leavers.append(leaver)
+        self.here -= {server.id}
+        if asked.part == "leader":
+            observer = server.with_role(Role.OBSERVER)
+            self._step(StepKind.HAND_OVER, leaver, before, before.with_server(observer), about=observer)
+            before = before.with_server(observer)
+        self._step(StepKind.REMOVE, leaver, before, after, about=server)
+        self._step(StepKind.RETIRE, leaver, after, after)
+        self.list = after
+        if self.options.settle_s > 0:
+            self._step(StepKind.SETTLE, leaver, after, after, wait_s=self.options.settle_s)
+        return self._unproved()
+
+    def _unproved(self) -> Reason | None:
+        for step in self.steps:
+            if bad := tuple(f"{p.state}: {p.verdict}" for p in step.proofs if p.verdict != "safe"):
+                return Reason("R1", f"step {step.number} ({step.title}) is not proved to leave one quorum", bad)
+        return None
+
+    def _step(
+        self,
+        kind: StepKind,
+        leaver: Leaver,
+        before: Members,
+        after: Members,
+        *,
+        about: Server | None = None,
+        wait_s: float = 0.0,
+    ) -> None:
+        proved = prove_step(self.health.picture, before, after, about) if about else ()
+        undo = f"{leaver.server.id} stays what it is" if kind in (StepKind.HAND_OVER, StepKind.REMOVE) else ""
+        self.steps.append(
+            Step(
+                number=len(self.steps) + 1,
+                kind=kind,
+                server=leaver.server.id,
+                host=leaver.host,
+                before=before.at_version(0),
+                after=after.at_version(0),
+                spare_after=spare(after.quorums, self.here & after.voters),
+                proofs=tuple(Proof(label, str(p.verdict)) for label, p in proved),
+                asks=tuple(g.gate for g in self.health.gates),
+                undo=undo,
+                wait_s=wait_s,
+            )
+        )
+
+
+def _notes(health: Health, wish: RemovalWish, leavers: Sequence[Leaver]) -> tuple[str, ...]:
+    notes = []
+    for leaver in leavers:
+        server_id, facts = leaver.server.id, health.picture.member(leaver.server.id)
+        if not leaver.up:
+            where = f"if {leaver.host} cannot be reached" if leaver.host else "it is no host of the inventory"
+            may = "can vote" if leaver.server.votes else "has the list"
+            notes.append(
+                f"R7: {server_id} is down: its disk {may} until somebody attests it wiped or destroyed, {where}"
+            )
+        elif facts is not None and facts.cons.value is None:
+            notes.append(f"how many clients are on {server_id} is not told ({facts.cons})")
+        elif facts is not None and (count := len(facts.cons.value or ())):
+            sessions, limit = "session is" if count == 1 else "sessions are", seconds(wish.options.drain_s)
+            notes.append(f"{count} client {sessions} on {server_id}; waited for {limit} at most")
+    if hosts := ", ".join(x.host for x in leavers if x.host):
+        notes.append(f"take {hosts} out of the inventory afterwards: --all-missing would add it again")
+    notes.extend(f"override {rule}: {reason}" for rule, reason in sorted(wish.options.overrides.items()))
+    return tuple(notes)

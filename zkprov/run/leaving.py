@@ -1,0 +1,201 @@
+"""The steps of a server on its way out: handed over, removed, retired. Each may be begun again after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from zkprov.act import reconfig
+from zkprov.judge.leaving import in_sync, vote_may_go
+from zkprov.judge.newcomers import ledger_in
+from zkprov.judge.verdict import GateResult, Verdict
+from zkprov.model.facts import Disk, Retired
+from zkprov.model.members import Members
+from zkprov.model.problems import Busy, Interrupted, Problem, Stale
+from zkprov.model.server import Role, Server
+from zkprov.plan.steps import Leaver, Step, seconds
+from zkprov.run.acts import answered, ask, confirm, intended, live_of, prove, take
+from zkprov.run.gating import GateFailed
+from zkprov.run.undo import STOP_S, listed
+
+if TYPE_CHECKING:
+    from zkprov.act.hosts import Host
+    from zkprov.judge.health import Health
+    from zkprov.run.engine import Engine
+
+TRIES = 3
+"""Of a reconfig whose answer was lost and that was found not done. Removing a leader loses its answer as a rule (FACTS)."""
+DRAIN_POLL_S = 1.0
+SET_ASIDE, LEFT_BEHIND = "set aside", "left behind"
+
+
+def hand_over(run: Engine, step: Step) -> str:
+    """The leader becomes an observer, and the rest goes on under another without an election."""
+    _until_it_is(run, step, step.after)
+    health = _done(run, step)
+    leader = next((x.id for x in health.leaders if x.id is not None and not x.stranger), None)
+    return f"an observer; {'another' if leader is None else leader} leads"
+
+
+def remove(run: Engine, step: Step) -> str:
+    """Out of the list, which every member then holds in memory and on disk; a write after it makes each of them act under it."""
+    _until_it_is(run, step, step.after)
+    health = _done(run, step)
+    live = live_of(health)
+    return f"out of the list; config {live.version_hex} on {len(live.servers)} servers, memory and disk"
+
+
+def _until_it_is(run: Engine, step: Step, wanted: Members) -> None:
+    """Asks for the step's list until it stands: a leader is made an observer before it is removed, also one that came to lead meanwhile."""
+    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    samples, tries = run.plan.options.samples, 0
+    while True:
+        health = run.gates.passed(samples=samples)
+        live, samples = live_of(health), 1
+        present = listed(run.plan, live, step.server)
+        if live.same_list(wanted) or present is None:
+            return
+        observer = present.with_role(Role.OBSERVER)
+        if not (live.same_list(step.before) or live.same_list(step.before.with_server(observer))):
+            raise Stale(
+                f"the list is {live}, the plan expects {step.before}: somebody else changed it",
+                remedy="zkprov abort, then plan again",
+            )
+        leads = any(x.id == step.server and not x.stranger for x in health.leaders)
+        gives_up = present.votes and (leads or step.server in wanted.ids)
+        after = live.with_server(observer) if gives_up else live.without(step.server)
+        _rules(run, health, live, after, present)
+        if not intended(run, step, deadline):
+            continue
+        tries += 1
+        if tries > TRIES:
+            what = f"{step.server} is still {'a voter' if present.votes else 'an observer'} of the list after {TRIES} tries"
+            raise GateFailed(GateResult("reconfig", Verdict.FAIL, what, remedy="zkprov status"), step.server)
+        if gives_up:
+            ask(run, step, observer, live)
+        else:
+            _ask_to_leave(run, step, live)
+
+
+def _ask_to_leave(run: Engine, step: Step, live: Members) -> None:
+    what = f"reconfig leaving {step.server} from config {live.version_hex}"
+    run.events.emit("act", what=what, from_config=live.version_hex)
+    answered(run, step, reconfig.change(run.client, leaving=step.server, from_config=live.version, stop=run.stop))
+
+
+def _done(run: Engine, step: Step) -> Health:
+    health = run.gates.passed(expect=step.after)
+    # a real write: what is committed is acted under with the next transaction only (ZooKeeper's documentation of reconfig)
+    run.intend(step)
+    confirm(run, health, live_of(health))
+    return health
+
+
+def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server) -> None:
+    """The rules once more, on the survey that the act rests on, not on the plan's."""
+    here, new = in_sync(health), {n.id for n in health.newcomers}
+    overrides = set(run.plan.options.overrides)
+    if server.votes:
+        for reason in vote_may_go(live, after, here, new, server.id, up=server.id in here, overrides=overrides):
+            told = "; ".join((reason.what, *reason.evidence))
+            raise GateFailed(
+                GateResult(f"{reason.rule} leaving", Verdict.FAIL, told, remedy="zkprov status"), server.id
+            )
+    prove(run, health, live, after, server.with_role(Role.OBSERVER) if server.id in after.ids else server)
+
+
+def retire(run: Engine, step: Step) -> str:
+    """Stopped, kept down, its folders set aside, and remembered (R7). Remembered first: from then on every survey asks for it."""
+    leaver = run.plan.leaver(step.server)
+    health = run.gates.passed(expect=step.after)
+    known = ledger_in(health.picture)
+    before = next((r for r in known.retired if r.id == step.server), None) if known else None
+    if before is not None and before.where and before.fate == SET_ASIDE and before.reason == _reason(run):
+        return f"its disk is at {before.where}"
+    facts = health.picture.survey.by_name(leaver.host)
+    last = _list_on(facts.disk.value if facts else None) or (before.last_list if before else None)
+    record = _record(run, leaver, last)
+    run.ledger.retire(record)
+    host = _host(run, step, leaver)
+    if host is None:
+        return (
+            f"remembered; its disk may still vote: zkprov retired attest {step.server} --wiped|--destroyed --reason …"
+        )
+    drained = _drain(run, step, leaver) if leaver.up else ""
+    run.checkpoint()
+    run.fence(step.number)
+    run.events.emit("act", what=f"{leaver.host}: disable, stop, set aside")
+    host.disable()
+    host.stop(STOP_S)
+    with contextlib.suppress(Problem):
+        last = _list_on(run.world.survey([leaver.host], clients=False).servers[0].disk.value) or last
+    run.fence(step.number)
+    where = host.set_aside(f"retired-{step.server}-{run.plan.id}")
+    run.ledger.retire(msgspec.structs.replace(record, where=where, fate=SET_ASIDE, last_list=last))
+    if last is not None:
+        # without its list, what was last confirmed on its disk is all that is known of it
+        run.ledger.member_left(step.server)
+    return f"stopped for good{drained}; its disk is at {where}"
+
+
+def remember(run: Engine, step: Step) -> None:
+    """Of one that is out of the list when its run is given up: its disk is a debt from now on. Nothing where it is remembered already."""
+    known = ledger_in(run.gates.health().picture)
+    if known is None or all(r.id != step.server for r in known.retired):
+        run.ledger.retire(_record(run, run.plan.leaver(step.server), None))
+
+
+def _record(run: Engine, leaver: Leaver, last: Members | None) -> Retired:
+    host = run.world.inventory.host(leaver.host)
+    name = leaver.host or leaver.server.address.host
+    client = host.client if host else None
+    return Retired(leaver.server.id, name, client, run.ledger.now_ms(), "", LEFT_BEHIND, last, _reason(run))
+
+
+def _reason(run: Engine) -> str:
+    told = f"run {run.plan.id} by {run.plan.made_by}"
+    return f"{told}: {run.plan.options.reason}" if run.plan.options.reason else told
+
+
+def _list_on(disk: Disk | None) -> Members | None:
+    """What a server may act under by its disk; None where that is more than one list, or not known."""
+    if disk is None or disk.acting is None or disk.next is not None:
+        return None
+    return disk.acting.members
+
+
+def _host(run: Engine, step: Step, leaver: Leaver) -> Host | None:
+    """The host, taken for this run; None for one that is none of the inventory, or that was down and still cannot be told."""
+    if not leaver.host:
+        return None
+    try:
+        host = run.world.host(leaver.host)
+        take(run, host, step)
+    except (Interrupted, Busy):
+        raise
+    except Problem as problem:
+        if leaver.up:
+            raise
+        run.events.emit("act", what=f"{leaver.host} is left as it is: {problem.problem}")
+        return None
+    return host
+
+
+def _drain(run: Engine, step: Step, leaver: Leaver) -> str:
+    """Waits until its clients have gone, for `drain_s` at most; in words how many had not. Those go elsewhere when it stops."""
+    began = run.clock.monotonic()
+    while True:
+        cons = run.world.survey([leaver.host]).servers[0].cons
+        if cons.value is None:
+            return "; how many clients it had is not told"
+        left_s = run.plan.options.drain_s - (run.clock.monotonic() - began)
+        if not cons.value:
+            return ""
+        if left_s <= 0:
+            sessions = f"{len(cons.value)} client session{'s' if len(cons.value) > 1 else ''}"
+            return f"; {sessions} were still there after {seconds(run.plan.options.drain_s)}"
+        run.events.emit("draining", clients=len(cons.value), left_s=round(left_s, 1), of_s=run.plan.options.drain_s)
+        run.checkpoint()
+        run.gates.pause(min(left_s, DRAIN_POLL_S))

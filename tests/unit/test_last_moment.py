@@ -44,7 +44,7 @@ def start_until_proof(run: Any, monkeypatch: pytest.MonkeyPatch, looks: list[flo
 
     run.clock, run.gates.passed, run.fence = Waiting(), passed, fence
     monkeypatch.setattr(acts, "_still_empty", lambda *_: None)
-    monkeypatch.setattr(acts, "_prove", prove)
+    monkeypatch.setattr(acts, "prove", prove)
     with pytest.raises(Interrupted, match="enough"):
         acts.start(run, run.plan.steps[0])
 
@@ -80,7 +80,7 @@ def test_a_pause_that_came_while_the_fence_waited_is_seen(number: int, monkeypat
     run.ledger.now_ms = lambda: NOW_MS
     monkeypatch.setattr(acts, "_still_empty", lambda *_: None)
     monkeypatch.setattr(acts, "_rules", lambda *_: None)
-    monkeypatch.setattr(acts, "_prove", lambda *_: None)
+    monkeypatch.setattr(acts, "prove", lambda *_: None)
     monkeypatch.setattr(reconfig, "change", lambda *_, **__: pytest.fail("asked for a reconfig"))
     for act in ("install", "configure", "enable", "start"):
         monkeypatch.setattr(Host, act, lambda *_: pytest.fail("touched the host"), raising=False)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import msgspec
 
@@ -75,6 +76,7 @@ class World:
         self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
         self._extra: list[Target] = []
+        self._acting: WeakSet[KazooClient] = WeakSet()
         self.last: Survey | None = None
 
     @classmethod
@@ -145,7 +147,14 @@ class World:
         from zkprov.act.session import connect
 
         tls, pair = self._tls.context if self._tls else None, sasl.pair if sasl else None
-        return connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, sasl=pair, tunnels=self.tunnels)
+        client = connect(endpoints, auth, SESSION_S, stop=stop, tls=tls, sasl=pair, tunnels=self.tunnels)
+        self._acting.add(client)
+        return client
+
+    def _own_sessions(self) -> list[str]:
+        """Ids of the sessions that act: they are no clients of the servers that they are on."""
+        held = [client.client_id for client in self._acting]
+        return [f"0x{one[0]:x}" for one in held if one is not None]
 
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""
@@ -171,6 +180,7 @@ class World:
             sessions=self.sessions,
             words=WORDS if clients else ("mntr", "conf"),
             discover=names is None,
+            own_sessions=self._own_sessions(),
         )
         if names is None:
             fresh = _retired_in(survey)

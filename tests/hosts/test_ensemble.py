@@ -56,6 +56,17 @@ def test_bare_hosts_become_an_ensemble_that_grows_under_load(
     zkprov("add-node", "zk4", *QUICK).expect(2, "zk4 is a member already")
     assert live_config(first) == config
 
+    # the leader leaves, under load
+    leaver = next(n for n in range(1, final + 1) if mode(made.host(n)) == "leader")
+    rest = [n for n in range(1, final + 1) if n != leaver]
+    with Load([made.host(n) for n in rest], per_s=50) as load:
+        told = zkprov("remove-node", f"zk{leaver}", *QUICK, "--drain", "0", timeout_s=300)
+    told.expect(0, f"hand over: {leaver}", "stopped for good", "/var/lib/zookeeper.retired-")
+    assert load.acknowledged and not any(load.missing(made.host(n)) for n in rest)
+    zkprov("check").expect(0)
+    config = live_config(*(made.host(n) for n in rest))
+    assert config.count(":participant;") == final - 1
+
     # what is left behind holds no secret that others can read, on neither side
     looked = 0
     for file in (p for p in made.folder.rglob("*") if p.is_file() and p != made.inventory and p.stat().st_size < 10**7):
@@ -73,8 +84,15 @@ def test_bare_hosts_become_an_ensemble_that_grows_under_load(
         machine.shell(f"! ps -eww -o args | grep -v grep | grep -F -e '{DIGEST}' -e '{PASSWORD}'")
 
     # who is rebooted comes back by itself as what it was
-    led = next(n for n in range(1, final + 1) if mode(made.host(n)) == "leader")
-    for number in ((led % final) + 1, led):
+    led = next(n for n in rest if mode(made.host(n)) == "leader")
+    for number in (next(n for n in rest if n != led), led):
         made.machines[f"zk{number}"].reboot()
         wait_for(lambda: served(zkprov("status", "--output", "json").json)[0] == "safe", 60, "all members back")
-    assert live_config(first) == config
+    assert live_config(made.host(led)) == config
+
+    # who has left does not, whoever asks for it
+    gone = made.machines[f"zk{leaver}"]
+    gone.reboot()
+    gone.shell("! systemctl is-active -q zookeeper; systemctl start zookeeper || true; ! pgrep -f [Q]uorumPeerMain")
+    assert len(gone.shell("ls -d /var/lib/zookeeper.retired-* /etc/zookeeper.retired-*").split()) == 2
+    zkprov("status").expect(0, "SAFE", f"retired: {leaver} (zk{leaver})")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.matrix(keep=1, of="machines that fail")
+@pytest.mark.matrix(keep=1, of="faults on hosts", among="stories on hosts")
 def test_a_machine_without_power_leaves_and_comes_back(operator: Callable[[int], Operator]) -> None:
     """What it left behind is named until it is attested; back again it elects nobody, and is named still."""
     made = operator(3)

@@ -1,7 +1,7 @@
 """The leader of four leaves by `zkprov remove-node` while a client of the others writes 100 times/s; and `ok-to-stop` with nine servers.
 
-`python -m bench.leaving [ROUNDS]`. Figures: the longest write gap (goal 0.35 s), epochs (one more each), the run's time; `ok-to-stop`'s look and
-answer within one process, as a tool that asks again would have it (goal 0.3 s), and the whole command.
+`python -m bench.leaving [ROUNDS]`: the longest write gap (goal 0.35 s), epochs (one more each), the run's time; `ok-to-stop`'s look
+and answer within one process, as a tool that asks again would have it (goal 0.3 s), and the whole command.
 """
 
 from __future__ import annotations
@@ -78,11 +78,10 @@ def main() -> int:
     print(f"leader removed: longest write gap, s:  {spread([f[0] for f in found])}   (goal {GAP_S:g})")
     print(f"leader removed: whole command, s:      {spread([f[1] for f in found])}   (sampling 2 s)")
     print(f"leader removed: epochs more:           {', '.join(str(f[2]) for f in found)}   (one each: a hand-over)")
-    print(
-        f"ok-to-stop, nine servers, s:           {looks[0]:.2f} first, {statistics.median(looks[1:]):.2f} then   (goal {ASK_S:g})"
-    )
+    print(f"ok-to-stop, nine servers, s:           {looks[0]:.2f} first, {again:.2f} then   (goal {ASK_S:g})")
     print(f"ok-to-stop, the whole command, s:      {whole:.2f}")
+    return int(gap > GAP_S or again > ASK_S or any(f[2] != 1 for f in found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

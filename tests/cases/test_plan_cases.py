@@ -18,6 +18,7 @@ from zkprov.model.server import Role
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, plan_remove
+from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.steps import Options, Plan, Refusal
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
@@ -25,12 +26,14 @@ FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 
 def planned(lines: tuple[str, ...]) -> str:
     """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
-    `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory).
+    `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
+    or `replace zk3 zk4` with `season=2m` as well.
     """
     *survey, last = lines
     try:
         act, *words = last.split()
-        return printed((removed if act == "remove" else added)(survey_of(tuple(survey)), words))
+        way = {"remove": removed, "replace": replaced}.get(act, added)
+        return printed(way(survey_of(tuple(survey)), words))
     except BadInput as bad:
         return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
 
@@ -67,6 +70,20 @@ def removed(made: Made, words: list[str]) -> Plan | Refusal:
     health = judge(made.health().picture.survey, Purpose.CHANGE, excused=leaving)
     wish = RemovalWish("4f1c", names, checked(options, listed), 0.0, "op@host", "0.1.0")
     return plan_remove(health, listed, wish)
+
+
+def replaced(made: Made, words: list[str]) -> Plan | Refusal:
+    old, new, *more = words
+    given = dict(w.split("=") for w in more)
+    options = Options(season_s=seconds(given.get("season", "15m")), settle_s=0.0, reason=given.get("reason", ""))
+    leaver = leaver_of(made.health().picture, old)
+    options = msgspec.structs.replace(options, role=Role("observer" if leaver.part == "observer" else "participant"))
+    excused = {leaver.id} - {None} if not leaver.up else set()
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=excused)
+    joiner = host(int(new.removeprefix("zk")))
+    listed = inventory(9, **{new: joiner})
+    wish = Replacement("4f1c", (joiner,), checked(options, listed), 0.0, "op@host", "0.1.0", "", old)
+    return plan_replace(health, listed, wish)
 
 
 def printed(made: Plan | Refusal) -> str:

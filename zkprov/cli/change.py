@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.leave import plan_remove
-from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, refuse, show, text, world_of
+from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, options_of, refuse, show, text, world_of
+from zkprov.cli.replace import plan_replace
 from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zkprov.model.server import Role
-    from zkprov.plan.steps import Options, Plan
+    from zkprov.plan.steps import Plan
     from zkprov.run.world import World
 
 
@@ -78,6 +78,7 @@ def plan() -> None:
 
 
 plan.add_command(plan_remove)
+plan.add_command(plan_replace)
 
 
 @plan.command("add")
@@ -195,29 +196,6 @@ def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str
         ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
 
 
-def _options(world: World, given: dict[str, object], role: Role) -> Options:
-    from zkprov.judge.newcomers import SEASON_S
-    from zkprov.plan.options import checked
-    from zkprov.plan.steps import Options
-
-    season = given["season"]
-    reason = str(given["reason"])
-    overrides = given["overrides"]
-    named = [str(r).upper() for r in overrides] if isinstance(overrides, tuple) else []
-    options = Options(
-        role=role,
-        season_s=SEASON_S if season is None else float(str(season)),
-        settle_s=float(str(given["settle"])),
-        samples=int(str(given["samples"])),
-        interval_s=float(str(given["sample_interval"])),
-        step_timeout_s=float(str(given["step_timeout"])),
-        wait=bool(given["wait"]),
-        reason=reason,
-        overrides=dict.fromkeys(named, reason),
-    )
-    return checked(options, world.inventory)
-
-
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan; a refusal is printed and ends the command with its exit code."""
     from zkprov.model.server import Role
@@ -235,7 +213,7 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
             raise click.exceptions.Exit(0)
     said = text(given["role"])
     role = Role(said) if said else role_of(world, names)
-    made = make_plan(world, names, _options(world, given, role), text(given["made_by"]))
+    made = make_plan(world, names, options_of(world, given, role), text(given["made_by"]))
     if isinstance(made, Refusal):
         refuse(made, output)
     assert not isinstance(made, Refusal)  # noqa: S101 — refuse does not return

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, refuse, show, text, world_of
+from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, options_of, refuse, show, text, world_of
 from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zkprov.plan.steps import Options, Plan
+    from zkprov.plan.steps import Plan
     from zkprov.run.world import World
 
 
@@ -126,7 +126,7 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     from zkprov.plan.steps import Refusal
     from zkprov.run.planning import make_removal, who_leaves
 
-    servers, options = given["servers"], _options(world, given)
+    servers, options = given["servers"], options_of(world, given)
     names, left = who_leaves(world, tuple(str(s) for s in servers) if isinstance(servers, tuple) else ())
     for retired in left:
         place = f"; its disk is at {retired.where}" if retired.where else ""
@@ -147,21 +147,3 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
         refuse(made, output)
     assert not isinstance(made, Refusal)  # noqa: S101 — refuse does not return
     return made
-
-
-def _options(world: World, given: dict[str, object]) -> Options:
-    from zkprov.plan.options import checked
-    from zkprov.plan.steps import Options
-
-    reason, overrides = str(given["reason"]), given["overrides"]
-    named = [str(r).upper() for r in overrides] if isinstance(overrides, tuple) else []
-    options = Options(
-        settle_s=float(str(given["settle"])),
-        samples=int(str(given["samples"])),
-        interval_s=float(str(given["sample_interval"])),
-        step_timeout_s=float(str(given["step_timeout"])),
-        reason=reason,
-        overrides=dict.fromkeys(named, reason),
-        drain_s=float(str(given["drain"])),
-    )
-    return checked(options, world.inventory)

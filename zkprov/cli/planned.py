@@ -11,7 +11,8 @@ import click
 from zkprov.cli.target import inventory_of
 
 if TYPE_CHECKING:
-    from zkprov.plan.steps import Plan, Refusal
+    from zkprov.model.server import Role
+    from zkprov.plan.steps import Options, Plan, Refusal
     from zkprov.run.world import World
 
 
@@ -49,6 +50,33 @@ def world_of(ctx: click.Context, given: dict[str, object]) -> World:
 
 def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def options_of(world: World, given: dict[str, object], role: Role | None = None) -> Options:
+    """What was given on the command line; what a command has no flag for stays as it is by default. Raises `BadInput`."""
+    import msgspec
+
+    from zkprov.plan.options import checked
+    from zkprov.plan.steps import Options
+
+    by_flag = {
+        "season_s": "season",
+        "settle_s": "settle",
+        "interval_s": "sample_interval",
+        "step_timeout_s": "step_timeout",
+        "drain_s": "drain",
+    }
+    numbers = {field: float(str(given[flag])) for field, flag in by_flag.items() if given.get(flag) is not None}
+    reason, overrides = str(given["reason"]), given["overrides"]
+    named = [str(r).upper() for r in overrides] if isinstance(overrides, tuple) else []
+    options = Options(
+        samples=int(str(given["samples"])),
+        wait=bool(given.get("wait")),
+        reason=reason,
+        overrides=dict.fromkeys(named, reason),
+    )
+    given_too = {**numbers, **({"role": role} if role else {})}
+    return checked(msgspec.structs.replace(options, **given_too), world.inventory)
 
 
 def one_stdout(output: str, events: str | None) -> None:

@@ -6,7 +6,7 @@ The invariant that every planned state keeps: one quorum (R1), whatever crashes;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 
 import msgspec
 
@@ -20,6 +20,7 @@ from zkprov.model.members import Members
 from zkprov.model.quorum import braces, spare
 from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
+from zkprov.plan.beginning import begun
 from zkprov.plan.entry import free_id, id_is_new, joiner_of
 from zkprov.plan.steps import Joiner, Options, Plan, Proof, Refusal, Step, StepKind, seconds
 
@@ -68,29 +69,17 @@ def plan_add(health: Health, inventory: Inventory, wish: Wish) -> Plan | Refusal
     known = next((r for j in joiners if (r := id_is_new(j, health, inventory))), None)
     if known:
         return known
-    walk = _Walk(health, live, wish)
+    walk = WayIn(health, live, wish)
     for joiner in joiners:
         refusal = walk.add(joiner)
         if refusal:
             return refusal
-    identity = next((f.identity.value for f in health.picture.members if f.identity.value), None)
-    return Plan(
-        id=wish.plan_id,
-        kind="add",
-        ensemble=inventory.ensemble,
-        made_at=wish.made_at,
-        made_by=wish.made_by,
-        zkprov=wish.zkprov,
-        base=live,
-        leader=next((x.id for x in health.leaders if x.id is not None and not x.stranger), -1),
-        history="" if identity is None else f"{identity.path}@{identity.czxid:x}/{identity.ctime_ms}",
+    plan = begun(health, live, inventory, wish, kind="add", steps=walk.steps)
+    return msgspec.structs.replace(
+        plan,
         joiners=tuple(joiners),
-        steps=tuple(walk.steps),
-        options=wish.options,
         unseasoned=tuple(n.id for n in walk.first_newcomers),
-        inventory_digest=inventory.digest,
-        templates_digest=wish.templates_digest,
-        notes=_notes(health, wish),
+        notes=notes_of(health, wish),
     )
 
 
@@ -175,19 +164,19 @@ def margin(
     return Refusal("R4", "without the joiner the voters in sync would be no quorum.", told, following)
 
 
-class _Walk:
-    """Carries the list and the newcomers from step to step while a plan is made; never leaves this module."""
+class WayIn:
+    """Carries the list and the newcomers from step to step while a plan is made. `live`: the list that it begins with, after `steps`."""
 
-    def __init__(self, health: Health, live: Members, wish: Wish) -> None:
+    def __init__(self, health: Health, live: Members, wish: Wish, steps: Sequence[Step] = ()) -> None:
         self.health, self.wish, self.options = health, wish, wish.options
         self.list = live
         self.first_newcomers = newcomers_in(health.picture, self.options.season_s)
         self.newcomers: dict[int, float] = {n.id: n.left_s for n in self.first_newcomers}
-        self.up = set(serving_voters(health.picture))
+        self.up = set(serving_voters(health.picture)) & live.voters
         self.made_newcomers = False
         known = ledger_of(health.picture.survey)
         self.founding = known is not None and known.founding
-        self.steps: list[Step] = []
+        self.steps: list[Step] = list(steps)
 
     def add(self, joiner: Joiner) -> Refusal | None:
         server, before = joiner.server, self.list
@@ -284,7 +273,7 @@ class _Walk:
         )
 
 
-def _notes(health: Health, wish: Wish) -> tuple[str, ...]:
+def notes_of(health: Health, wish: Wish) -> tuple[str, ...]:
     releases = [r for f in health.picture.members if f.srvr.value and (r := Release.read(f.srvr.value.release))]
     notes = []
     if any(not r.has_autocreate for r in releases):

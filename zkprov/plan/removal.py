@@ -6,7 +6,7 @@ no list (R2); one vote changes per step (R3); the rest in sync is a quorum of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -20,6 +20,7 @@ from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
 from zkprov.model.quorum import spare
 from zkprov.model.server import Role, Server
+from zkprov.plan.beginning import begun
 from zkprov.plan.steps import Leaver, Options, Plan, Proof, Refusal, Step, StepKind, seconds
 
 AGAIN = "again, when this is mended"
@@ -45,43 +46,30 @@ def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan
     """Removes members one at a time. `health` must judge, for a change, with those that leave excused. Total: a refusal is a value."""
     live = health.picture.live
     if live is None:
-        return _refused(untold(health), wish)
+        return refused(untold(health), wish.command, wish.names)
     leavers = in_order(leaver_of(health.picture, name) for name in wish.names)
-    refusal = _state_allows(health, wish) or next((r for x in leavers if (r := _may_leave(x, inventory, wish))), None)
+    stop = state_allows(health, wish.command, wish.names)
+    refusal = stop or next((r for x in leavers if (r := may_leave(x, inventory, wish.command))), None)
     if refusal:
         return refusal
-    walk = _Walk(health, live, wish.options)
+    walk = WayOut(health, live, wish.options)
     for leaver in leavers:
-        stop = walk.remove(leaver, inventory)
-        if stop:
-            return _refused(stop, wish)
-    identity = next((f.identity.value for f in health.picture.members if f.identity.value), None)
-    return Plan(
-        id=wish.plan_id,
-        kind="remove",
-        ensemble=inventory.ensemble,
-        made_at=wish.made_at,
-        made_by=wish.made_by,
-        zkprov=wish.zkprov,
-        base=live,
-        leader=next((x.id for x in health.leaders if x.id is not None and not x.stranger), -1),
-        history="" if identity is None else f"{identity.path}@{identity.czxid:x}/{identity.ctime_ms}",
-        joiners=(),
-        steps=tuple(walk.steps),
-        options=wish.options,
-        unseasoned=tuple(sorted(walk.newcomers)),
-        inventory_digest=inventory.digest,
-        templates_digest=wish.templates_digest,
-        notes=_notes(health, wish, walk.leavers),
+        if why_not := walk.remove(leaver, inventory):
+            return refused(why_not, wish.command, wish.names)
+    plan = begun(health, live, inventory, wish, kind="remove", steps=walk.steps)
+    return msgspec.structs.replace(
+        plan,
         leavers=tuple(walk.leavers),
+        unseasoned=tuple(sorted(walk.newcomers)),
+        notes=notes_of(health, wish.options, walk.leavers),
     )
 
 
-def _state_allows(health: Health, wish: RemovalWish) -> Refusal | None:
+def state_allows(health: Health, command: str, names: Sequence[str]) -> Refusal | None:
     """The ensemble as it is: danger first, then what has a name, then the gates."""
     first = next(iter(as_it_is(health)), None)
     if first is not None:
-        return _refused(first, wish)
+        return refused(first, command, names)
     static = dynamic(health.picture, Purpose.LOOK)
     if static.verdict is Verdict.FAIL:
         told = tuple(map(str, static.evidence))
@@ -92,11 +80,11 @@ def _state_allows(health: Health, wish: RemovalWish) -> Refusal | None:
     headline = f"gate `{stop.gate}` {'failed' if stop.verdict is Verdict.FAIL else 'is unknown'}."
     told = tuple(str(e) for e in stop.evidence) or (stop.summary,)
     remedies = (("", stop.remedy),) if stop.remedy else ()
-    following = (("zkprov check", "shows every gate"), *remedies, (wish.command, AGAIN))
+    following = (("zkprov check", "shows every gate"), *remedies, (command, AGAIN))
     return Refusal("R8", headline, told, following, exit_code=4)
 
 
-def _may_leave(leaver: Asked, inventory: Inventory, wish: RemovalWish) -> Refusal | None:
+def may_leave(leaver: Asked, inventory: Inventory, command: str) -> Refusal | None:
     """Leaving is complete (R7): who is up must be one that can be stopped from here."""
     if not leaver.up or inventory.host(leaver.name) is not None:
         return None
@@ -104,32 +92,37 @@ def _may_leave(leaver: Asked, inventory: Inventory, wish: RemovalWish) -> Refusa
     ways = (
         ("", f"name it in {inventory.path}, so that it can be stopped and its disk set aside"),
         (
-            wish.command,
+            command,
             "or stop it by hand; a member that is down can leave, and its disk stays named until it is attested",
         ),
     )
     return Refusal("R7", f"{leaver.name} could not be stopped once it has left.", told, ways)
 
 
-def _refused(reason: Reason, wish: RemovalWish) -> Refusal:
-    ask = ("zkprov ok-to-remove " + " ".join(wish.names), "asks the same, and changes nothing")
+def refused(reason: Reason, command: str, names: Sequence[str]) -> Refusal:
+    ask = ("zkprov ok-to-remove " + " ".join(names), "asks the same, and changes nothing")
     following: tuple[tuple[str, str], ...] = (("zkprov status", "shows every server"), ask)
     if reason.rule == "R4" and "last voter" not in reason.what:
-        forced = (f"{wish.command} --override R4 --reason …", "in an emergency, while a quorum stays")
+        forced = (f"{command} --override R4 --reason …", "in an emergency, while a quorum stays")
         following = (("zkprov add-node HOST", "adds another first"), forced)
     return Refusal(
         reason.rule, f"{reason.what}.", reason.evidence, following, exit_code=4 if reason.rule == "R8" else 3
     )
 
 
-class _Walk:
-    """Carries the list and the voters in sync from step to step while a plan is made; never leaves this module."""
+class WayOut:
+    """Carries the list and the voters in sync from step to step while a plan is made. `live`: the list that it begins with, after `steps`.
 
-    def __init__(self, health: Health, live: Members, options: Options) -> None:
+    `came`: whom those steps made voters.
+    """
+
+    def __init__(
+        self, health: Health, live: Members, options: Options, steps: Sequence[Step] = (), came: Set[int] = frozenset()
+    ) -> None:
         self.health, self.list, self.options = health, live, options
-        self.here = in_sync(health)
+        self.here = in_sync(health) | came
         self.newcomers = frozenset(n.id for n in health.newcomers)
-        self.steps: list[Step] = []
+        self.steps: list[Step] = list(steps)
         self.leavers: list[Leaver] = []
 
     def remove(self, asked: Asked, inventory: Inventory) -> Reason | None:
@@ -195,7 +188,7 @@ class _Walk:
         )
 
 
-def _notes(health: Health, wish: RemovalWish, leavers: Sequence[Leaver]) -> tuple[str, ...]:
+def notes_of(health: Health, options: Options, leavers: Sequence[Leaver]) -> tuple[str, ...]:
     notes = []
     for leaver in leavers:
         server_id, facts = leaver.server.id, health.picture.member(leaver.server.id)
@@ -208,9 +201,9 @@ def _notes(health: Health, wish: RemovalWish, leavers: Sequence[Leaver]) -> tupl
         elif facts is not None and facts.cons.value is None:
             notes.append(f"how many clients are on {server_id} is not told ({facts.cons})")
         elif facts is not None and (count := len(facts.cons.value or ())):
-            sessions, limit = "session is" if count == 1 else "sessions are", seconds(wish.options.drain_s)
+            sessions, limit = "session is" if count == 1 else "sessions are", seconds(options.drain_s)
             notes.append(f"{count} client {sessions} on {server_id}; waited for {limit} at most")
     if hosts := ", ".join(x.host for x in leavers if x.host):
         notes.append(f"take {hosts} out of the inventory afterwards: --all-missing would add it again")
-    notes.extend(f"override {rule}: {reason}" for rule, reason in sorted(wish.options.overrides.items()))
+    notes.extend(f"override {rule}: {reason}" for rule, reason in sorted(options.overrides.items()))
     return tuple(notes)

@@ -170,6 +170,12 @@ class Plan(msgspec.Struct, frozen=True):
         """The ids of those that leave: they need not answer (R8)."""
         return frozenset(x.server.id for x in self.leavers)
 
+    def excused(self, number: int) -> frozenset[int]:
+        """Who need not answer in step `number`: those that leave; one that is up and is replaced only once the new one is in."""
+        new = {j.server.id for j in self.joiners}
+        came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=0)
+        return frozenset(x.server.id for x in self.leavers if not x.up or number > came)
+
     @property
     def hosts(self) -> tuple[str, ...]:
         """The inventory hosts that the run acts on."""

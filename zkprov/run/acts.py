@@ -334,15 +334,20 @@ def settle(run: Engine, step: Step) -> str:
 
 
 def season(run: Engine, step: Step) -> str:
-    """Until R2 allows the next promotion, by the ensemble's own clock."""
-    promotion = next(s for s in run.plan.steps[step.number :] if s.kind is StepKind.PROMOTE)
+    """Until R2 allows the next promotion, by the ensemble's own clock; until the step's server is seasoned, where none follows."""
+    promotion = next((s for s in run.plan.steps[step.number :] if s.kind is StepKind.PROMOTE), None)
     while True:
         run.ledger.now_ms()
         health = run.gates.passed()
         live = live_of(health)
         new = newcomers_in(health.picture, run.plan.options.season_s)
-        after = live.with_server(run.plan.joiner(promotion.server).server)
-        if newcomers_rule(after, {n.id for n in new} | _came_just_now(run) | {promotion.server}) is None:
+        young = {n.id for n in new} | _came_just_now(run)
+        if promotion is None:
+            over = step.server not in young
+        else:
+            after = live.with_server(run.plan.joiner(promotion.server).server)
+            over = newcomers_rule(after, young | {promotion.server}) is None
+        if over:
             return f"newcomers now: {', '.join(str(n.id) for n in new) or 'none'}"
         left = min((n.left_s for n in new), default=1.0)
         run.events.emit("seasoning", left_s=round(left, 1), of_s=step.wait_s, newcomers=[str(n.id) for n in new])

@@ -51,7 +51,7 @@ class Engine:
         self.canary: Canary | None = None
         self.came: dict[int, float] = {}  # whom this run made a voter, and when by the monotonic clock
         self.who, self.attempt = who, attempt
-        self.gates = Gatekeeper(world, plan.options, events, clock, stop, plan.leaving)
+        self.gates = Gatekeeper(world, plan.options, events, clock, stop)
         world.on_play = self._played
 
     # -- the way through the steps
@@ -96,6 +96,7 @@ class Engine:
 
     def _take(self, step: Step) -> None:
         self.events.step = step.number
+        self.gates.leaving = self.plan.excused(step.number)
         self.checkpoint()
         began = self.clock.monotonic()
         self.events.emit("step.begun", step=step.name, title=step.title, host=step.host)

@@ -30,10 +30,7 @@ class GateFailed(Exception):
 
 
 class Gatekeeper:
-    """The looks of one run, each judged for a change; remembers the sample before, and for how long two leaders have been declared.
-
-    `leaving`: who leaves need never answer (R8).
-    """
+    """The looks of one run, each judged for a change; remembers the sample before, and for how long two leaders have been declared."""
 
     def __init__(
         self,
@@ -42,14 +39,14 @@ class Gatekeeper:
         events: Events,
         clock: Clock,
         stop: threading.Event,
-        leaving: Set[int] = frozenset(),
     ) -> None:
-        self._leaving = leaving
         self._world, self._options, self._events, self._clock, self._stop = world, options, events, clock, stop
         self._doubted_since: float | None = None
         self._last: Survey | None = None
         self._before: Survey | None = None
         self._kept: tuple[Survey, float] | None = None
+        self.leaving: Set[int] = frozenset()
+        """Who leaves: they need never answer (R8)."""
         self.looked_at = 0.0
         """When the look that was judged last was begun, by the monotonic clock."""
 
@@ -77,7 +74,7 @@ class Gatekeeper:
         survey, began = self._next()
         earlier = self._before if survey is self._last else self._last
         doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
-        health = judge(survey, Purpose.CHANGE, earlier=earlier, doubted_s=doubted, excused=excused | self._leaving)
+        health = judge(survey, Purpose.CHANGE, earlier=earlier, doubted_s=doubted, excused=excused | self.leaving)
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
         self._before, self._last = earlier, survey

@@ -29,6 +29,7 @@ from zkprov.model.server import Role
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, plan_remove
+from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
@@ -89,6 +90,41 @@ def make_removal(world: World, names: Sequence[str], options: Options, made_by: 
         world.templates_digest(),
     )
     return plan_remove(health, world.inventory, wish)
+
+
+def make_replacement(world: World, old: str, new: str, options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans to put the host `new` in the place of the member `old` (a name or an id), in the same role.
+
+    Raises `BadInput` for a host or a member that is none, or for the same one twice.
+    """
+    host = _host(world.inventory, new)
+    survey = world.survey()
+    known = judge(survey, Purpose.LOOK)
+    members, _ = who_leaves(world, (old,))
+    if not members:
+        raise BadInput(f"{old} has left already", place=survey.ensemble, remedy=f"zkprov add-node {new}")
+    leaver = leaver_of(known.picture, members[0])
+    member = known.picture.live.get(leaver.id) if known.picture.live and leaver.id is not None else None
+    if leaver.name == host.name or (member is not None and host.is_server(member)):
+        what = f"{new} is {old}: a server is not replaced by itself"
+        raise BadInput(
+            what, place=world.inventory.path, remedy="name another host; one with a new disk leaves, and comes in anew"
+        )
+    _resolves(host)
+    role = Role.OBSERVER if leaver.part == "observer" else Role.PARTICIPANT
+    wish = Replacement(
+        secrets.token_hex(3),
+        (host,),
+        msgspec.structs.replace(options, role=role),
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+        leaver.name,
+    )
+    health = _health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
+    made = plan_replace(health, world.inventory, wish)
+    return made if isinstance(made, Refusal) else _preflighted(world, made, health)
 
 
 def missing(world: World) -> tuple[str, ...]:

@@ -175,6 +175,7 @@ class Conductor:
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 engine = self._engine(plan, client, ledger, attempt).engine
                 step = plan.steps[standing.head - 1]
+                engine.gates.leaving = plan.excused(step.number)
                 try:
                     engine.events.emit("run.aborting", head=standing.head, by=self.who)
                     undone = undo(engine, step, asked=True)

@@ -38,10 +38,17 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no
     ) -> None:
         super().__init__()
         self._tls, self._tunnels = tls, tunnels
-        self._numbered = {("0.0.0.0", n): at for n, at in enumerate(servers, 1) if tunnels and at in tunnels}  # noqa: S104
-        shown = {at: f"{host}:{n}" for (host, n), at in self._numbered.items()}
-        self.hosts = ",".join(shown.get(at, str(at)) for at in servers)
+        self._numbered: dict[tuple[str, int], HostPort] = {}
+        self.hosts = self.named(servers)
         """What the client is told: it asks for connections by these."""
+
+    def named(self, servers: Sequence[HostPort]) -> str:
+        """`servers` as the client is told of them. A number that was given once stays what it is: the client may still ask by it."""
+        for at in servers:
+            if self._tunnels is not None and at in self._tunnels and at not in self._numbered.values():
+                self._numbered[("0.0.0.0", len(self._numbered) + 1)] = at  # noqa: S104
+        shown = {at: f"{host}:{n}" for (host, n), at in self._numbered.items()}
+        return ",".join(shown.get(at, str(at)) for at in servers)
 
     def create_connection(
         self, address: tuple[str, int], hostname: str | None = None, timeout: float | None = None, **_: Any

@@ -80,6 +80,11 @@ def connect(
     return client
 
 
+def redirect(client: KazooClient, servers: Sequence[HostPort]) -> None:
+    """From the next connection on the client goes to one of `servers`; the one that it has stays."""
+    client.set_hosts(client.handler.named(servers))
+
+
 def close(client: KazooClient, patience_s: float = CLOSE_S) -> None:
     """Ends a client, whatever state it is in, within `patience_s`; never raises. What takes longer ends with the process."""
 

@@ -17,6 +17,7 @@ from zkprov.plan.steps import LEAVING, Plan, Step, StepKind
 from zkprov.run import acts, leaving
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
+from zkprov.run.endpoints import endpoints_of
 from zkprov.run.events import Events, Value
 from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
@@ -97,6 +98,7 @@ class Engine:
     def _take(self, step: Step) -> None:
         self.events.step = step.number
         self.gates.leaving = self.plan.excused(step.number)
+        self._turn_away(step)
         self.checkpoint()
         began = self.clock.monotonic()
         self.events.emit("step.begun", step=step.name, title=step.title, host=step.host)
@@ -123,6 +125,12 @@ class Engine:
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
         self.events.emit("step.done", step=step.name, said=said, took_s=round(took, 2), longest_pause_s=round(pause, 3))
+
+    def _turn_away(self, step: Step) -> None:
+        """Our own sessions go to those that stay, and to those that came."""
+        going = self.plan.leaving if step.kind in LEAVING else frozenset()
+        if self.plan.leavers and self.world.last and (endpoints := endpoints_of(self.world.last, going)):
+            self.world.go_to(endpoints)
 
     def _played(self, line: dict[str, Any]) -> None:
         """One task of a play, as it ends. What cannot be recorded ends the run at its next own event, not within a play."""

@@ -16,7 +16,7 @@ from zkprov.model.facts import Survey
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.rights import ALL, ANYONE, READ, WRITE, Acl, Identity, Right, lost, widened
 from zkprov.observe.identities import identities_of
-from zkprov.run.runner import endpoints_of
+from zkprov.run.endpoints import endpoints_of
 from zkprov.run.world import World
 
 if TYPE_CHECKING:

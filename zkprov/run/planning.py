@@ -31,9 +31,9 @@ from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
+from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
-from zkprov.run.runner import endpoints_of
 from zkprov.run.world import World
 
 REST_S = 2.0

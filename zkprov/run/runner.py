@@ -14,7 +14,7 @@ from zkprov.act.session import close
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
-from zkprov.judge.picture import Picture, client_of, picture_of
+from zkprov.judge.picture import Picture, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.inventory import SUPER_PASSWORD
@@ -27,6 +27,7 @@ from zkprov.plan.steps import Plan
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
+from zkprov.run.endpoints import endpoints_of
 from zkprov.run.engine import Engine
 from zkprov.run.events import Event, Events
 from zkprov.run.gating import GateFailed
@@ -347,20 +348,6 @@ class _Run:
             yield
         finally:
             canary.stop()
-
-
-def endpoints_of(survey: Survey) -> tuple[HostPort, ...]:
-    """Where the members serve clients now, then the other members; empty where none serves."""
-    picture = judge(survey, Purpose.LOOK).picture
-    serving = [f.client for f in picture.members if f.client is not None and f.serving]
-    if picture.live is None:
-        return ()
-    if any(f.address is not None for f in picture.members):
-        # the lines name no endpoint that serves us (TLS, tunnels)
-        rest = [f.client for f in picture.members if f.client is not None and f.client not in serving]
-    else:
-        rest = [c for s in picture.live.servers if (c := client_of(s)) is not None and c not in serving]
-    return (*serving, *rest) if serving else ()
 
 
 def _not_paused(ledger: EnsembleLedger) -> None:

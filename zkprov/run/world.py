@@ -151,6 +151,13 @@ class World:
         self._acting.add(client)
         return client
 
+    def go_to(self, endpoints: Sequence[HostPort]) -> None:
+        """Where the sessions that act go when they connect anew: members come and go while a run goes on."""
+        from zkprov.act.session import redirect
+
+        for client in list(self._acting):
+            redirect(client, endpoints)
+
     def _own_sessions(self) -> list[str]:
         """Ids of the sessions that act: they are no clients of the servers that they are on."""
         held = [client.client_id for client in self._acting]

@@ -17,7 +17,7 @@ from zkprov.model.problems import BadInput
 from zkprov.model.server import Role
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
-from zkprov.plan.removal import RemovalWish, plan_remove
+from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.steps import Options, Plan, Refusal
 
@@ -66,8 +66,8 @@ def removed(made: Made, words: list[str]) -> Plan | Refusal:
         reason=given.get("reason", ""),
         overrides={given["override"]: given.get("reason", "")} if "override" in given else {},
     )
-    leaving = {leaver_of(made.health().picture, n).id for n in names} - {None}
-    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=leaving)
+    silent = excused([leaver_of(made.health().picture, n) for n in names])
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=silent)
     wish = RemovalWish("4f1c", names, checked(options, listed), 0.0, "op@host", "0.1.0")
     return plan_remove(health, listed, wish)
 
@@ -78,8 +78,8 @@ def replaced(made: Made, words: list[str]) -> Plan | Refusal:
     options = Options(season_s=seconds(given.get("season", "15m")), settle_s=0.0, reason=given.get("reason", ""))
     leaver = leaver_of(made.health().picture, old)
     options = msgspec.structs.replace(options, role=Role("observer" if leaver.part == "observer" else "participant"))
-    excused = {leaver.id} - {None} if not leaver.up else set()
-    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=excused)
+    silent = {leaver.id} - {None} if not leaver.up else set()
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=silent)
     joiner = host(int(new.removeprefix("zk")))
     listed = inventory(9, **{new: joiner})
     wish = Replacement("4f1c", (joiner,), checked(options, listed), 0.0, "op@host", "0.1.0", "", old)

@@ -76,7 +76,7 @@ class Departure(Scene):
         assert not LocalHost(self.new).processes()
         here = [f for f in (self.new.config_dir, self.new.data_dir, self.new.data_log_dir) if Path(f).exists()]
         assert not here, here
-        assert len(self.set_aside()) == 2, self.set_aside()
+        assert len(self.set_aside()) == 3, self.set_aside()
         entry = self.ledger(f"retired/{self.new.id}")
         assert entry["fate"] == "set aside" and Path(entry["where"]).is_dir()
         assert self.ledger(f"members/{self.new.id}") is None

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from tests.unit.facts_made import Made, ensemble, healthy, inventory, members
 from zkprov.judge.health import judge
+from zkprov.judge.leaving import leaver_of
 from zkprov.judge.verdict import Purpose
-from zkprov.plan.removal import RemovalWish, plan_remove
+from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
 
 
 def remove(made: Made, *ids: int, **options: object) -> Plan | Refusal:
     wish = RemovalWish("4f1c", tuple(f"zk{i}" for i in ids), Options(settle_s=0.0, **options), 0.0, "op@host", "0.1.0")  # type: ignore[arg-type]
-    return plan_remove(judge(made.health().picture.survey, Purpose.CHANGE, excused=set(ids)), inventory(20), wish)
+    silent = excused([leaver_of(made.health().picture, f"zk{i}") for i in ids])
+    return plan_remove(judge(made.health().picture.survey, Purpose.CHANGE, excused=silent), inventory(20), wish)
 
 
 def majority(voters: set[int], ids: set[int]) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import msgspec
 
-from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_of
+from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
@@ -107,11 +106,8 @@ class AnsibleHost:
         checked_label(label)
         if self.host.is_active_command and self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
-        folders = folders_of(self.host)
-        self._act("set_aside", folders=folders, label=label)
-        data = PurePosixPath(self.host.data_dir)
-        outer = next(f for f in folders if data.is_relative_to(f))
-        return str(PurePosixPath(f"{outer}.{label}") / data.relative_to(outer))
+        self._act("set_aside", folders=folders_of(self.host), label=label)
+        return place_aside(self.host, label)
 
     def exists(self) -> bool:
         """Whether one of the folders holds anything: installed ones lie there empty until they are configured."""

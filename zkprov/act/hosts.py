@@ -23,6 +23,9 @@ class Host(Protocol):
     """
 
     @property
+    def host(self) -> InventoryHost: ...
+
+    @property
     def name(self) -> str: ...
 
     def fence(self, run: str, attempt: int = 0) -> bool:
@@ -106,6 +109,13 @@ def folders_of(host: InventoryHost) -> tuple[str, ...]:
     distinct = dict.fromkeys((host.config_dir, host.data_dir, host.data_log_dir))
     paths = [PurePosixPath(folder) for folder in distinct]
     return tuple(str(p) for p in paths if not any(other in p.parents for other in paths))
+
+
+def place_aside(host: InventoryHost, label: str) -> str:
+    """Where data_dir is once it was set aside under `label`."""
+    data = PurePosixPath(host.data_dir)
+    outer = next(f for f in folders_of(host) if data.is_relative_to(f))
+    return str(PurePosixPath(f"{outer}.{label}") / data.relative_to(outer))
 
 
 def checked_label(label: str) -> str:

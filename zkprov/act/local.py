@@ -20,7 +20,7 @@ import msgspec
 
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
-from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_of, refuse_data
+from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost, for_others
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
@@ -299,12 +299,11 @@ class LocalHost:
                 )
         with self._disk():
             for source, target in moves:
-                if source.exists():
+                # a mount point stays, once what it held was moved by hand
+                if source.exists() and (any(_entries(source)) or not source.is_mount()):
                     source.rename(target)
                     sync_folder(source.parent)
-        data = Path(self.host.data_dir)
-        moved = next((t / data.relative_to(s) for s, t in moves if data.is_relative_to(s)), data)
-        return str(moved)
+        return place_aside(self.host, label)
 
     def exists(self) -> bool:
         return any(Path(f).exists() for f in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir))
@@ -364,6 +363,10 @@ class LocalHost:
                     error.errno or 0, "correct the folder or its rights, or zkprov_*_dir in the inventory"
                 ),
             ) from None
+
+
+def _entries(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.name != "lost+found"]
 
 
 def _on_disk(entry: str) -> bool:

@@ -70,6 +70,13 @@ def change(
     )
 
 
+def join(client: KazooClient, want: Server, live: Members, stop: threading.Event | None = None) -> Outcome:
+    """`want` comes in, or changes its role, from `live` at its version: in the way that its line allows."""
+    if want.client is None:
+        return replace(client, before=live, joining=want, stop=stop)
+    return change(client, joining=want, from_config=live.version, stop=stop)
+
+
 def replace(
     client: KazooClient,
     *,

@@ -172,14 +172,15 @@ def _has_quorum(
     if not own.quorums.contains_quorum(own.voters - elsewhere):
         return False
     if alone and facts.mntr.value and not own.hierarchical:
-        synced = _number(facts.mntr.value, "zk_synced_followers")
-        others = _number(facts.mntr.value, "zk_synced_non_voting_followers") or 0
+        synced = number_in(facts.mntr.value, "zk_synced_followers")
+        others = number_in(facts.mntr.value, "zk_synced_non_voting_followers") or 0
         if synced is not None:
             return 2 * (synced - others + 1) > len(own.voters)
     return None
 
 
-def _number(mntr: dict[str, str], key: str) -> int | None:
+def number_in(mntr: dict[str, str], key: str) -> int | None:
+    """The whole number that `mntr` has under `key`; None where it has none."""
     try:
         return int(float(mntr[key]))
     except (KeyError, ValueError, OverflowError):

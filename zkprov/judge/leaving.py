@@ -13,11 +13,12 @@ import msgspec
 
 from zkprov.judge.gates import dynamic, serving_voters
 from zkprov.judge.health import Health
+from zkprov.judge.leaders import number_in
 from zkprov.judge.newcomers import newcomers_rule
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.picture import Picture, leads, member_at, own_list
 from zkprov.judge.verdict import Purpose, Verdict
-from zkprov.model.facts import ServerFacts
+from zkprov.model.facts import Disk, Outcome, ServerFacts
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.quorum import braces, spare
@@ -146,6 +147,50 @@ def in_sync(health: Health) -> frozenset[int]:
     behind = {e.server for e in gate.evidence} if gate.verdict is Verdict.FAIL else set()
     late = {picture.member_id(f) for f in picture.members if picture.label(f) in behind}
     return serving_voters(picture) - late
+
+
+def not_its_disk(disk: Disk | None, server: Server, *, left: bool = False) -> str:
+    """Why what lies at a host is not known to be the files of the member `server`, in words; empty where it is.
+
+    By the id that it carries, and the place that its list gives that id; of one that has `left` the list may not name it any more. (A mark
+    that the ledger does not know tells nothing here: a disk may have been wiped, and is its own all the same.)
+    """
+    if disk is None:
+        return "its disk was not read"
+    if disk.server_elsewhere or disk.data_elsewhere:
+        return disk.server_elsewhere or disk.data_elsewhere
+    if disk.my_id != server.id:
+        return f"its myid is {'missing' if disk.my_id is None else disk.my_id}"
+    if disk.acting is None:
+        return "no list lies there"
+    named = disk.acting.members.get(server.id)
+    if named is None and not left:
+        return f"{disk.acting.source} does not name it: {disk.acting.members}"
+    if named is not None and not named.same_place(server):
+        return f"{disk.acting.source} has {server.id} at {named.address}, the ensemble at {server.address}"
+    return ""
+
+
+def may_be_up(picture: Picture, leaver: Leaver) -> str:
+    """Why one that does not answer may serve all the same, in words; empty where it is surely down (R9).
+
+    Nothing listens there then, or the leader counts no more followers in sync than were seen.
+    """
+    facts = picture.member(leaver.id) if leaver.id is not None else None
+    if facts is not None and (facts.serving or facts.srvr.outcome is Outcome.REFUSED):
+        return "it serves" if facts.serving else ""
+    said = str(facts.srvr) if facts is not None else "it was not asked"
+    live, leader = picture.live, next((f for f in picture.members if leads(f)), None)
+    told = (leader.mntr.value if leader is not None else None) or {}
+    if leaver.part == "observer":
+        count, like = number_in(told, "zk_synced_observers"), live.observers if live else frozenset()
+    else:
+        count, like = number_in(told, "zk_synced_followers"), live.voters if live else frozenset()
+        count = None if count is None else count - (number_in(told, "zk_synced_non_voting_followers") or 0)
+    if count is None:
+        return f"{said}, and its leader does not tell how many follow it"
+    seen = sum(f.serving and f is not leader and picture.member_id(f) in like for f in picture.members)
+    return f"{said}, and its leader counts {count} in sync, of whom {seen} were seen" if count > seen else ""
 
 
 def in_order(leavers: Iterable[Leaver]) -> list[Leaver]:

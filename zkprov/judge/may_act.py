@@ -9,13 +9,10 @@ import msgspec
 from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import Picture, Standing, client_of, names_us
 from zkprov.model.acting import ProofServer, SeenList
-from zkprov.model.facts import Disk, Fact, Ledger, Mode, Retired, ServerFacts
+from zkprov.model.facts import GONE, Disk, Fact, Ledger, Mode, Retired, ServerFacts
 from zkprov.model.members import Members
 from zkprov.model.release import Release
 from zkprov.model.server import Server, ServerAddress
-
-KEPT = frozenset({"set aside", "left behind"})
-"""What became of a retired server's disk, as long as nobody has shown it wiped or destroyed: what lies there can vote again."""
 
 NO_ID = -1
 """Ids from here downwards stand for servers whose id is unknown: they vote in no list, but what is on their disks was seen."""
@@ -38,7 +35,7 @@ def servers_of(picture: Picture) -> tuple[ProofServer, ...]:
         server_id = picture.member_id(facts) if standing is Standing.MEMBER else facts.id
         found.append(_server(facts, NO_ID - number if server_id is None else server_id, ledger, lowest))
     # What lies set aside can be put back; and a removed server that runs on has its list in memory besides.
-    found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate in KEPT]
+    found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate not in GONE]
     return with_unseen_voters(found, ledger)
 
 

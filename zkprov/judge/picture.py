@@ -118,6 +118,14 @@ def _same_server(one: Server | None, other: Server | None) -> bool:
     return one is not None and other is not None and bool(set(one.addresses) & set(other.addresses))
 
 
+def holds(facts: ServerFacts, members: Members) -> bool:
+    """Whether a server's disk shows this list, at this version, and none that is to follow."""
+    disk = facts.disk.value
+    if disk is None or disk.acting is None or not disk.acting.members.same_config(members):
+        return False
+    return disk.next is None or disk.next.members.version <= members.version
+
+
 def release_of(picture: Picture) -> str:
     """The release that the first member says which tells one; empty where none does."""
     return next((f.srvr.value.release for f in picture.members if f.srvr.value), "")

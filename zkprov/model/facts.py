@@ -202,8 +202,12 @@ class LedgerMember(msgspec.Struct, frozen=True):
     season_s: float = 900.0
 
 
+GONE = frozenset({"wiped", "destroyed"})
+"""What a person attests of a retired server's disk, and after which its id may be used again. Any other fate is of a disk that may vote."""
+
+
 class Retired(msgspec.Struct, frozen=True):
-    """`/zkprov/retired/<id>`: a server that left. `fate`: `set aside`, `destroyed` or `wiped` (attested by a person)."""
+    """`/zkprov/retired/<id>`: a server that left. `fate`: `set aside`, `left behind` where it lay, or `destroyed`, `wiped` (attested)."""
 
     id: int
     host: str

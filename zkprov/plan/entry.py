@@ -10,7 +10,7 @@ import msgspec
 from zkprov.judge.health import Health
 from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import Picture, Standing, leads
-from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts
+from zkprov.model.facts import GONE, Disk, Fact, Ledger, Outcome, Retired, ServerFacts
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -18,8 +18,6 @@ from zkprov.model.server import Role, Server
 from zkprov.plan.steps import Joiner, Refusal
 
 HIGHEST_ID = 255
-GONE = ("wiped", "destroyed")
-"""What a person attests of a retired server's disk, and after which its id may be used again."""
 
 
 def joiner_of(

@@ -13,9 +13,21 @@ import msgspec
 from zkprov.judge.gates import dynamic
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import Leaver as Asked
-from zkprov.judge.leaving import Reason, as_it_is, in_order, in_sync, leaver_of, untold, vote_may_go
+from zkprov.judge.leaving import (
+    Reason,
+    as_it_is,
+    in_order,
+    in_sync,
+    leaver_of,
+    may_be_up,
+    not_its_disk,
+    untold,
+    vote_may_go,
+)
+from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
+from zkprov.model.facts import GONE
 from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
 from zkprov.model.quorum import spare
@@ -49,7 +61,7 @@ def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan
         return refused(untold(health), wish.command, wish.names)
     leavers = in_order(leaver_of(health.picture, name) for name in wish.names)
     stop = state_allows(health, wish.command, wish.names)
-    refusal = stop or next((r for x in leavers if (r := may_leave(x, inventory, wish.command))), None)
+    refusal = stop or next((r for x in leavers if (r := may_leave(x, health, inventory, wish.command))), None)
     if refusal:
         return refusal
     walk = WayOut(health, live, wish.options)
@@ -63,6 +75,12 @@ def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan
         unseasoned=tuple(sorted(walk.newcomers)),
         notes=notes_of(health, wish.options, walk.leavers),
     )
+
+
+def excused(leavers: Sequence[Asked]) -> frozenset[int]:
+    """Who need not be well for the plan: those that are down; and one that is up, if it is alone: each must be well while another leaves."""
+    few = sum(x.up for x in leavers) < 2
+    return frozenset(x.id for x in leavers if x.id is not None and (few or not x.up))
 
 
 def state_allows(health: Health, command: str, names: Sequence[str]) -> Refusal | None:
@@ -84,19 +102,35 @@ def state_allows(health: Health, command: str, names: Sequence[str]) -> Refusal 
     return Refusal("R8", headline, told, following, exit_code=4)
 
 
-def may_leave(leaver: Asked, inventory: Inventory, command: str) -> Refusal | None:
-    """Leaving is complete (R7): who is up must be one that can be stopped from here."""
-    if not leaver.up or inventory.host(leaver.name) is not None:
+def may_leave(leaver: Asked, health: Health, inventory: Inventory, command: str) -> Refusal | None:
+    """Leaving is complete (R7): who may be up must be one that can be stopped from here, and what lies there must be its own."""
+    picture, live = health.picture, health.picture.live
+    server = live.get(leaver.id) if live is not None and leaver.id is not None else None
+    if server is None:
         return None
-    told = (f"it serves, and is no host of the group {inventory.ensemble}",)
-    ways = (
-        ("", f"name it in {inventory.path}, so that it can be stopped and its disk set aside"),
-        (
-            command,
-            "or stop it by hand; a member that is down can leave, and its disk stays named until it is attested",
-        ),
-    )
-    return Refusal("R7", f"{leaver.name} could not be stopped once it has left.", told, ways)
+    again, host = (command, AGAIN), inventory.host(leaver.name)
+    known = ledger_in(picture)
+    before = next((r for r in known.retired if r.id == server.id and r.fate not in GONE), None) if known else None
+    if before is not None:
+        told = (f"{before.host}: {before.fate}" + (f", {before.where}" if before.where else ""),)
+        attest = (f"zkprov retired attest {server.id} --wiped|--destroyed --reason …", "once that disk is gone")
+        return Refusal("R7", f"a disk of id {server.id} that left before may still vote.", told, (attest, again))
+    if not leaver.up and (why := may_be_up(picture, leaver)):
+        ways = (("", f"see that {leaver.name} is down, or can be asked"), again)
+        return Refusal("R8", f"whether {leaver.name} is down cannot be told.", (why,), ways, exit_code=4)
+    if leaver.up and host is None:
+        told = (f"it serves, and is no host of the group {inventory.ensemble}",)
+        ways = (
+            ("", f"name it in {inventory.path}, so that it can be stopped and its disk set aside"),
+            (command, "or stop it by hand; one that is down can leave, and its disk stays named until it is attested"),
+        )
+        return Refusal("R7", f"{leaver.name} could not be stopped once it has left.", told, ways)
+    facts = picture.survey.by_name(leaver.name)
+    why = not_its_disk(facts.disk.value if facts else None, server) if leaver.up else ""
+    if why:
+        ways = (("", f"correct zkprov_config_dir and zkprov_data_dir of {leaver.name}"), again)
+        return Refusal("R7", f"what would be set aside on {leaver.name} is not known to be its own.", (why,), ways)
+    return None
 
 
 def refused(reason: Reason, command: str, names: Sequence[str]) -> Refusal:

@@ -43,7 +43,7 @@ def _in_and_out(health: Health, inventory: Inventory, wish: Replacement) -> Plan
     if isinstance(added, Refusal):
         return added
     leaver = leaver_of(health.picture, wish.old)
-    refusal = may_leave(leaver, inventory, wish.command)
+    refusal = may_leave(leaver, health, inventory, wish.command)
     if refusal:
         return refusal
     new = added.joiners[0]
@@ -66,9 +66,10 @@ def _in_and_out(health: Health, inventory: Inventory, wish: Replacement) -> Plan
 def _out_and_in(health: Health, inventory: Inventory, wish: Replacement) -> Plan | Refusal:
     live = health.picture.live
     assert live is not None  # noqa: S101 — the caller has looked
-    refusal = state_allows(health, wish.command, (wish.old,))
-    if refusal:
-        return refusal
+    leaver = leaver_of(health.picture, wish.old)
+    stop = state_allows(health, wish.command, (wish.old,)) or may_leave(leaver, health, inventory, wish.command)
+    if stop:
+        return stop
     # whether the new one may come in at all, before the old one is gone
     joiner = joiner_of(wish.hosts[0], health, inventory, (), wish.options.role)
     if isinstance(joiner, Refusal):
@@ -76,8 +77,8 @@ def _out_and_in(health: Health, inventory: Inventory, wish: Replacement) -> Plan
     if known := id_is_new(joiner, health, inventory):
         return known
     out = WayOut(health, live, wish.options)
-    if stop := out.remove(leaver_of(health.picture, wish.old), inventory):
-        return refused(stop, wish.command, (wish.old,))
+    if why_not := out.remove(leaver, inventory):
+        return refused(why_not, wish.command, (wish.old,))
     walk = WayIn(health, out.list, wish, out.steps)
     if refusal := walk.add(joiner):
         return refusal

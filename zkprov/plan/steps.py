@@ -171,10 +171,11 @@ class Plan(msgspec.Struct, frozen=True):
         return frozenset(x.server.id for x in self.leavers)
 
     def excused(self, number: int) -> frozenset[int]:
-        """Who need not answer in step `number`: those that leave; one that is up and is replaced only once the new one is in."""
+        """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
         new = {j.server.id for j in self.joiners}
-        came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=0)
-        return frozenset(x.server.id for x in self.leavers if not x.up or number > came)
+        came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))
+        now = self.steps[number - 1].server if self.steps else None
+        return frozenset(x.server.id for x in self.leavers if not x.up or x.server.id == now or number > came)
 
     @property
     def hosts(self) -> tuple[str, ...]:

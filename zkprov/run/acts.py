@@ -14,7 +14,7 @@ from zkprov.judge.health import Health
 from zkprov.judge.joiner import joiner_follows
 from zkprov.judge.newcomers import SEASON_S, another_disk, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
-from zkprov.judge.picture import picture_of, release_of
+from zkprov.judge.picture import holds, picture_of, release_of
 from zkprov.judge.sasl import NO_SASL
 from zkprov.judge.verdict import GateResult, Verdict, first_stop
 from zkprov.model.facts import LedgerMember, Mode
@@ -217,11 +217,7 @@ def intended(run: Engine, step: Step, deadline: float) -> bool:
 def ask(run: Engine, step: Step, want: Server, live: Members) -> None:
     what = f"reconfig joining {want.line} from config {live.version_hex}"
     run.events.emit("act", what=what, from_config=live.version_hex)
-    if want.client is None:
-        outcome = reconfig.replace(run.client, before=live, joining=want, stop=run.stop)
-    else:
-        outcome = reconfig.change(run.client, joining=want, from_config=live.version, stop=run.stop)
-    answered(run, step, outcome)
+    answered(run, step, reconfig.join(run.client, want, live, stop=run.stop))
 
 
 def answered(run: Engine, step: Step, outcome: reconfig.Outcome) -> None:
@@ -309,13 +305,16 @@ def _remember(run: Engine, health: Health, live: Members, server_id: int, host: 
 
 
 def confirm(run: Engine, health: Health, live: Members) -> None:
-    """Each voter's last version confirmed on its disk: what it may act under at the least, should it fall silent (R1)."""
+    """Each voter's last version confirmed on its disk: what it may act under at the least, should it fall silent (R1).
+
+    Only where the disk shows it: one that leaves need not be where the others are.
+    """
     known = ledger_of(health.picture.survey)
     found: dict[int, LedgerMember] = {}
     for facts in health.picture.members:
         server_id = health.picture.member_id(facts)
         entry = known.members.get(server_id) if known else None
-        if entry is not None and facts.disk.value is not None and entry.confirmed < live.version:
+        if entry is not None and facts.disk.value is not None and entry.confirmed < live.version and holds(facts, live):
             found[server_id] = msgspec.structs.replace(entry, confirmed=live.version)
     run.ledger.members_are(found)
 

@@ -166,7 +166,9 @@ class Founder:
         try:
             marks = disks_of(health.picture) | {made.founder.id: self.world.host(made.host).mark_disk()}
             ledger = EnsembleLedger(client, self.world.is_known, self.stop)
-            uuid = ledger.ensure(live, serving_voters(health.picture), marks, options.season_s, founding=True)
+            uuid = ledger.ensure(
+                live, serving_voters(health.picture), marks, options.season_s, confirmed=live.voters, founding=True
+            )
         finally:
             close(client)
         self.say(f"{made.ensemble} is founded: {live}, {uuid}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from zkprov.act import reconfig
-from zkprov.judge.leaving import in_sync, vote_may_go
+from zkprov.act.hosts import place_aside
+from zkprov.judge.leaving import in_sync, leaver_of, may_be_up, not_its_disk, vote_may_go
 from zkprov.judge.newcomers import ledger_in
+from zkprov.judge.picture import client_of
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import Disk, Retired
+from zkprov.model.facts import GONE, Disk, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
@@ -34,6 +35,8 @@ SET_ASIDE, LEFT_BEHIND = "set aside", "left behind"
 def hand_over(run: Engine, step: Step) -> str:
     """The leader becomes an observer, and the rest goes on under another without an election."""
     _until_it_is(run, step, step.after)
+    if step.server not in run.ledger.live().ids:
+        return "out of the list already"
     health = _done(run, step)
     leader = next((x.id for x in health.leaders if x.id is not None and not x.stranger), None)
     return f"an observer; {'another' if leader is None else leader} leads"
@@ -55,8 +58,10 @@ def _until_it_is(run: Engine, step: Step, wanted: Members) -> None:
         health = run.gates.passed(samples=samples)
         live, samples = live_of(health), 1
         present = listed(run.plan, live, step.server)
-        if live.same_list(wanted) or present is None:
+        if live.same_list(wanted) or live.same_list(step.before.without(step.server)):
             return
+        if present is None:
+            raise Stale(f"the list is {live}: somebody else changed it", remedy="zkprov abort, then plan again")
         observer = present.with_role(Role.OBSERVER)
         if not (live.same_list(step.before) or live.same_list(step.before.with_server(observer))):
             raise Stale(
@@ -95,6 +100,13 @@ def _done(run: Engine, step: Step) -> Health:
 
 def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server) -> None:
     """The rules once more, on the survey that the act rests on, not on the plan's."""
+    leaver = run.plan.leaver(server.id)
+    asked = leaver_of(health.picture, leaver.host or str(server.id))
+    if not leaver.up and (not leaver.host or not asked.up) and (why := may_be_up(health.picture, asked)):
+        what = f"{server.id} was down when this was planned; now {why}"
+        raise GateFailed(
+            GateResult("R7 leaving", Verdict.FAIL, what, remedy="zkprov abort, then plan again"), server.id
+        )
     here, new = in_sync(health), {n.id for n in health.newcomers}
     overrides = set(run.plan.options.overrides)
     if server.votes:
@@ -110,34 +122,60 @@ def retire(run: Engine, step: Step) -> str:
     """Stopped, kept down, its folders set aside, and remembered (R7). Remembered first: from then on every survey asks for it."""
     leaver = run.plan.leaver(step.server)
     health = run.gates.passed(expect=step.after)
-    known = ledger_in(health.picture)
-    before = next((r for r in known.retired if r.id == step.server), None) if known else None
-    if before is not None and before.where and before.fate == SET_ASIDE and before.reason == _reason(run):
-        return f"its disk is at {before.where}"
+    ledger = ledger_in(health.picture)
+    # of this run only: an earlier life of the id was another disk's
+    before = (
+        next((r for r in ledger.retired if r.id == step.server and r.reason == _reason(run)), None) if ledger else None
+    )
+    if before is not None and before.fate in (SET_ASIDE, *GONE):
+        run.ledger.member_left(step.server)
+        return f"its disk is at {before.where}" if before.fate == SET_ASIDE else f"its disk is attested {before.fate}"
     facts = health.picture.survey.by_name(leaver.host)
     last = _list_on(facts.disk.value if facts else None) or (before.last_list if before else None)
-    record = _record(run, leaver, last)
+    record = before or _record(run, leaver, last)
     run.ledger.retire(record)
-    host = _host(run, step, leaver)
-    if host is None:
-        return (
-            f"remembered; its disk may still vote: zkprov retired attest {step.server} --wiped|--destroyed --reason …"
-        )
-    drained = _drain(run, step, leaver) if leaver.up else ""
-    run.checkpoint()
-    run.fence(step.number)
+    host = _host(run, leaver)
+    # one that an earlier attempt began to set aside was its own then
+    begun = before is not None and bool(before.where)
+    why_not = "" if begun else not_its_disk(facts.disk.value if facts else None, leaver.server, left=True)
+    if host is None or why_not:
+        if host is not None and facts is not None and facts.up:
+            stop = GateResult("its own disk", Verdict.FAIL, f"{leaver.host}: {why_not}", remedy="zkprov render --diff")
+            raise GateFailed(stop, step.server)
+        why = f" ({why_not})" if host is not None else ""
+        return f"remembered{why}; its disk may still vote: zkprov retired attest {step.server} --wiped|--destroyed --reason …"
+    take(run, host, step)
+    drained = _drain(run, leaver) if facts is not None and facts.serving else ""
+    _still_out(run, step)
     run.events.emit("act", what=f"{leaver.host}: disable, stop, set aside")
     host.disable()
     host.stop(STOP_S)
-    with contextlib.suppress(Problem):
-        last = _list_on(run.world.survey([leaver.host], clients=False).servers[0].disk.value) or last
-    run.fence(step.number)
-    where = host.set_aside(f"retired-{step.server}-{run.plan.id}")
+    seen = run.world.survey([leaver.host], clients=False).servers[0]
+    if seen.up:
+        stop = GateResult(
+            "stopped", Verdict.FAIL, f"{leaver.host} answers still: {seen.srvr}", remedy="look what runs there"
+        )
+        raise GateFailed(stop, step.server)
+    last = _list_on(seen.disk.value) or last
+    label = f"retired-{step.server}-{run.plan.id}"
+    run.ledger.retire(msgspec.structs.replace(record, where=place_aside(host.host, label), last_list=last))
+    _still_out(run, step)
+    where = host.set_aside(label)
     run.ledger.retire(msgspec.structs.replace(record, where=where, fate=SET_ASIDE, last_list=last))
     if last is not None:
         # without its list, what was last confirmed on its disk is all that is known of it
         run.ledger.member_left(step.server)
     return f"stopped for good{drained}; its disk is at {where}"
+
+
+def _still_out(run: Engine, step: Step) -> None:
+    """Before a server is stopped: nobody has put it back into the list meanwhile. Raises `Stale`."""
+    run.checkpoint()
+    run.fence(step.number)
+    live = run.ledger.live()
+    if step.server in live.ids:
+        what = f"the list is {live}: somebody has put {step.server} back"
+        raise Stale(what, remedy="zkprov abort, then plan again")
 
 
 def remember(run: Engine, step: Step) -> None:
@@ -150,7 +188,7 @@ def remember(run: Engine, step: Step) -> None:
 def _record(run: Engine, leaver: Leaver, last: Members | None) -> Retired:
     host = run.world.inventory.host(leaver.host)
     name = leaver.host or leaver.server.address.host
-    client = host.client if host else None
+    client = host.client if host else client_of(leaver.server)
     return Retired(leaver.server.id, name, client, run.ledger.now_ms(), "", LEFT_BEHIND, last, _reason(run))
 
 
@@ -166,24 +204,24 @@ def _list_on(disk: Disk | None) -> Members | None:
     return disk.acting.members
 
 
-def _host(run: Engine, step: Step, leaver: Leaver) -> Host | None:
-    """The host, taken for this run; None for one that is none of the inventory, or that was down and still cannot be told."""
-    if not leaver.host:
+def _host(run: Engine, leaver: Leaver) -> Host | None:
+    """The host; None for one that is none of the inventory, or that cannot be reached while its server is seen to serve nobody."""
+    if run.world.inventory.host(leaver.host) is None:
         return None
     try:
         host = run.world.host(leaver.host)
-        take(run, host, step)
+        host.fenced_by()
     except (Interrupted, Busy):
         raise
     except Problem as problem:
-        if leaver.up:
+        if run.world.glance(leaver.host).up:
             raise
         run.events.emit("act", what=f"{leaver.host} is left as it is: {problem.problem}")
         return None
     return host
 
 
-def _drain(run: Engine, step: Step, leaver: Leaver) -> str:
+def _drain(run: Engine, leaver: Leaver) -> str:
     """Waits until its clients have gone, for `drain_s` at most; in words how many had not. Those go elsewhere when it stops."""
     began = run.clock.monotonic()
     while True:

@@ -88,9 +88,19 @@ class EnsembleLedger:
         return self._acl
 
     def ensure(
-        self, live: Members, voting: Set[int], disks: Mapping[int, str], season_s: float, *, founding: bool = False
+        self,
+        live: Members,
+        voting: Set[int],
+        disks: Mapping[int, str],
+        season_s: float,
+        *,
+        confirmed: Set[int],
+        founding: bool = False,
     ) -> str:
-        """The ensemble's UUID, written now if none was. Those `voting` at that moment count as seasoned (R2); one transaction."""
+        """The ensemble's UUID, written now if none was. Those `voting` at that moment count as seasoned (R2); one transaction.
+
+        `confirmed`: whose disks show the live list.
+        """
         path = f"{ROOT}/ensemble"
         if self._get(path) is None:
             entries = [(ROOT, b""), (f"{ROOT}/members", b""), (f"{ROOT}/retired", b"")]
@@ -101,7 +111,7 @@ class EnsembleLedger:
             for server_id in sorted(live.voters & voting):
                 entry = MemberDocument(
                     disk=disks.get(server_id, ""),
-                    confirmed=live.version,
+                    confirmed=live.version if server_id in confirmed else 0,
                     seasoned=True,
                     season_s=season_s,
                     zkprov=__version__,

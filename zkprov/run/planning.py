@@ -28,7 +28,7 @@ from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.server import Role
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.membership import Wish, plan_add
-from zkprov.plan.removal import RemovalWish, plan_remove
+from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
 from zkprov.run.endpoints import endpoints_of
@@ -79,7 +79,7 @@ def who_leaves(world: World, servers: Sequence[str]) -> tuple[tuple[str, ...], t
 def make_removal(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
     """Plans to remove the members that the survey calls `names`."""
     picture = judge(world.last or world.survey(), Purpose.LOOK).picture
-    health = _health(world, frozenset(x.id for n in names if (x := leaver_of(picture, n)).id is not None))
+    health = _health(world, excused([leaver_of(picture, n) for n in names]))
     wish = RemovalWish(
         secrets.token_hex(3),
         tuple(names),
@@ -171,8 +171,8 @@ def _settings(world: World, plan: Plan, joiner: Joiner, health: Health) -> dict[
     return scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings
 
 
-def _health(world: World, excused: Set[int] = frozenset()) -> Health:
-    """Judged for a change, `excused` ones need not answer; with the ensemble's clock told by a fresh write where newcomers' ages matter."""
+def _health(world: World, silent: Set[int] = frozenset()) -> Health:
+    """Judged for a change, `silent` ones need not answer; with the ensemble's clock told by a fresh write where newcomers' ages matter."""
     deadline = time.monotonic() + REST_S
     survey = world.survey()
     known = ledger_of(survey)
@@ -180,7 +180,7 @@ def _health(world: World, excused: Set[int] = frozenset()) -> Health:
         with _writer(world) as ledger:
             ledger.now_ms()
         survey = world.survey()
-    health = judge(survey, Purpose.CHANGE, excused=excused)
+    health = judge(survey, Purpose.CHANGE, excused=silent)
     while (
         (gate := first_stop(health.gates))
         and not gate.unsafe
@@ -188,7 +188,7 @@ def _health(world: World, excused: Set[int] = frozenset()) -> Health:
         and time.monotonic() < deadline
     ):
         time.sleep(0.2)
-        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey, excused=excused)
+        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey, excused=silent)
     return health
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from zkprov.model.facts import Retired
+from zkprov.model.facts import GONE, Retired
 from zkprov.model.inventory import Inventory
 from zkprov.model.problems import BadInput
+from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import ledger_writer, who_am_i
 from zkprov.run.world import World
-
-ATTESTED = ("destroyed", "wiped")
 
 
 def attest_retired(inventory: Inventory, timeout_s: float, server_id: int, fate: str, reason: str) -> None:
@@ -18,12 +17,13 @@ def attest_retired(inventory: Inventory, timeout_s: float, server_id: int, fate:
     known = _known(inventory, timeout_s, server_id)
     with ledger_writer(inventory, timeout_s) as ledger:
         ledger.retire(msgspec.structs.replace(known, fate=fate, reason=f"{reason} ({who_am_i()})"))
+        _forget_voter(ledger, server_id)
 
 
 def clear_retired(inventory: Inventory, timeout_s: float, server_id: int) -> None:
     """Takes the entry away. Raises `BadInput` while nobody has attested what became of the disk: it could still elect."""
     known = _known(inventory, timeout_s, server_id)
-    if known.fate not in ATTESTED:
+    if known.fate not in GONE:
         raise BadInput(
             f"the disk of {server_id} is {known.fate}, and may still hold a list",
             place=f"/zkprov/retired/{server_id}",
@@ -31,7 +31,12 @@ def clear_retired(inventory: Inventory, timeout_s: float, server_id: int) -> Non
         )
     with ledger_writer(inventory, timeout_s) as ledger:
         ledger.clear_retired(server_id)
-        # should the id come back, it is nobody's that voted before
+        _forget_voter(ledger, server_id)
+
+
+def _forget_voter(ledger: EnsembleLedger, server_id: int) -> None:
+    """Should the id come back, it is nobody's that voted before; unless it came back already."""
+    if server_id not in ledger.live().ids:
         ledger.member_left(server_id)
 
 

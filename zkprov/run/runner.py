@@ -14,7 +14,7 @@ from zkprov.act.session import close
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
-from zkprov.judge.picture import Picture, picture_of
+from zkprov.judge.picture import Picture, holds, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.inventory import SUPER_PASSWORD
@@ -181,7 +181,8 @@ class Conductor:
                     engine.events.emit("run.aborting", head=standing.head, by=self.who)
                     undone = undo(engine, step, asked=True)
                     if undone is None and step.server in plan.leaving:
-                        remember(engine, step)
+                        if step.server not in ledger.live().ids:
+                            remember(engine, step)
                     elif undone is None:
                         # a voter that came in unrecorded is a newcomer from now on (R2)
                         self._ensure_ledger(ledger, plan)
@@ -191,9 +192,10 @@ class Conductor:
                 except (Problem, GateFailed) as wrong:
                     remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
                     return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
-                stays = (
-                    "is out of it, its disk is remembered (R7)" if step.server in plan.leaving else "is in it and stays"
-                )
+                stays = "is in it and stays"
+                if step.server in plan.leaving:
+                    observer = "is an observer of it now and stays one"
+                    stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
                 stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} {stays}")
                 return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
 
@@ -254,7 +256,8 @@ class Conductor:
         if live is None or leader.stops:
             raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
         season = plan.options.season_s
-        ledger.ensure(live, serving_voters(health.picture), self._marked(health.picture), season)
+        shown = {i for i in live.voters if (f := health.picture.member(i)) is not None and holds(f, live)}
+        ledger.ensure(live, serving_voters(health.picture), self._marked(health.picture), season, confirmed=shown)
         if not self._to_be_told(health.picture):
             return
         ledger.now_ms()
@@ -267,7 +270,9 @@ class Conductor:
         for server_id in sorted(live.voters):
             entry, disk = known.members.get(server_id), disks.get(server_id)
             if entry is None or another_disk(entry, disk):
-                ledger.member_came(server_id, LedgerMember(0, disk or "", live.version, False, season))
+                facts = picture.member(server_id)
+                confirmed = live.version if facts is not None and holds(facts, live) else 0
+                ledger.member_came(server_id, LedgerMember(0, disk or "", confirmed, False, season))
                 continue
             now = msgspec.structs.replace(
                 entry, disk=entry.disk or disk or "", seasoned=entry.seasoned or server_id in grown

@@ -7,7 +7,7 @@ from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import Survey
 from zkprov.model.problems import NotHealthy, Stale
-from zkprov.plan.steps import Plan, StepKind
+from zkprov.plan.steps import LEAVING, Plan, StepKind
 from zkprov.run.ledger import RunDocument
 from zkprov.run.world import World
 
@@ -45,10 +45,8 @@ def still_true(world: World, plan: Plan, survey: Survey) -> None:
 def same_place(world: World, standing: RunDocument) -> None:
     """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
     step = standing.plan.steps[standing.head - 1]
-    if step.kind in (StepKind.SETTLE, StepKind.SEASON):
-        return  # nothing is undone there, and a season's server is not the one that comes next
-    if not step.host:
-        return
+    if step.kind in (StepKind.SETTLE, StepKind.SEASON) or step.kind in LEAVING:
+        return  # no host is touched there, and a season's server is not the one that comes next
     host, meant = world.inventory_host(step.host), standing.plan.server(step.server)
     port, ours = (part.port if part else None for part in (meant.client, host.client_part))
     if host.server_address not in meant.addresses or port != ours:

@@ -78,22 +78,29 @@ def _undo_leaver(engine: Engine, step: Step, *, asked: bool) -> str | None:
         return "nothing was begun"
     if not asked:
         return None
-    health = engine.gates.passed()
+    return _give_back(engine, step, live, meant)
+
+
+def _give_back(engine: Engine, step: Step, live: Members, meant: Server) -> str | None:
+    """Its vote, where it serves and one quorum stays proved; None where it stays an observer. ZooKeeper gives none that is alone a second
+    voter by way of an observer (-13: observers do not count for the new quorum).
+    """
+    health = engine.gates.health()
     seen = health.picture.member(step.server)
     proved = prove_step(health.picture, live, live.with_server(meant), meant)
     if health.picture.live != live or seen is None or not seen.serving or any(not p.safe for _, p in proved):
-        raise NotHealthy(f"{step.server} does not serve, and gets its vote back only then", remedy="zkprov resume")
+        what = f"{step.server} does not serve, or somebody else changed the list: it gets no vote back"
+        engine.events.emit("undo", what=what)
+        return None
     engine.fence(step.number)
     what = f"reconfig joining {meant.line} from config {live.version_hex}"
     engine.events.emit("undo", what=what, from_config=live.version_hex)
-    outcome = reconfig.change(engine.client, joining=meant, from_config=live.version, stop=engine.stop)
+    outcome = reconfig.join(engine.client, meant, live, stop=engine.stop)
     engine.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
+    if engine.stop.is_set():
+        raise Interrupted("stopped by a signal", remedy="zkprov abort, or zkprov resume")
     engine.fence(step.number)
-    if engine.ledger.live().get(step.server) != meant:
-        raise NotHealthy(
-            f"{step.server} did not get its vote back: {outcome.why}", remedy="zkprov abort, or zkprov resume"
-        )
-    return f"{step.server} votes again"
+    return f"{step.server} votes again" if engine.ledger.live().get(step.server) == meant else None
 
 
 def listed(plan: Plan, live: Members, server_id: int) -> Server | None:

@@ -186,7 +186,8 @@ def set_aside(folders: List[str], label: str) -> None:
             text, remedy = "both {} and {} are there", "look which is needed; then move {} elsewhere"
             raise Problem("unhealthy", text.format(source, target), remedy.format(target))
     for source, target in moves:
-        if os.path.lexists(source):
+        # a mount point stays, once what it held was moved by hand
+        if os.path.lexists(source) and (exists([source]) or not os.path.ismount(source)):
             os.rename(source, target)
             sync_folder(os.path.dirname(source))
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from zkprov.judge.may_act import replaced, servers_of, with_unseen_voters
+from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import Picture, Standing, client_of, member_at
 from zkprov.judge.rendering import joiner_list
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model import proof
 from zkprov.model.acting import ProofServer, SeenList, anywhere
-from zkprov.model.facts import ServerFacts
+from zkprov.model.facts import GONE, ServerFacts
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 
@@ -40,11 +41,16 @@ def one_quorum(picture: Picture, purpose: Purpose) -> GateResult:
 
 
 def _seeking(picture: Picture) -> list[ServerFacts]:
-    """The servers beside the list that run without a leader: each asks others for their votes, under a list that nobody has seen."""
+    """The servers beside the list that run without a leader: each asks others for their votes, under a list that nobody has seen.
+
+    Not one that left, and whose disk is remembered: the proof takes it for what it may act under since its last list was confirmed.
+    """
+    ledger = ledger_in(picture)
+    kept = {r.client for r in (ledger.retired if ledger else ()) if r.fate not in GONE}
     return [
         f
         for f in picture.of(Standing.DOWN)
-        if f.up and f.disk.value is None and f.config.value is None and f.conf.value is None
+        if f.up and f.disk.value is None and f.config.value is None and f.conf.value is None and f.client not in kept
     ]
 
 

@@ -78,7 +78,7 @@ def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan
 
 
 def excused(leavers: Sequence[Asked]) -> frozenset[int]:
-    """Who need not be well for the plan: those that are down; and one that is up, if it is alone: each must be well while another leaves."""
+    """Who need not be well for the plan: who is down; and one that is up, if it is alone: each must be well while another leaves."""
     few = sum(x.up for x in leavers) < 2
     return frozenset(x.id for x in leavers if x.id is not None and (few or not x.up))
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.faults.departure import LEAVING, Departure
 from tests.faults.scene import Instant, instants
 from tests.real.conftest import MakeLab
-from tests.real.driver import wait_for
+from tests.real.driver import edited_inventory, wait_for
 from zkprov.act.local import LocalHost
 
 pytestmark = pytest.mark.real
@@ -57,6 +58,24 @@ def test_killed_and_aborted(scene: Departure, instant: Instant) -> None:
         scene.planned()
     else:
         assert "is out of it, its disk is remembered" in done.said
+        scene.given_up()
+
+
+@pytest.mark.matrix(keep=1, of="members that leave, given up")
+def test_given_up_without_its_host(scene: Departure) -> None:
+    """Who was removed, and not retired yet, is taken out of the inventory: the run can be ended, and its disk stays named."""
+    running = scene.remove()
+    scene.reach(running, Instant(3, "step.begun"))
+    running.process.kill()
+    running.process.wait()
+    without = edited_inventory(scene.lab, scene.folder / "without.yml")
+    document = yaml.safe_load(without.read_text())
+    del document["all"]["children"][scene.lab.name]["hosts"][scene.new.name]
+    without.write_text(yaml.safe_dump(document, sort_keys=False))
+    other = scene.elsewhere.with_inventory(without)
+    other("resume").expect(6, "zkprov abort")
+    if not scene.set_aside():
+        other("abort").expect(0, "its disk is remembered")
         scene.given_up()
 
 

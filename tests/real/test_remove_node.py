@@ -218,6 +218,40 @@ def test_its_clients_are_waited_for(four: tuple[Lab, Zkprov], tmp_path: Path) ->
         assert session.exists("/there")
 
 
+def test_one_that_is_put_back_by_hand_is_not_stopped(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
+    """While its clients are waited for somebody wants it back: it is a voter again, and nobody stops a voter."""
+    lab, zkprov = four
+    leader = leader_of(list(lab.founders))
+    host = next(h for h in lab.founders if h != leader)
+    rest = [h for h in lab.founders if h != host]
+    line = next(x for x in live_config(leader).splitlines() if x.startswith(f"server.{host.id}="))
+    events = tmp_path / "events.jsonl"
+    with client(host) as session:
+        session.ensure_path("/there")
+        running = zkprov.start("remove-node", host.name, *QUICK[:-4], "--drain", "60s", "--events", str(events))
+        wait_for(lambda: [e for e in events_in(events) if e["kind"] == "draining"], what="the wait")
+        with client(*rest, lab=lab) as other:
+            other.reconfig(line, None, None)
+    running.wait(60).expect(7, f"somebody has put {host.id} back", "zkprov abort")
+    assert LocalHost(host).processes() and members(*rest) == {1, 2, 3, 4}
+    zkprov("abort").expect(0)
+    zkprov("check").expect(0)
+    assert not list(Path(host.config_dir).parent.glob("*.retired-*"))
+
+
+def test_an_id_that_came_back_is_not_forgotten(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
+    """Attested wiped, its id may be used again; to clear what was retired then takes nothing from the voter that has it now."""
+    lab, zkprov = four
+    zkprov("remove-node", "zk4", *QUICK).expect(0)
+    zkprov("retired", "attest", "4", "--wiped", "--reason", "it is").expect(0)
+    again = zkprov.with_inventory(edited_inventory(lab, tmp_path / "again.yml", "zk4", zkprov_id=4))
+    again("add-node", "zk4", "--yes", "--settle", "0", "--samples", "1").expect(0, "done: {1,2,3,4}")
+    assert ledger(lab.host(1), "members/4")["season_s"] == 900
+    again("retired", "clear", "4").expect(0)
+    assert ledger(lab.host(1), "members/4") is not None and ledger(lab.host(1), "retired/4") is None
+    assert again("status", "--output", "json").expect(0).json["ensemble"]["newcomers"].keys() == {"4"}
+
+
 # -- what is refused
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.facts_made import Made, ensemble, healthy, inventory, members
 from zkprov.judge.health import judge
-from zkprov.judge.leaving import leaver_of
+from zkprov.judge.leaving import leaver_of, may_be_up
 from zkprov.judge.verdict import Purpose
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
@@ -98,6 +98,27 @@ def test_only_who_leaves_is_excused(another: str) -> None:
     assert isinstance(remove(made, 2), Plan)
     refused = remove(made, 1)
     assert isinstance(refused, Refusal) and (refused.rule, refused.exit_code) == ("R8", 4)
+
+
+@pytest.mark.parametrize(
+    ("what", "counted", "said"),
+    [
+        ("down", None, ""),
+        ("paused", "3", ""),
+        ("paused", "4", "counts 4 in sync, of whom 3 were seen"),
+        ("paused", None, "does not tell how many follow it"),
+        ("paused", "junk", "does not tell how many follow it"),
+        ("unasked", "4", "counts 4 in sync, of whom 3 were seen"),
+    ],
+)
+def test_who_may_be_up_all_the_same(what: str, counted: str | None, said: str) -> None:
+    """A silence is no death (R9): a leader that counts one more than was seen has it."""
+    made = healthy(5)
+    made = {"down": made.down, "paused": made.paused, "unasked": made.without}[what](2)
+    mntr = {"zk_server_state": "leader"} | ({"zk_synced_followers": counted} if counted else {})
+    picture = made.having(5, mntr=mntr).health().picture
+    why = may_be_up(picture, leaver_of(picture, "zk2" if what != "unasked" else "2"))
+    assert said in why and bool(why) is bool(said), why
 
 
 def test_an_old_plan_without_those_that_leave_is_read() -> None:

@@ -19,6 +19,7 @@ from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
+from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.steps import Options, Plan, Refusal
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
@@ -27,12 +28,12 @@ FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 def planned(lines: tuple[str, ...]) -> str:
     """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
     `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
-    or `replace zk3 zk4` with `season=2m` as well.
+    or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`.
     """
     *survey, last = lines
     try:
         act, *words = last.split()
-        way = {"remove": removed, "replace": replaced}.get(act, added)
+        way = {"remove": removed, "replace": replaced, "role": turned}.get(act, added)
         return printed(way(survey_of(tuple(survey)), words))
     except BadInput as bad:
         return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
@@ -86,10 +87,21 @@ def replaced(made: Made, words: list[str]) -> Plan | Refusal:
     return plan_replace(health, listed, wish)
 
 
+def turned(made: Made, words: list[str]) -> Plan | Refusal:
+    name, role, *more = words
+    given = dict(w.split("=") for w in more)
+    overrides = {given["override"]: given.get("reason", "")} if "override" in given else {}
+    options = checked(Options(settle_s=0.0, reason=given.get("reason", ""), overrides=overrides), inventory(9))
+    wish = RoleWish("4f1c", name, Role(role), options, 0.0, "op@host", "0.1.0")
+    return plan_role(made.health(Purpose.CHANGE), inventory(9), wish)
+
+
 def printed(made: Plan | Refusal) -> str:
     if isinstance(made, Refusal):
         told = [f"next  {c}{'   ' if c and w else ''}{w}" for c, w in made.next]
         return "\n".join([f"exit {made.exit_code}", str(made), *(f"  {e}" for e in made.evidence), *told])
+    if not made.steps:
+        return "nothing to do"
     rows = [(str(s.number), s.title, str(s.after), s.proof or "-", str(s.spare_after)) for s in made.steps]
     widths = [max(len(r[i]) for r in rows) for i in range(4)]
     table = ["  ".join([*(f"{c:<{w}}" for c, w in zip(r[:4], widths, strict=True)), r[4]]) for r in rows]

@@ -8,68 +8,43 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.leave import plan_remove
-from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, options_of, refuse, show, text, world_of
+from zkprov.cli.planned import (
+    Duration,
+    ask,
+    carry_out,
+    decorated,
+    made_or_refused,
+    one_stdout,
+    options_of,
+    plan_and_run,
+    plan_only,
+    plan_options,
+    run_options,
+    show,
+    step_options,
+    text,
+    world_of,
+)
 from zkprov.cli.replace import plan_replace
+from zkprov.cli.role import plan_set_role
 from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from zkprov.plan.steps import Plan
     from zkprov.run.world import World
 
 
-def add_options(command: Callable[..., object]) -> Callable[..., object]:
-    """What `plan add` and `add-node` share."""
-    options = [
-        click.argument("hosts", nargs=-1, metavar="HOST…"),
-        target_options(),
-        click.option("--all-missing", is_flag=True, help="Every host of the group that is no member yet."),
-        click.option(
-            "--role", type=click.Choice(["participant", "observer"]), help="[default: zkprov_role of the hosts]"
-        ),
-        click.option(
-            "--season", type=Duration(), default=None, help="How long a voter stays a newcomer (R2). [default: 15m]"
-        ),
-        click.option(
-            "--settle",
-            type=Duration(),
-            default="30s",
-            show_default=True,
-            help="Good samples for this long after each server.",
-        ),
-        click.option(
-            "--samples",
-            type=click.IntRange(1, 1000),
-            default=3,
-            show_default=True,
-            help="Good samples in a row before a promotion.",
-        ),
-        click.option(
-            "--sample-interval", type=Duration(), default="0.5", show_default=True, help="Between two samples."
-        ),
-        click.option(
-            "--step-timeout",
-            type=Duration(),
-            default="60s",
-            show_default=True,
-            help="For a gate to pass before the run stops.",
-        ),
-        click.option("--wait", is_flag=True, help="Sit out what R2 demands, instead of being refused."),
-        click.option(
-            "--override",
-            "overrides",
-            multiple=True,
-            metavar="RULE",
-            help="Set one rule aside by name; needs --reason. Never R1, R2, R6.",
-        ),
-        click.option("--reason", default="", help="Why; it stands in the plan and in the journal."),
-        source_options("yours, laid over the shipped ones"),
-        click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]"),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+add_options = decorated(
+    click.argument("hosts", nargs=-1, metavar="HOST…"),
+    target_options(),
+    click.option("--all-missing", is_flag=True, help="Every host of the group that is no member yet."),
+    click.option("--role", type=click.Choice(["participant", "observer"]), help="[default: zkprov_role of the hosts]"),
+    click.option(
+        "--season", type=Duration(), default=None, help="How long a voter stays a newcomer (R2). [default: 15m]"
+    ),
+    click.option("--wait", is_flag=True, help="Sit out what R2 demands, instead of being refused."),
+    step_options("Set one rule aside by name; needs --reason. Never R1, R2, R6."),
+)
 
 
 @click.group()
@@ -79,28 +54,16 @@ def plan() -> None:
 
 plan.add_command(plan_remove)
 plan.add_command(plan_replace)
+plan.add_command(plan_set_role)
 
 
 @plan.command("add")
 @add_options
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `zkprov apply`.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--detailed-exitcode", is_flag=True, help="Return 10 where changes are pending.")
+@plan_options()
 @click.pass_context
-def plan_add_command(
-    ctx: click.Context, /, out: Path | None, output: str, detailed_exitcode: bool, **given: object
-) -> None:
+def plan_add_command(ctx: click.Context, /, **given: object) -> None:
     """Plan to add HOST…, one at a time."""
-    with world_of(ctx, given) as world:
-        made = _made(world, given, output)
-        if out is not None:
-            from zkprov.run.files import save_plan
-
-            save_plan(made, out)
-    show(made, output)
-    if out is not None and output == "text":
-        click.echo(f"saved to {out}; next: zkprov apply {out}")
-    ctx.exit(10 if detailed_exitcode and made.steps else 0)
+    plan_only(ctx, given, _made)
 
 
 @plan.command("configure")
@@ -146,28 +109,11 @@ def plan_configure_command(
 
 @click.command("add-node")
 @add_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Plan only.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option(
-    "--events",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    help="JSON lines while it runs, to a file or - (stdout).",
-)
+@run_options()
 @click.pass_context
-def add_node(ctx: click.Context, /, yes: bool, dry_run: bool, output: str, events: str | None, **given: object) -> None:
+def add_node(ctx: click.Context, /, **given: object) -> None:
     """Add HOST…, one at a time, each step gated and proved: plan, question, apply."""
-    one_stdout(output, events)
-    with world_of(ctx, given) as world:
-        made = _made(world, given, output)
-        if output == "text" and events != "-":
-            show(made, "text")
-        if dry_run:
-            if output == "json":
-                show(made, output)
-            ctx.exit(0)
-        ask(yes)
-        ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
+    plan_and_run(ctx, given, _made)
 
 
 @click.command()
@@ -199,7 +145,6 @@ def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan; a refusal is printed and ends the command with its exit code."""
     from zkprov.model.server import Role
-    from zkprov.plan.steps import Refusal
     from zkprov.run.planning import make_plan, missing, role_of
 
     hosts, every = given["hosts"], bool(given["all_missing"])
@@ -214,7 +159,4 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     said = text(given["role"])
     role = Role(said) if said else role_of(world, names)
     made = make_plan(world, names, options_of(world, given, role), text(given["made_by"]))
-    if isinstance(made, Refusal):
-        refuse(made, output)
-    assert not isinstance(made, Refusal)  # noqa: S101 — refuse does not return
-    return made
+    return made_or_refused(made, output)

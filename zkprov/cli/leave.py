@@ -2,148 +2,75 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.planned import Duration, ask, carry_out, one_stdout, options_of, refuse, show, text, world_of
-from zkprov.cli.target import source_options, target_options
+from zkprov.cli.planned import (
+    Duration,
+    decorated,
+    made_or_refused,
+    nothing_to_do,
+    options_of,
+    plan_and_run,
+    plan_only,
+    plan_options,
+    run_options,
+    step_options,
+    text,
+)
+from zkprov.cli.target import target_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from zkprov.plan.steps import Plan
     from zkprov.run.world import World
 
-
-def removal_options(command: Callable[..., object]) -> Callable[..., object]:
-    """What `plan remove` and `remove-node` share."""
-    options = [
-        click.argument("servers", metavar="SERVER…", nargs=-1, required=True),
-        target_options(),
-        click.option(
-            "--drain",
-            type=Duration(),
-            default="30s",
-            show_default=True,
-            help="How long a server's clients are waited for before it stops.",
-        ),
-        click.option(
-            "--settle",
-            type=Duration(),
-            default="30s",
-            show_default=True,
-            help="Good samples for this long after each server.",
-        ),
-        click.option(
-            "--samples",
-            type=click.IntRange(1, 1000),
-            default=3,
-            show_default=True,
-            help="Good samples in a row before a change of the list.",
-        ),
-        click.option(
-            "--sample-interval", type=Duration(), default="0.5", show_default=True, help="Between two samples."
-        ),
-        click.option(
-            "--step-timeout",
-            type=Duration(),
-            default="60s",
-            show_default=True,
-            help="For a gate to pass before the run stops.",
-        ),
-        click.option(
-            "--override",
-            "overrides",
-            multiple=True,
-            metavar="RULE",
-            help="Set one rule aside by name (R4); needs --reason. Never R1, R2.",
-        ),
-        click.option("--reason", default="", help="Why; it stands in the plan, the journal and the ledger."),
-        source_options("yours, laid over the shipped ones"),
-        click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]"),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+options = decorated(
+    click.argument("servers", metavar="SERVER…", nargs=-1, required=True),
+    target_options(),
+    click.option(
+        "--drain",
+        type=Duration(),
+        default="30s",
+        show_default=True,
+        help="How long a server's clients are waited for before it stops.",
+    ),
+    step_options("Set one rule aside by name (R4); needs --reason. Never R1, R2."),
+)
 
 
 @click.command("remove")
-@removal_options
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `zkprov apply`.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--detailed-exitcode", is_flag=True, help="Return 10 where changes are pending.")
+@options
+@plan_options()
 @click.pass_context
-def plan_remove(ctx: click.Context, /, out: Path | None, output: str, detailed_exitcode: bool, **given: object) -> None:
+def plan_remove(ctx: click.Context, /, **given: object) -> None:
     """Plan to remove SERVER… (names or ids), one at a time."""
-    with world_of(ctx, given) as world:
-        made = _made(world, given, output)
-        if out is not None:
-            from zkprov.run.files import save_plan
-
-            save_plan(made, out)
-    show(made, output)
-    if out is not None and output == "text":
-        click.echo(f"saved to {out}; next: zkprov apply {out}")
-    ctx.exit(10 if detailed_exitcode else 0)
+    plan_only(ctx, given, _made)
 
 
 @click.command("remove-node")
-@removal_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Plan only.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option(
-    "--events",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    help="JSON lines while it runs, to a file or - (stdout).",
-)
+@options
+@run_options()
 @click.pass_context
-def remove_node(
-    ctx: click.Context, /, yes: bool, dry_run: bool, output: str, events: str | None, **given: object
-) -> None:
+def remove_node(ctx: click.Context, /, **given: object) -> None:
     """Remove SERVER… (names or ids), one at a time: plan, question, apply.
 
     A leader hands over first. Who has left is stopped, kept down, and its folders are set aside (never deleted); one that is down and
     cannot be reached stays named until somebody attests what became of its disk (zkprov retired attest).
     """
-    one_stdout(output, events)
-    with world_of(ctx, given) as world:
-        made = _made(world, given, output)
-        if output == "text" and events != "-":
-            show(made, "text")
-        if dry_run:
-            if output == "json":
-                show(made, output)
-            ctx.exit(0)
-        ask(yes)
-        ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
+    plan_and_run(ctx, given, _made)
 
 
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
-    """The plan; a refusal is printed and ends the command with its exit code, and so do servers that have left already."""
-    from zkprov.plan.steps import Refusal
+    """The plan. Servers that have left already are named; where there are no others, that ends the command."""
     from zkprov.run.planning import make_removal, who_leaves
 
     servers, options = given["servers"], options_of(world, given)
     names, left = who_leaves(world, tuple(str(s) for s in servers) if isinstance(servers, tuple) else ())
     for retired in left:
         place = f"; its disk is at {retired.where}" if retired.where else ""
-        click.echo(
-            f"{world.inventory.ensemble}: {retired.id} ({retired.host}) has left already ({retired.fate}){place}",
-            err=True,
-        )
+        said = f"{retired.id} ({retired.host}) has left already ({retired.fate}){place}"
+        click.echo(f"{world.inventory.ensemble}: {said}", err=True)
     if not names:
-        if output == "json":
-            from zkprov.report.documents import ChangeDocument, as_json
-
-            click.echo(as_json(ChangeDocument()))
-        else:
-            click.echo(f"{world.inventory.ensemble}: nothing to do")
-        raise click.exceptions.Exit(0)
-    made = make_removal(world, names, options, text(given["made_by"]))
-    if isinstance(made, Refusal):
-        refuse(made, output)
-    assert not isinstance(made, Refusal)  # noqa: S101 — refuse does not return
-    return made
+        nothing_to_do(world, output)
+    return made_or_refused(make_removal(world, names, options, text(given["made_by"])), output)

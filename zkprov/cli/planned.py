@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.target import inventory_of
+from zkprov.cli.target import inventory_of, source_options
 
 if TYPE_CHECKING:
     from zkprov.model.server import Role
     from zkprov.plan.steps import Options, Plan, Refusal
     from zkprov.run.world import World
+
+    Make = Callable[[World, dict[str, object], str], Plan]
 
 
 class Duration(click.ParamType[float]):
@@ -31,6 +34,131 @@ class Duration(click.ParamType[float]):
         if not 0 <= found <= 30 * 86400:
             self.fail(f"{value!r} is not a duration; write e.g. 30s, 15m or 1h", param, ctx)
         return found
+
+
+Decorator = Callable[[Callable[..., object]], Callable[..., object]]
+
+
+def decorated(*options: Decorator) -> Decorator:
+    """A decorator that puts `options` on a command, in this order."""
+
+    def put(command: Callable[..., object]) -> Callable[..., object]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return put
+
+
+def step_options(overridable: str) -> Decorator:
+    """How a run goes about its steps, for all commands that change members. `overridable`: what is said of `--override`."""
+    return decorated(
+        click.option(
+            "--settle",
+            type=Duration(),
+            default="30s",
+            show_default=True,
+            help="Good samples for this long after each server.",
+        ),
+        click.option(
+            "--samples",
+            type=click.IntRange(1, 1000),
+            default=3,
+            show_default=True,
+            help="Good samples in a row before a change of the list.",
+        ),
+        click.option(
+            "--sample-interval", type=Duration(), default="0.5", show_default=True, help="Between two samples."
+        ),
+        click.option(
+            "--step-timeout",
+            type=Duration(),
+            default="60s",
+            show_default=True,
+            help="For a gate to pass before the run stops.",
+        ),
+        click.option("--override", "overrides", multiple=True, metavar="RULE", help=overridable),
+        click.option("--reason", default="", help="Why; it stands in the plan, the journal and the ledger."),
+        source_options("yours, laid over the shipped ones"),
+        click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]"),
+    )
+
+
+def plan_options() -> Decorator:
+    """Of a command that only plans."""
+    return decorated(
+        click.option(
+            "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `zkprov apply`."
+        ),
+        click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
+        click.option("--detailed-exitcode", is_flag=True, help="Return 10 where changes are pending."),
+    )
+
+
+def run_options() -> Decorator:
+    """Of a command that plans, asks and carries out."""
+    return decorated(
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--dry-run", is_flag=True, help="Plan only."),
+        click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
+        click.option(
+            "--events",
+            type=click.Path(dir_okay=False, allow_dash=True),
+            help="JSON lines while it runs, to a file or - (stdout).",
+        ),
+    )
+
+
+def plan_only(ctx: click.Context, given: dict[str, object], make: Make) -> None:
+    """A `plan` command: made, saved where that is asked for, shown. Ends the command."""
+    output, out = str(given["output"]), given["out"]
+    with world_of(ctx, given) as world:
+        made = make(world, given, output)
+        if isinstance(out, Path):
+            from zkprov.run.files import save_plan
+
+            save_plan(made, out)
+    show(made, output)
+    if out is not None and output == "text":
+        click.echo(f"saved to {out}; next: zkprov apply {out}")
+    ctx.exit(10 if given["detailed_exitcode"] and made.steps else 0)
+
+
+def plan_and_run(ctx: click.Context, given: dict[str, object], make: Make) -> None:
+    """Plan, question, apply. Ends the command."""
+    output, events = str(given["output"]), text(given["events"])
+    one_stdout(output, events)
+    with world_of(ctx, given) as world:
+        made = make(world, given, output)
+        if output == "text" and events != "-":
+            show(made, "text")
+        if given["dry_run"]:
+            if output == "json":
+                show(made, output)
+            ctx.exit(0)
+        ask(bool(given["yes"]))
+        ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
+
+
+def made_or_refused(made: Plan | Refusal, output: str) -> Plan:
+    """The plan; a refusal is printed and ends the command with its exit code."""
+    from zkprov.plan.steps import Refusal
+
+    if isinstance(made, Refusal):
+        refuse(made, output)
+    assert not isinstance(made, Refusal)  # noqa: S101 — refuse does not return
+    return made
+
+
+def nothing_to_do(world: World, output: str) -> None:
+    """Says so, and ends the command with 0."""
+    if output == "json":
+        from zkprov.report.documents import ChangeDocument, as_json
+
+        click.echo(as_json(ChangeDocument()))
+    else:
+        click.echo(f"{world.inventory.ensemble}: nothing to do")
+    raise click.exceptions.Exit(0)
 
 
 def world_of(ctx: click.Context, given: dict[str, object]) -> World:

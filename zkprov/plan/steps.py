@@ -21,12 +21,15 @@ class StepKind(StrEnum):
     SETTLE = "settle"  # good samples for a while
     SEASON = "season"  # wait until a newcomer is seasoned (R2)
     HAND_OVER = "hand-over"  # reconfig of a leader that leaves as observer: another leads, without an election
+    DEMOTE = "demote"  # the same of one that stays as an observer, leader or not
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
 
 
-LEAVING = frozenset({StepKind.HAND_OVER, StepKind.REMOVE, StepKind.RETIRE})
-"""The steps of a server on its way out."""
+LEAVING = frozenset({StepKind.HAND_OVER, StepKind.DEMOTE, StepKind.REMOVE, StepKind.RETIRE})
+"""The steps of a server on its way out, or that gives its vote up."""
+SET_ROLE = "set-role"
+"""The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -69,6 +72,8 @@ class Step(msgspec.Struct, frozen=True):
                 return f"wait: until {self.server} is seasoned ({seconds(self.wait_s)})"
             case StepKind.HAND_OVER:
                 return f"hand over: {self.server}, which leads, becomes an observer"
+            case StepKind.DEMOTE:
+                return f"{self.server} becomes an observer"
             case StepKind.REMOVE:
                 return f"remove {self.server}"
             case StepKind.RETIRE:
@@ -172,6 +177,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     def excused(self, number: int) -> frozenset[int]:
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
+        if self.kind == SET_ROLE:
+            return frozenset()
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))
         now = self.steps[number - 1].server if self.steps else None

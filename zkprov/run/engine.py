@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import LEAVING, Plan, Step, StepKind
+from zkprov.plan.steps import LEAVING, SET_ROLE, Plan, Step, StepKind
 from zkprov.run import acts, leaving
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -115,7 +115,7 @@ class Engine:
                 said = acts.settle(self, step)
             case StepKind.SEASON:
                 said = acts.season(self, step)
-            case StepKind.HAND_OVER:
+            case StepKind.HAND_OVER | StepKind.DEMOTE:
                 said = leaving.hand_over(self, step)
             case StepKind.REMOVE:
                 said = leaving.remove(self, step)
@@ -243,6 +243,10 @@ class Engine:
 
     def left_standing(self, step: Step) -> str:
         """What of a step stands that is not undone, in words."""
+        if self.plan.kind == SET_ROLE:
+            return (
+                f"{step.server} is {'an observer' if step.server in self.plan.leaving else 'a voter'} of the list now"
+            )
         if step.server not in self.plan.leaving:
             return (
                 f"{step.server} is a voter of the list and stays one: a vote is not taken back without being asked for"
@@ -261,6 +265,8 @@ class Engine:
             live = self.ledger.live()
         except Problem:
             return "see zkprov status", ()
+        if self.plan.kind == SET_ROLE:
+            return f"the list is {live}", ()
         hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
         leavers = [x.host or str(x.server.id) for x in self.plan.leavers if x.server.id in live.ids]
         command = f"zkprov add-node {' '.join(hosts)}" if hosts else f"zkprov remove-node {' '.join(leavers)}"

@@ -16,7 +16,7 @@ from zkprov.model.facts import GONE, Disk, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
-from zkprov.plan.steps import Leaver, Step, seconds
+from zkprov.plan.steps import Leaver, Step, StepKind, seconds
 from zkprov.run.acts import answered, ask, confirm, intended, live_of, prove, take
 from zkprov.run.gating import GateFailed
 from zkprov.run.undo import STOP_S, listed
@@ -38,8 +38,19 @@ def hand_over(run: Engine, step: Step) -> str:
     if step.server not in run.ledger.live().ids:
         return "out of the list already"
     health = _done(run, step)
+    if step.kind is StepKind.DEMOTE:
+        _unseasoned(run, health, step.server)
     leader = next((x.id for x in health.leaders if x.id is not None and not x.stranger), None)
     return f"an observer; {'another' if leader is None else leader} leads"
+
+
+def _unseasoned(run: Engine, health: Health, server_id: int) -> None:
+    """Who gives its vote up before it was seasoned begins anew should it vote again: an observer's time counts for nothing (R2)."""
+    known = ledger_in(health.picture)
+    entry = known.members.get(server_id) if known else None
+    if known is None or entry is None or entry.seasoned or (known.now_ms - entry.since_ms) / 1000 >= entry.season_s:
+        return
+    run.ledger.member_left(server_id)
 
 
 def remove(run: Engine, step: Step) -> str:

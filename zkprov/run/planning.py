@@ -30,6 +30,7 @@ from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
+from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
@@ -125,6 +126,26 @@ def make_replacement(world: World, old: str, new: str, options: Options, made_by
     health = _health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
     made = plan_replace(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
+
+
+def make_role(world: World, server: str, role: Role, options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans that the member `server` (a name or an id) gets this role. Raises `BadInput` for one that is none."""
+    members, left = who_leaves(world, (server,))
+    if left:
+        raise BadInput(
+            f"{server} has left", place=world.inventory.ensemble, remedy="zkprov add-node brings in a new one"
+        )
+    wish = RoleWish(
+        secrets.token_hex(3),
+        members[0],
+        role,
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+    )
+    return plan_role(_health(world), world.inventory, wish)
 
 
 def missing(world: World) -> tuple[str, ...]:

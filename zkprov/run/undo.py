@@ -9,7 +9,7 @@ from zkprov.judge.one_quorum import prove_step
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, NotHealthy, Stale
 from zkprov.model.server import Server
-from zkprov.plan.steps import LEAVING, Plan, Step, StepKind
+from zkprov.plan.steps import LEAVING, SET_ROLE, Plan, Step, StepKind
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -31,6 +31,10 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
         return "" if step.kind is StepKind.SEASON else None
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
+    if engine.plan.kind == SET_ROLE:
+        engine.fence(step.number)
+        present = listed(engine.plan, engine.ledger.live(), step.server)
+        return None if present is not None and present.votes else "nothing was begun"
     admitted = step.kind is not StepKind.START or engine.attempt > 0
     for _ in range(TRIES):
         # After this write whatever the session asked for is decided, and the list read through the same session is the last word.

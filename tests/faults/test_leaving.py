@@ -42,7 +42,7 @@ def test_killed_and_resumed(scene: Departure, instant: Instant, late: bool) -> N
     scene.resumed(scene.elsewhere if where == "elsewhere" else scene.zkprov)
 
 
-@pytest.mark.matrix(keep=1, of="members that leave, given up")
+@pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize("instant", LEAVING, ids=str)
 def test_killed_and_aborted(scene: Departure, instant: Instant) -> None:
     """A vote that was only given up is given back; out of the list is out, and what lies there is remembered."""
@@ -61,7 +61,7 @@ def test_killed_and_aborted(scene: Departure, instant: Instant) -> None:
         scene.given_up()
 
 
-@pytest.mark.matrix(keep=1, of="members that leave, given up")
+@pytest.mark.matrix(keep=2, of="members that leave")
 def test_given_up_without_its_host(scene: Departure) -> None:
     """Who was removed, and not retired yet, is taken out of the inventory: the run can be ended, and its disk stays named."""
     running = scene.remove()
@@ -79,7 +79,7 @@ def test_given_up_without_its_host(scene: Departure) -> None:
         scene.given_up()
 
 
-@pytest.mark.matrix(keep=1, of="members that leave, given up")
+@pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize("instant", LEAVING[1:], ids=str)
 def test_terminated_it_ends_at_once(scene: Departure, instant: Instant) -> None:
     running = scene.remove()
@@ -91,7 +91,7 @@ def test_terminated_it_ends_at_once(scene: Departure, instant: Instant) -> None:
     scene.resumed()
 
 
-@pytest.mark.matrix(keep=1, of="members that leave, failing")
+@pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
 @pytest.mark.parametrize(
     "instant", instants("1 sample\n1 act\n1 answer\n2 sample\n2 act\n2 answer\n3 gates\n3 act"), ids=str
@@ -110,7 +110,7 @@ def test_who_leaves_need_not_answer(scene: Departure, instant: Instant, how: sig
     scene.planned()
 
 
-@pytest.mark.matrix(keep=1, of="members that leave, failing")
+@pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize(
     "instant", instants("1 sample\n1 act\n1 answer\n2 sample\n2 act\n2 answer\n3 gates\n3 act"), ids=str
 )

@@ -34,7 +34,7 @@ def turn(scene: Departure, to: str, *more: str) -> None:
     scene.zkprov("set-role", scene.new.name, to, *QUICK, *more).expect(0)
 
 
-@pytest.mark.matrix(keep=1, of="roles that change")
+@pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize("ends", ["resume", "abort"])
 @pytest.mark.parametrize("to", ["observer", "participant"])
 @pytest.mark.parametrize("instant", EVERY, ids=str)

@@ -91,7 +91,7 @@ def state_allows(health: Health, command: str, names: Sequence[str]) -> Refusal 
     static = dynamic(health.picture, Purpose.LOOK)
     if static.verdict is Verdict.FAIL:
         told = tuple(map(str, static.evidence))
-        return Refusal("R12", "this ensemble is not shortened as it is.", told, (("", static.remedy),))
+        return Refusal("R12", "the list of this ensemble is not changed as it is.", told, (("", static.remedy),))
     stop = first_stop(health.gates)
     if stop is None:
         return None

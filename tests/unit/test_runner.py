@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.facts_made import Made, healthy, inventory
+from tests.unit.facts_made import Made, disk_of, healthy, inventory, members
 from tests.unit.plans_made import plan
-from zkprov.model.facts import LedgerMember
+from zkprov.model.facts import LedgerMember, Outcome
 from zkprov.model.problems import BadInput, Stale
 from zkprov.plan.steps import Options, StepKind
 from zkprov.run.clock import SystemClock
@@ -28,10 +28,13 @@ from zkprov.run.unchanged import same_place, same_sources
 class Noting:
     def __init__(self) -> None:
         self.voting: frozenset[int] = frozenset()
+        self.confirmed: frozenset[int] = frozenset()
         self.entries: dict[int, LedgerMember] = {}
 
-    def ensure(self, live: Any, voting: frozenset[int], disks: Any, season_s: float) -> str:
-        self.voting = voting
+    def ensure(
+        self, live: Any, voting: frozenset[int], disks: Any, season_s: float, *, confirmed: frozenset[int]
+    ) -> str:
+        self.voting, self.confirmed = voting, confirmed
         return "6f1d"
 
     def now_ms(self) -> int:
@@ -61,6 +64,19 @@ def test_the_first_entry_counts_those_as_seasoned_that_vote(tmp_path: Path) -> N
     """One that is down, perhaps wiped, is a newcomer when it comes back."""
     assert recorded(healthy(3), tmp_path).voting == {1, 2, 3}
     assert recorded(healthy(5).down(2, disk=True), tmp_path).voting == {1, 3, 4, 5}
+
+
+def test_confirmed_is_what_the_disks_show(tmp_path: Path) -> None:
+    """A voter whose disk was not seen, or holds another list, may act under an older one than the others (R1)."""
+    assert recorded(healthy(3), tmp_path).confirmed == {1, 2, 3}
+    assert recorded(healthy(3).having(2, disk=Outcome.DENIED), tmp_path).confirmed == {1, 3}
+    older = disk_of(2, members((1, 2, 3), version=5))
+    assert recorded(healthy(3).having(2, disk=older), tmp_path).confirmed == {1, 3}
+    # the same where one comes to be known later
+    later = recorded(healthy(3).having(2, disk=older).ledger((1, 3), {}, ()), tmp_path)
+    assert later.entries[2].confirmed == 0
+    known = recorded(healthy(3).ledger((1, 3), {}, ()), tmp_path)
+    assert known.entries[2].confirmed == healthy(3).live.version
 
 
 def test_nobody_is_seasoned_for_good_by_being_down(tmp_path: Path) -> None:

@@ -167,8 +167,11 @@ def test_kazoo_goes_through_by_a_number_and_names_stay_where_they_mean_something
     )
     tunnels = Tunnels([host], lambda: connections)
     handler = Handler([served, host.client], tunnels=tunnels)
-    assert handler.hosts == f"{served},0.0.0.0:2"
-    for address in ((HERE, served.port), ("0.0.0.0", 2)):
+    assert handler.hosts == f"{served},0.0.0.0:1"
+    another = msgspec.structs.replace(host, address="other.invalid")
+    both = Handler([host.client], tunnels=Tunnels([host, another], lambda: connections))
+    assert both.named([another.client, served, host.client]) == f"0.0.0.0:2,{served},0.0.0.0:1", "a number stays"
+    for address in ((HERE, served.port), ("0.0.0.0", 1)):
         with handler.create_connection(address, hostname=address[0], timeout=5) as peer:
             peer.sendall(b"open")
             assert peer.recv(4)

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -274,13 +275,14 @@ class Load:
         self._every_s = 1 / per_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, name="load")
+        self._root = f"/load-{secrets.token_hex(4)}"  # another load may have been there before
         self.acknowledged: list[str] = []
         self.failed = 0
         self.longest_gap_s = 0.0
 
     def __enter__(self) -> Load:
         self._client.start(15)
-        self._client.ensure_path("/load")
+        self._client.ensure_path(self._root)
         self._thread.start()
         return self
 
@@ -296,7 +298,7 @@ class Load:
         while not self._stop.is_set():
             number += 1
             try:
-                self._client.create(f"/load/{number:07}", str(number).encode())
+                self._client.create(f"{self._root}/{number:07}", str(number).encode())
             except KazooException:
                 self.failed += 1
             else:
@@ -310,8 +312,8 @@ class Load:
     def missing(self, host: InventoryHost) -> set[str]:
         """The acknowledged creates that a server, asked by itself, does not have."""
         with client(host) as session:
-            session.sync("/load")
-            return set(self.acknowledged) - set(session.get_children("/load"))
+            session.sync(self._root)
+            return set(self.acknowledged) - set(session.get_children(self._root))
 
 
 class HasHosts(Protocol):

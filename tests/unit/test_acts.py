@@ -77,7 +77,7 @@ def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) ->
         clock=SimpleNamespace(monotonic=lambda: 0.0),
         world=SimpleNamespace(host=lambda _: host),
         ledger=SimpleNamespace(live=lambda: live),
-        gates=SimpleNamespace(health=lambda: survey, passed=lambda **_: survey, looked_at=0.0),
+        gates=SimpleNamespace(health=lambda: survey, passed=lambda **_: survey, looked_at=0.0, looked_for=0.0),
         events=SimpleNamespace(emit=lambda *_, **__: None),
         client=None,
         stop=SimpleNamespace(is_set=lambda: False),
@@ -190,6 +190,47 @@ def test_no_act_rests_on_what_was_seen_before_a_long_wait(
         assert done == [looks]
     else:
         assert not done and "the look that the gates passed on is 9 s old" in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    ("quick", "wrote", "done"),
+    [("passes", 0.1, 1), ("fails", 0.1, 0), ("another list", 0.1, 0), ("slow", 0.1, 0), ("passes", 9.0, 0)],
+)
+def test_where_a_host_is_silent_those_that_answered_are_looked_at_once_more(
+    quick: str, wrote: float, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that waits for a machine that is switched off ends 3 s after it began; a long wait for the ledger is another matter."""
+    clock, asked = Waiting(), list[int]()
+    run = engine(Host(None), THREE)
+    run.clock = clock
+    run.plan = msgspec.structs.replace(run.plan, options=msgspec.structs.replace(run.plan.options, step_timeout_s=20.0))
+
+    def passed(**_: Any) -> Any:
+        run.gates.looked_at, run.gates.looked_for = clock.now, 3.0
+        clock.now += 3.0
+        return SimpleNamespace(picture=SimpleNamespace(live=THREE))
+
+    def again() -> Any:
+        run.gates.looked_at = clock.now
+        clock.now += 5.0 if quick == "slow" else 0.1
+        gate = GateResult("synced", Verdict.FAIL if quick == "fails" else Verdict.PASS, "2 is behind")
+        unknown = GateResult("one quorum", Verdict.UNKNOWN, "the disk of the silent one was not seen")
+        live = THREE.at_version(THREE.version + 1) if quick == "another list" else THREE
+        return SimpleNamespace(gates=(gate, unknown), picture=SimpleNamespace(live=live))
+
+    def intend(_: Step) -> None:
+        clock.now += wrote
+
+    def change(*_: Any, **__: Any) -> Any:
+        asked.append(1)
+        raise Interrupted("enough")
+
+    run.gates.passed, run.gates.again, run.intend = passed, again, intend
+    monkeypatch.setattr(acts, "_rules", lambda *_: None)
+    monkeypatch.setattr(reconfig, "change", change)
+    with pytest.raises((Interrupted, GateFailed)):
+        acts.change(run, run.plan.steps[1], Role.OBSERVER)
+    assert len(asked) == done
 
 
 @pytest.mark.parametrize("fences", [1, 2])

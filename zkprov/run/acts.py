@@ -192,19 +192,20 @@ def _ready(run: Engine, step: Step, want: Server) -> Members | None:
                 remedy="zkprov abort, then plan again",
             )
         _rules(run, health, live, live.with_server(want), want, now_ms)
-        if intended(run, step, deadline):
+        if intended(run, step, deadline, live):
             return live
 
 
-def intended(run: Engine, step: Step, deadline: float) -> bool:
+def intended(run: Engine, step: Step, deadline: float, live: Members) -> bool:
     """Records the intention; whether the look that the gates passed on is fresh still. Raises `GateFailed` for an old one after `deadline`.
 
-    A ledger's write may wait out an election: what was seen before it is no ground for an act.
+    A ledger's write may wait out an election: what was seen before it is no ground for an act. And a look is old when it ends, if a host
+    was silent (one that is switched off, say): those that answered are looked at once more then.
     """
     run.intend(step)
     run.checkpoint()
     waited = run.clock.monotonic() - run.gates.looked_at
-    if waited <= FRESH_S:
+    if waited <= FRESH_S or (waited - run.gates.looked_for <= FRESH_S and _still_so(run, live)):
         return True
     summary = f"the look that the gates passed on is {seconds(waited)} old, the ledger's writes came in between"
     late = GateResult("fresh look", Verdict.FAIL, summary, remedy="zkprov status")
@@ -212,6 +213,14 @@ def intended(run: Engine, step: Step, deadline: float) -> bool:
         raise GateFailed(late, step.server)
     run.events.emit("gate", gate=late.gate, verdict=str(late.verdict), summary=late.summary)
     return False
+
+
+def _still_so(run: Engine, live: Members) -> bool:
+    """Whether the gates pass on a quick look, at the same list. The proof is that of the whole look: it needs all disks."""
+    health = run.gates.again()
+    stop = first_stop([g for g in health.gates if g.gate != "one quorum" or g.verdict is Verdict.FAIL])
+    same = health.picture.live is not None and health.picture.live.same_config(live)
+    return stop is None and same and run.clock.monotonic() - run.gates.looked_at <= FRESH_S
 
 
 def ask(run: Engine, step: Step, want: Server, live: Members) -> None:

@@ -47,6 +47,8 @@ class Gatekeeper:
         self._kept: tuple[Survey, float] | None = None
         self.leaving: Set[int] = frozenset()
         """Who leaves: they need never answer (R8)."""
+        self.looked_for = 0.0
+        """How long that look took, in seconds."""
         self.looked_at = 0.0
         """When the look that was judged last was begun, by the monotonic clock."""
 
@@ -78,8 +80,16 @@ class Gatekeeper:
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
         self._before, self._last = earlier, survey
-        self.looked_at = began
+        self.looked_at, self.looked_for = began, survey.took
         return health, began
+
+    def again(self) -> Health:
+        """Once more those that answered in the look before: who is silent makes a whole look as long as one may take."""
+        names = [s.name for s in self._last.servers if s.up] if self._last else None
+        began = self._clock.monotonic()
+        health = judge(self.look(names), Purpose.CHANGE, excused=self.leaving)
+        self.looked_at = began
+        return health
 
     def passed(
         self,

@@ -83,7 +83,7 @@ def _until_it_is(run: Engine, step: Step, wanted: Members) -> None:
         gives_up = present.votes and (leads or step.server in wanted.ids)
         after = live.with_server(observer) if gives_up else live.without(step.server)
         _rules(run, health, live, after, present)
-        if not intended(run, step, deadline):
+        if not intended(run, step, deadline, live):
             continue
         tries += 1
         if tries > TRIES:

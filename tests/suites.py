@@ -42,9 +42,9 @@ _BY_FILE = ("loadscope", "--no-loadscope-reorder")
 SUITES = (
     Suite("unit", 3.25, 30, min(_CORES, 4)),
     Suite("cases", 0.25, 10, min(_CORES, 4)),
-    Suite("real", 7.25, 60, min(_CORES, 4), _BY_FILE),
+    Suite("real", 7.75, 60, min(_CORES, 4), _BY_FILE),
     Suite("faults", 5.25, 90, min(_CORES, 4)),
-    Suite("hosts", 7.25, 100, min(_CORES, 4)),
+    Suite("hosts", 6.75, 100, min(_CORES, 4)),
 )
 
 

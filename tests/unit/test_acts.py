@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.plans_made import plan, server
 from zkprov.act import reconfig
+from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress

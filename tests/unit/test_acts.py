@@ -81,6 +81,7 @@ def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) ->
         gates=SimpleNamespace(health=lambda: survey, passed=lambda **_: survey, looked_at=0.0, looked_for=0.0),
         events=SimpleNamespace(emit=lambda *_, **__: None),
         client=None,
+        journal=SimpleNamespace(advance=lambda *_: None),
         stop=SimpleNamespace(is_set=lambda: False),
         fence=fence,
         intend=lambda step: fence(step.number),
@@ -234,10 +235,22 @@ def test_where_a_host_is_silent_those_that_answered_are_looked_at_once_more(
     assert len(asked) == done
 
 
-@pytest.mark.parametrize("fences", [1, 2])
+def test_an_undoing_that_is_cut_off_is_taken_up_with_the_joiner_anew() -> None:
+    """From the moment that it is in the list no more: its promotion would wait for a list that nobody makes again."""
+    run, heads = engine(Host("4f1c00"), THREE), list[int]()
+    run.fence = heads.append
+    run.journal.advance = lambda _, head: heads.append(-head)
+    undo(run, run.plan.steps[2])
+    assert heads == [3, -1, 1, 1, 1]
+    heads.clear()
+    run.ledger.live = lambda: THREE.with_server(server(4))
+    assert undo(run, run.plan.steps[2]) is None and heads == [3], "a voter stays"
+
+
+@pytest.mark.parametrize("fences", [2, 3])
 def test_a_run_that_was_taken_over_touches_the_host_no_more(fences: int) -> None:
     host = Host("4f1c00")
     run = engine(host, THREE, fences=fences)
     with pytest.raises(Interrupted, match="taken over"):
         undo(run, run.plan.steps[1])
-    assert host.done == ["stop"][: fences - 1]
+    assert host.done == ["stop"][: fences - 2]

@@ -90,6 +90,20 @@ def test_what_an_earlier_attempt_left_may_go_only_as_long_as_there_is_no_data() 
     assert "zk1" in refused(BARE.having("zk1", disk=ran), "bootstrap-zk2", "R5", 3), "another founding's"
 
 
+def test_servers_that_have_just_been_started_are_waited_for() -> None:
+    """A founder that lost its power, and is coming up again, is no host to be cleared."""
+    comes_up = BARE.having("zk1", disk=disk_of(1, ALONE, active=True))
+    assert "none serves yet" in refused(comes_up, None, "R8", 4)
+    two = members((1, 2), version=7)
+    elects = BARE.having("zk1", disk=disk_of(1, two, active=True)).having("zk2", disk=disk_of(2, two, active=True))
+    assert "none serves yet" in refused(elects, None, "R8", 4)
+    # of servers that are no hosts of the group nothing is waited for
+    others = members((1, 2, 9), version=7)
+    assert "does not come in empty" in refused(BARE.having("zk1", disk=disk_of(1, others, active=True)), None, "R5", 3)
+    # nor for files on which nothing runs
+    assert "does not come in empty" in refused(BARE.having("zk1", disk=disk_of(1, two, active=False)), None, "R5", 3)
+
+
 @pytest.mark.parametrize("listed", [members((1, 2), version=0), None])
 def test_data_of_another_list_is_refused_though_the_host_is_ours(listed: object) -> None:
     disk = disk_of(1, members((1, 2), version=0), active=False) if listed else Disk(1, {}, None, None, has_data=True)

@@ -86,10 +86,29 @@ def plan_founding(health: Health, inventory: Inventory, holder: str | None) -> F
             return None
         if len(missing) < len(inventory.hosts):
             return _stands(live, missing)
+    if not mine and (standing := starting(health, inventory)):
+        told = (f"by the list {standing}; a server that has just been started, or that elects, serves in a moment",)
+        look = (("zkprov status", "shows who runs"), ("zkprov bootstrap", "again, once they serve: it goes on then"))
+        return Refusal("R8", "servers of an ensemble run on these hosts, and none serves yet.", told, look, exit_code=4)
     refusal = next((r for h in inventory.hosts if not (mine and h is founder) and (r := _bare(h, health))), None)
     if refusal or not mine:
         return refusal or made
     return _left(founder, made, health)
+
+
+def starting(health: Health, inventory: Inventory) -> Members | None:
+    """The list of servers of the group that run on their own files, and serve nobody yet; None where there are none."""
+    for host in inventory.hosts:
+        facts = health.picture.survey.by_name(host.name)
+        disk = facts.disk.value if facts is not None and not facts.serving else None
+        if disk is None or not disk.active or disk.acting is None:
+            continue
+        members = disk.acting.members
+        own = members.get(disk.my_id) if disk.my_id is not None else None
+        ours = all(any(h.is_server(s) for h in inventory.hosts) for s in members.servers)
+        if own is not None and host.is_server(own) and ours:
+            return members
+    return None
 
 
 def _left(host: InventoryHost, made: Founding, health: Health) -> Founding | Refusal:

@@ -23,7 +23,7 @@ from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
-from zkprov.run.undo import undo
+from zkprov.run.undo import begins_with, undo
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
@@ -205,9 +205,9 @@ class Engine:
                 self.unfence()
                 self.end(State.UNDONE, step.number)
         except Interrupted as stopped:
-            return self.stopped(step, stopped)
+            return self.stopped(self._taken_back(step), stopped)
         except (Problem, GateFailed) as problem:
-            self._try_state(State.STOPPED, step.number)
+            self._try_state(State.STOPPED, self._taken_back(step).number)
             again = ("zkprov resume", "zkprov abort")
             return Result(
                 self.plan.id,
@@ -240,6 +240,13 @@ class Engine:
             stands,
             (advice or "zkprov status", *left),
         )
+
+    def _taken_back(self, step: Step) -> Step:
+        """Where a run that is taken up begins: with the joiner anew, once it is in the list no more."""
+        with contextlib.suppress(Problem):
+            if step.server not in self.ledger.live().ids:
+                return self.plan.steps[begins_with(self.plan, step) - 1]
+        return step
 
     def left_standing(self, step: Step) -> str:
         """What of a step stands that is not undone, in words."""

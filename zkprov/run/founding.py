@@ -7,6 +7,7 @@ What stands is read from the hosts and the servers, so the same command goes on 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from zkprov.model.members import Members
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
 from zkprov.model.server import Role
 from zkprov.observe.credentials import SETTING, credential_of
-from zkprov.plan.founding import Founding, Stage, founder_of, plan_founding
+from zkprov.plan.founding import Founding, Stage, founder_of, plan_founding, starting
 from zkprov.plan.steps import Options, Refusal
 from zkprov.run.acts import GLANCE_S, log_of
 from zkprov.run.ledger import EnsembleLedger
@@ -36,16 +37,27 @@ if TYPE_CHECKING:
     from zkprov.act.hosts import Host
 
 AGAIN = "zkprov bootstrap: it goes on from here"
+LOOK_S = 0.5
+"""Between two looks at servers that run and do not serve yet."""
 FOUNDER_S = 60.0
 """For the first server to lead itself: a cold Java on a slow disk takes some ten seconds."""
 
 
 def look(world: World) -> Founding | Refusal | None:
-    """What is to be done, of a fresh survey (`plan_founding`). Raises `BadInput`, also where nobody could change what is founded."""
+    """What is to be done, of a fresh survey (`plan_founding`). Raises `BadInput`, also where nobody could change what is founded.
+
+    Servers of the group that run, and do not serve yet, are waited for: a machine that has just come back is no bare host.
+    """
     host = founder_of(world.inventory)
     holder = world.host(host.name).fenced_by()
-    survey = world.survey()
-    found = plan_founding(judge(survey, Purpose.LOOK), world.inventory, holder)
+    deadline = time.monotonic() + FOUNDER_S
+    while True:
+        survey = world.survey()
+        health = judge(survey, Purpose.LOOK)
+        found = plan_founding(health, world.inventory, holder)
+        if not isinstance(found, Refusal) or not starting(health, world.inventory) or time.monotonic() > deadline:
+            break
+        time.sleep(LOOK_S)
     if isinstance(found, Founding) and found.stage in (Stage.BARE, Stage.BEGUN):
         found = _certified(world, found, survey.began)
     files = world.inventory.client_files

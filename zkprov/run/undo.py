@@ -36,12 +36,17 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
         present = listed(engine.plan, engine.ledger.live(), step.server)
         return None if present is not None and present.votes else "nothing was begun"
     admitted = step.kind is not StepKind.START or engine.attempt > 0
+    head = begins_with(engine.plan, step)
     for _ in range(TRIES):
         # After this write whatever the session asked for is decided, and the list read through the same session is the last word.
         # A survey's is not: the servers that answer may lag behind, and show a voter as not yet there.
         engine.fence(step.number)
         live = engine.ledger.live()
         present = listed(engine.plan, live, step.server)
+        if present is None or not present.votes:
+            # whoever takes the run up in the middle of this begins with the joiner anew
+            engine.journal.advance(engine.plan.id, head)
+            engine.fence(head)
         if present is None:
             break
         if present.votes:
@@ -59,9 +64,9 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     if host.fenced_by() == engine.plan.id:
         host.fence(engine.plan.id, engine.attempt)
         if host.exists():
-            engine.fence(step.number)
+            engine.fence(head)
             host.stop(STOP_S)
-            engine.fence(step.number)
+            engine.fence(head)
             where = host.set_aside(f"set-aside-{engine.plan.id}" + (f"-{engine.attempt}.u" if engine.attempt else ""))
             engine.events.emit("undo", what=f"{step.host}: stopped; its disk is at {where}")
             done.append(f"stopped; its disk is at {where}")
@@ -69,6 +74,11 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     elif admitted and engine.world.glance(step.host).up:
         done.append(f"what runs on {step.host} is left alone: no fence of this run is there")
     return "; ".join(done) or "nothing was begun"
+
+
+def begins_with(plan: Plan, step: Step) -> int:
+    """The number of the step by which the step's joiner comes in."""
+    return next((s.number for s in plan.steps if s.kind is StepKind.START and s.server == step.server), step.number)
 
 
 def _undo_leaver(engine: Engine, step: Step, *, asked: bool) -> str | None:

@@ -30,8 +30,8 @@ SAMPLING_S = (SAMPLES - 1) * INTERVAL_S
 class Load:
     """Writes 100 times/s through the members; `longest` is the longest time between two acknowledged writes, in seconds."""
 
-    def __init__(self, connect: str) -> None:
-        self._client = KazooClient(hosts=connect, timeout=10)
+    def __init__(self, connect: str, connection_retry: dict[str, float] | None = None) -> None:
+        self._client = KazooClient(hosts=connect, timeout=10, connection_retry=connection_retry)
         self._client.start()
         self._client.ensure_path("/bench")
         self._stop = threading.Event()

@@ -16,6 +16,8 @@ import time
 from bench.add_node import Load, epoch, spread
 
 GAP_S, ASK_S = 0.35, 0.3
+AT_ONCE = {"max_tries": -1, "delay": 0.01, "backoff": 1, "max_jitter": 0}
+"""kazoo waits 0.1 s, then twice as long each time, before it tries the next server: its own affair, and most of a gap like this."""
 
 
 def lab_of(name: str, servers: int):
@@ -35,7 +37,7 @@ def removed(number: int) -> tuple[float, float, int]:
         rest = ",".join(str(h.client) for h in made.founders if h != leader)
         before = epoch(made)
         command = [sys.executable, "-m", "zkprov", "-i", str(made.inventory_path), "remove-node", leader.name]
-        with Load(rest) as load:
+        with Load(rest, AT_ONCE) as load:
             began = time.monotonic()
             subprocess.run([*command, "--yes", "--settle", "0", "--drain", "0"], check=True, capture_output=True)
             took = time.monotonic() - began

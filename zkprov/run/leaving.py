@@ -12,7 +12,7 @@ from zkprov.judge.leaving import in_sync, leaver_of, may_be_up, not_its_disk, vo
 from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import client_of
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import GONE, Disk, Retired
+from zkprov.model.facts import GONE, Disk, Ledger, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
@@ -134,10 +134,7 @@ def retire(run: Engine, step: Step) -> str:
     leaver = run.plan.leaver(step.server)
     health = run.gates.passed(expect=step.after)
     ledger = ledger_in(health.picture)
-    # of this run only: an earlier life of the id was another disk's
-    before = (
-        next((r for r in ledger.retired if r.id == step.server and r.reason == _reason(run)), None) if ledger else None
-    )
+    before = _remembered(run, step.server, ledger)
     if before is not None and before.fate in (SET_ASIDE, *GONE):
         run.ledger.member_left(step.server)
         return f"its disk is at {before.where}" if before.fate == SET_ASIDE else f"its disk is attested {before.fate}"
@@ -191,9 +188,14 @@ def _still_out(run: Engine, step: Step) -> None:
 
 def remember(run: Engine, step: Step) -> None:
     """Of one that is out of the list when its run is given up: its disk is a debt from now on. Nothing where it is remembered already."""
-    known = ledger_in(run.gates.health().picture)
-    if known is None or all(r.id != step.server for r in known.retired):
+    if _remembered(run, step.server, ledger_in(run.gates.health().picture)) is None:
         run.ledger.retire(_record(run, run.plan.leaver(step.server), None))
+
+
+def _remembered(run: Engine, server_id: int, ledger: Ledger | None) -> Retired | None:
+    """The entry that this run has made: an earlier life of the id was another disk's."""
+    entries = ledger.retired if ledger is not None else ()
+    return next((r for r in entries if r.id == server_id and r.reason.startswith(_reason(run))), None)
 
 
 def _record(run: Engine, leaver: Leaver, last: Members | None) -> Retired:

@@ -16,7 +16,9 @@ def attest_retired(inventory: Inventory, timeout_s: float, server_id: int, fate:
     """Records `fate` (destroyed or wiped) with who says so. Raises `BadInput` where the ledger knows no such server."""
     known = _known(inventory, timeout_s, server_id)
     with ledger_writer(inventory, timeout_s) as ledger:
-        ledger.retire(msgspec.structs.replace(known, fate=fate, reason=f"{reason} ({who_am_i()})"))
+        # by which run it left stays told: a run that is taken up knows its own entry by it
+        told = "; ".join(filter(None, (known.reason, f"{fate}: {reason} ({who_am_i()})")))
+        ledger.retire(msgspec.structs.replace(known, fate=fate, reason=told))
         _forget_voter(ledger, server_id)
 
 

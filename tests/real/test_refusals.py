@@ -132,7 +132,7 @@ def test_ids_used_before(calm: Zkprov) -> None:
             3, "Refused by R5: id 4 was a voter before", "4 retired on zk4", "zkprov retired attest 4 --wiped --reason"
         )
         calm("retired", "list").expect(0, "zk4", "set aside")
-        calm("retired", "clear", "4").expect(2, "only set aside")
+        calm("retired", "clear", "4").expect(2, "the disk of 4 is set aside")
         touched.nothing()
         calm("retired", "attest", "4", "--wiped", "--reason", "mkfs").expect(0)
         plan = calm("plan", "add", "zk4", "--output", "json").expect(0).json

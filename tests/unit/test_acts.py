@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.unit.facts_made import OURS, Made, ensemble, members, serving
 from tests.unit.plans_made import plan, server
 from zkprov.act import reconfig
-from zkprov.judge.verdict import GateResult, Verdict
+from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
-from zkprov.plan.steps import Joiner, Step, StepKind
+from zkprov.plan.steps import Joiner, Leaver, Step, StepKind
 from zkprov.run import acts
 from zkprov.run.engine import Engine
 from zkprov.run.gating import GateFailed
@@ -254,3 +255,35 @@ def test_a_run_that_was_taken_over_touches_the_host_no_more(fences: int) -> None
     with pytest.raises(Interrupted, match="taken over"):
         undo(run, run.plan.steps[1])
     assert host.done == ["stop"][: fences - 2]
+
+
+# -- a vote that was only given up, and the person who gives the run up
+
+
+def giving_back(made: Made, monkeypatch: pytest.MonkeyPatch, *, answers: bool = True) -> tuple[str | None, list[int]]:
+    """What `abort` says in the hand-over of 3, an observer of `made` by now, and how often ZooKeeper was asked."""
+    live, asked = made.live, list[int]()
+    voter = live.get(3).with_role(Role.PARTICIPANT)  # type: ignore[union-attr]
+    step = Step(1, StepKind.HAND_OVER, 3, "zk3", live.with_server(voter), live, 1)
+    run = engine(Host(None), live)
+    run.plan = msgspec.structs.replace(
+        run.plan, kind="remove", joiners=(), leavers=(Leaver("zk3", voter, True),), steps=(step,)
+    )
+    run.gates.health = lambda: made.health(Purpose.CHANGE)
+
+    def join(_: Any, want: Server, __: Members, **___: Any) -> reconfig.Outcome:
+        asked.append(want.id)
+        if answers:
+            run.ledger.live = lambda: live.with_server(want)
+        return reconfig.Outcome(reconfig.Answer.APPLIED if answers else reconfig.Answer.REFUSED)
+
+    monkeypatch.setattr(reconfig, "join", join)
+    return undo(run, step, asked=True), asked
+
+
+def test_a_vote_is_given_back_where_one_leader_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    calm = ensemble(members((1, 2), (3,)), 2)
+    assert giving_back(calm, monkeypatch) == ("3 votes again", [3])
+    assert giving_back(calm, monkeypatch, answers=False) == (None, [3]), "refused: it stays an observer"
+    for wrong in (calm.down(3), calm.down(2), calm.also(serving(9, members((9,), version=5), 9, identity=OURS))):
+        assert giving_back(wrong, monkeypatch) == (None, []), wrong.health(Purpose.CHANGE).headline

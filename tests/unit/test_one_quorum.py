@@ -5,7 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.facts_made import SESSION, VERSION, WORDS, Made, disk_of, healthy, members, outage, server, serving
+from tests.unit.facts_made import (
+    SESSION,
+    VERSION,
+    WORDS,
+    Made,
+    disk_of,
+    facts,
+    healthy,
+    members,
+    outage,
+    server,
+    serving,
+)
 from zkprov.judge.health import Condition
 from zkprov.judge.may_act import servers_of
 from zkprov.judge.one_quorum import during, one_quorum, prove_step
@@ -151,6 +163,29 @@ def test_retired_servers_count_until_they_are_attested_gone() -> None:
         assert verdict(made) is expected, fate
     unlisted = by_name(healthy(3).ledger(seasoned=(1,), retired=(retired("set aside"),)))["zk9 (retired 9)"]
     assert not unlisted.seen
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        ("left behind", Verdict.PASS),
+        ("set aside", Verdict.UNKNOWN),
+        ("destroyed", Verdict.UNKNOWN),
+        ("wiped", Verdict.UNKNOWN),
+    ],
+)
+def test_what_seeks_a_leader_where_one_left(fate: str, expected: Verdict) -> None:
+    """Of the disk that was left there the proof knows what it may act under; anything else there is a server that nobody has seen."""
+    left = retired(fate, last_list=healthy(4).live)
+    seeking = facts("zk9 (retired 9)", left.client, known_as=("retired",), srvr=Outcome.NOT_SERVING)
+    made = healthy(3).ledger(seasoned=(1, 2, 3), retired=(left,)).also(seeking)
+    assert verdict(made) is expected
+    elsewhere = msgspec.structs.replace(seeking, name="zk8", client=HostPort("10.0.0.8", 2181))
+    assert verdict(healthy(3).ledger(seasoned=(1, 2, 3), retired=(left,)).also(elsewhere)) is Verdict.UNKNOWN
+    # an entry without an endpoint is no leave for whoever has none
+    hidden = msgspec.structs.replace(seeking, client=None)
+    nowhere = msgspec.structs.replace(left, client=None)
+    assert verdict(healthy(3).ledger(seasoned=(1, 2, 3), retired=(nowhere,)).also(hidden)) is Verdict.UNKNOWN
 
 
 # -- steps

@@ -13,7 +13,7 @@ from zkprov.judge.rendering import joiner_list
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model import proof
 from zkprov.model.acting import ProofServer, SeenList, anywhere
-from zkprov.model.facts import GONE, ServerFacts
+from zkprov.model.facts import LEFT_BEHIND, ServerFacts
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 
@@ -43,10 +43,11 @@ def one_quorum(picture: Picture, purpose: Purpose) -> GateResult:
 def _seeking(picture: Picture) -> list[ServerFacts]:
     """The servers beside the list that run without a leader: each asks others for their votes, under a list that nobody has seen.
 
-    Not one that left, and whose disk is remembered: the proof takes it for what it may act under since its last list was confirmed.
+    Not one that left and was left where it lay: the proof takes it for what its disk may act under. What runs where a disk was set aside,
+    or is attested gone, is another server, whose list is not known.
     """
     ledger = ledger_in(picture)
-    kept = {r.client for r in (ledger.retired if ledger else ()) if r.fate not in GONE}
+    kept = {r.client for r in (ledger.retired if ledger else ()) if r.fate == LEFT_BEHIND} - {None}
     return [
         f
         for f in picture.of(Standing.DOWN)

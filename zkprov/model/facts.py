@@ -202,6 +202,8 @@ class LedgerMember(msgspec.Struct, frozen=True):
     season_s: float = 900.0
 
 
+SET_ASIDE, LEFT_BEHIND = "set aside", "left behind"
+"""What became of a retired server's disk by zkprov's own knowledge: moved beside where it was, or not touched."""
 GONE = frozenset({"wiped", "destroyed"})
 """What a person attests of a retired server's disk, and after which its id may be used again. Any other fate is of a disk that may vote."""
 
@@ -214,7 +216,7 @@ class Retired(msgspec.Struct, frozen=True):
     client: HostPort | None
     since_ms: int
     where: str = ""
-    fate: str = "set aside"
+    fate: str = SET_ASIDE
     last_list: Members | None = None
     reason: str = ""
 

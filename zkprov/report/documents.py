@@ -8,7 +8,7 @@ from zkprov.judge.health import Condition, Health
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import Standing, client_of, leads
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import Outcome, ServerFacts
+from zkprov.model.facts import LEFT_BEHIND, Outcome, ServerFacts
 from zkprov.model.server import Server
 from zkprov.plan.steps import Plan, Refusal, seconds
 from zkprov.run.events import rfc3339
@@ -301,7 +301,7 @@ def _next(health: Health) -> list[str]:
     seen = health.picture.survey.servers
     told += [str(f.disk) for f in seen if f.disk.outcome is Outcome.ANOTHERS and not f.up][:3]
     known = ledger_of(health.picture.survey)
-    owed = [r for r in (known.retired if known else ()) if r.fate == "left behind"]
+    owed = [r for r in (known.retired if known else ()) if r.fate == LEFT_BEHIND]
     told += [
         f"the disk of {r.id} ({r.host}), which left, may still vote: when it is gone, zkprov retired attest {r.id} --wiped|--destroyed"
         for r in owed[:3]

@@ -12,7 +12,7 @@ from zkprov.judge.leaving import in_sync, leaver_of, may_be_up, not_its_disk, vo
 from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import client_of
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import GONE, Disk, Ledger, Retired
+from zkprov.model.facts import GONE, LEFT_BEHIND, SET_ASIDE, Disk, Ledger, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 TRIES = 3
 """Of a reconfig whose answer was lost and that was found not done. Removing a leader loses its answer as a rule (FACTS)."""
 DRAIN_POLL_S = 1.0
-SET_ASIDE, LEFT_BEHIND = "set aside", "left behind"
 
 
 def hand_over(run: Engine, step: Step) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
+from zkprov.judge.leaving import as_it_is
 from zkprov.judge.one_quorum import prove_step
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, NotHealthy, Stale
@@ -102,9 +103,11 @@ def _give_back(engine: Engine, step: Step, live: Members, meant: Server) -> str 
     health = engine.gates.health()
     seen = health.picture.member(step.server)
     proved = prove_step(health.picture, live, live.with_server(meant), meant)
-    if health.picture.live != live or seen is None or not seen.serving or any(not p.safe for _, p in proved):
-        what = f"{step.server} does not serve, or somebody else changed the list: it gets no vote back"
-        engine.events.emit("undo", what=what)
+    why_not = next((str(r) for r in as_it_is(health)), "")
+    if health.picture.live != live or seen is None or not seen.serving:
+        why_not = why_not or f"{step.server} does not serve, or somebody else changed the list"
+    if why_not or any(not p.safe for _, p in proved):
+        engine.events.emit("undo", what=f"no vote back for {step.server}: {why_not or 'one quorum is not proved'}")
         return None
     engine.fence(step.number)
     what = f"reconfig joining {meant.line} from config {live.version_hex}"

@@ -153,7 +153,7 @@ def test_two_people_at_once_make_one_ensemble(bare: Zkprov, tmp_path: Path) -> N
     assert [h.name for h in read_inventory(str(other)).hosts] == ["zk2", "zk1", "zk3"] and len(hosts) == 3
     mine, theirs = bare.start("bootstrap", *QUICK), bare.with_inventory(other).start("bootstrap", *QUICK)
     codes = [mine.wait().code, theirs.wait().code]
-    assert set(codes) <= {0, 4, 5, 7}, (codes, mine._done(), theirs._done())
+    assert set(codes) <= {0, 4, 5, 7}, "\n".join(str(r._done()) for r in (mine, theirs))
     found = read_inventory(str(bare.lab.inventory_path)).hosts
     leading = [h for h in found if Path(h.data_dir, "initialize").exists() or Path(h.config_dir).exists()]
     status = bare("status", "--output", "json").json["ensemble"]

@@ -72,6 +72,17 @@ def test_anything_that_lies_or_answers_is_refused() -> None:
     assert "zk3" in refused(Made((*BARE.without(3).servers, other), ALONE), None, "R6", 3)
 
 
+def test_what_another_founding_has_begun_is_its_own() -> None:
+    """Neither a leader without a ledger yet nor files that were just laid are for an `add-node`, or to be set aside."""
+    theirs = "bootstrap-zk2"
+    leads = healthy(1).spare("zk2", "zk3").having(1, ledger=Outcome.ABSENT)
+    laid = BARE.having("zk2", disk=disk_of(2, ALONE, active=False))
+    for made in (leads, laid):
+        assert "zk2 is its founder" in refused(made, theirs, "R8", 5)
+    # bare hosts are founded on, and the fence on each is in the way
+    assert stage(BARE, theirs) is Stage.BARE
+
+
 @pytest.mark.parametrize("name", ["zk1", "zk3"])
 @pytest.mark.parametrize("outcome", [Outcome.DENIED, Outcome.TIMEOUT, Outcome.NOT_ASKED])
 def test_a_disk_that_was_not_seen_is_not_bare(name: str, outcome: Outcome) -> None:
@@ -87,7 +98,7 @@ def test_what_an_earlier_attempt_left_may_go_only_as_long_as_there_is_no_data() 
     assert stage(BARE.having("zk1", disk=ran), OURS) is Stage.LAID
     assert stage(BARE.having("zk1", disk=msgspec.structs.replace(configured, active=True)), OURS) is Stage.LAID
     assert "zk1" in refused(BARE.having("zk1", disk=ran), None, "R5", 3), "not ours"
-    assert "zk1" in refused(BARE.having("zk1", disk=ran), "bootstrap-zk2", "R5", 3), "another founding's"
+    assert "zk1" in refused(BARE.having("zk1", disk=ran), "bootstrap-zk2", "R8", 5), "another founding's"
 
 
 def test_servers_that_have_just_been_started_are_waited_for() -> None:

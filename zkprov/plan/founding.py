@@ -66,6 +66,23 @@ def plan_founding(health: Health, inventory: Inventory, holder: str | None) -> F
 
     Refused where anything at all answers or lies on a host of the group, unless an earlier attempt left it there. Raises `BadInput`.
     """
+    found = _planned(health, inventory, holder)
+    ours = f"{FENCE}{founder_of(inventory).name}"
+    if not isinstance(found, Refusal) or holder is None or holder == ours or not holder.startswith(FENCE):
+        return found
+    other, here = holder.removeprefix(FENCE), founder_of(inventory).name
+    told = (f"it has {here}, and {other} is its founder", f"what is seen of it: {found.headline}", *found.evidence)
+    following = (
+        ("zkprov status", "shows how far it is"),
+        (
+            "zkprov bootstrap",
+            f"again, when that has ended; where it was cut off, {other} as the first voter goes on with it",
+        ),
+    )
+    return Refusal("R8", "another founding goes on here.", told, following, exit_code=5)
+
+
+def _planned(health: Health, inventory: Inventory, holder: str | None) -> Founding | Refusal | None:
     founder = founder_of(inventory)
     server_id = founder.id if founder.id is not None else _free(inventory.hosts)
     client = founder.client_part

@@ -49,13 +49,17 @@ def look(world: World) -> Founding | Refusal | None:
     Servers of the group that run, and do not serve yet, are waited for: a machine that has just come back is no bare host.
     """
     host = founder_of(world.inventory)
-    holder = world.host(host.name).fenced_by()
     deadline = time.monotonic() + FOUNDER_S
     while True:
+        holder = world.host(host.name).fenced_by()
         survey = world.survey()
         health = judge(survey, Purpose.LOOK)
         found = plan_founding(health, world.inventory, holder)
-        if not isinstance(found, Refusal) or not starting(health, world.inventory) or time.monotonic() > deadline:
+        if not isinstance(found, Refusal) or time.monotonic() > deadline:
+            break
+        if world.host(host.name).fenced_by() != holder:
+            continue  # another founding began, or ended, while it was looked
+        if found.exit_code == Busy.exit_code or not starting(health, world.inventory):
             break
         time.sleep(LOOK_S)
     if isinstance(found, Founding) and found.stage in (Stage.BARE, Stage.BEGUN):

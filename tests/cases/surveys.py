@@ -191,7 +191,7 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "groups": _groups,
     "outage": lambda _, rest: outage(),
     "woken": lambda made, rest: woken(made if made.servers else None),
-    "down": lambda made, rest: made.down(*_ids(rest)),
+    "down": lambda made, rest: made.down(*_ids(rest), disk="disk" in rest),
     "paused": lambda made, rest: made.paused(*_ids(rest)),
     "looking": lambda made, rest: made.looking(*_ids(rest)),
     "unasked": lambda made, rest: made.without(*_ids(rest)),

@@ -20,6 +20,7 @@ from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
+from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Options, Plan, Refusal
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
@@ -28,12 +29,13 @@ FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 def planned(lines: tuple[str, ...]) -> str:
     """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
     `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
-    or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`.
+    or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`; or `restart zk1 zk2` (or none, for
+    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`.
     """
     *survey, last = lines
     try:
         act, *words = last.split()
-        way = {"remove": removed, "replace": replaced, "role": turned}.get(act, added)
+        way = {"remove": removed, "replace": replaced, "role": turned, "restart": restarted}.get(act, added)
         return printed(way(survey_of(tuple(survey)), words))
     except BadInput as bad:
         return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
@@ -94,6 +96,37 @@ def turned(made: Made, words: list[str]) -> Plan | Refusal:
     options = checked(Options(settle_s=0.0, reason=given.get("reason", ""), overrides=overrides), inventory(9))
     wish = RoleWish("4f1c", name, Role(role), options, 0.0, "op@host", "0.1.0")
     return plan_role(made.health(Purpose.CHANGE), inventory(9), wish)
+
+
+def restarted(made: Made, words: list[str]) -> Plan | Refusal:
+    given = dict(w.split("=", 1) for w in words if "=" in w)
+    names = tuple(w for w in words if "=" not in w and w != "plain") or tuple(
+        s.name for s in made.health().picture.members
+    )
+    listed = inventory(9)
+    known = tuple(h for h in listed.hosts if h.name != f"zk{given.get('unknown')}")
+    listed = msgspec.structs.replace(listed, hosts=known)
+    options = Options(
+        settle_s=seconds(given.get("settle", "0s")),
+        reason=given.get("reason", ""),
+        overrides={given["override"]: given.get("reason", "")} if "override" in given else {},
+        handover="plain" not in words,
+        configure="files" in given,
+    )
+    host_, _, files = given.get("files", "").partition(":")
+    down = frozenset(x.id for n in names if not (x := leaver_of(made.health().picture, n)).up and x.id is not None)
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=down)
+    wish = RestartWish(
+        "4f1c",
+        names,
+        {host_: tuple(files.split(","))} if host_ else {},
+        given.get("right", "").replace("_", " "),
+        checked(options, listed),
+        0.0,
+        "op@host",
+        "0.1.0",
+    )
+    return plan_restart(health, listed, wish)
 
 
 def printed(made: Plan | Refusal) -> str:

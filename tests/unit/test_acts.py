@@ -14,7 +14,7 @@ import pytest
 from tests.unit.facts_made import OURS, Made, ensemble, members, serving
 from tests.unit.plans_made import plan, server
 from zkprov.act import reconfig
-from zkprov.judge.verdict import GateResult, Purpose, Verdict
+from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
@@ -79,7 +79,9 @@ def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) ->
         clock=SimpleNamespace(monotonic=lambda: 0.0),
         world=SimpleNamespace(host=lambda _: host),
         ledger=SimpleNamespace(live=lambda: live),
-        gates=SimpleNamespace(health=lambda: survey, passed=lambda **_: survey, looked_at=0.0, looked_for=0.0),
+        gates=SimpleNamespace(
+            health=lambda: survey, passed=lambda **_: survey, looked_at=0.0, looked_for=0.0, first_stop=first_stop
+        ),
         events=SimpleNamespace(emit=lambda *_, **__: None),
         client=None,
         journal=SimpleNamespace(advance=lambda *_: None),
@@ -128,6 +130,7 @@ def test_a_wait_that_fails_says_that_the_newcomer_stands() -> None:
     run._say = lambda *_, **__: None
     run.unfence = run.end = lambda *_: None
     run._standing = lambda: Engine._standing(run)
+    run._begun_before = lambda step: Engine._begun_before(run, step)
     run.plan = msgspec.structs.replace(
         run.plan, joiners=(Joiner("zk4", server(4)), Joiner("zk5", server(5)), Joiner("zk6", server(6)))
     )

@@ -161,6 +161,47 @@ def test_a_list_is_laid_in_place_of_the_one_before(either: Host, host: Inventory
     assert dynamic.read_text() == "server.1=after\n"
 
 
+def test_a_member_s_files_are_replaced_and_put_back(either: Host, host: InventoryHost) -> None:
+    folder = Path(host.config_dir)
+    before = {"zoo.cfg": "tickTime=2000\ndynamicConfigFile=/old.1\nclientPort=1\n", "jvm_flags": "-Xmx1g\n"}
+    put(host.config_dir, before)
+    (folder / "jvm_flags").chmod(0o640)
+    either.fence("r1", 2)
+    assert either.put_back("r1", 2) is False, "nothing was laid"
+    new = {"zoo.cfg": "tickTime=3000\ndynamicConfigFile=/old.1\n", "jvm_flags": "-Xmx2g\n", "logback.xml": "<x/>"}
+    for _ in range(2):  # again, as after a crash: what was there first is what is kept
+        either.lay_files(new, "r1", 2)
+        assert {p.name: p.read_text() for p in folder.iterdir()} == new
+    assert (folder / "jvm_flags").stat().st_mode & 0o777 == 0o640
+    assert (folder / "logback.xml").stat().st_mode & 0o777 == 0o600
+    # meanwhile the server took another list, and wrote so
+    put(host.config_dir, {"zoo.cfg": "dynamicConfigFile=/new.2\ntickTime=3000\n"})
+    assert either.put_back("r1", 2) is True
+    back = {p.name: p.read_text() for p in folder.iterdir()}
+    assert back == {**before, "zoo.cfg": before["zoo.cfg"].replace("/old.1", "/new.2")}
+    assert either.put_back("r1", 2) is False
+    assert (folder / "jvm_flags").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_is_not_to_be_replaced_is_not(either: Host, host: InventoryHost) -> None:
+    put(host.config_dir, {"zoo.cfg": "tickTime=2000\n"})
+    link = Path(host.config_dir) / "jvm_flags"
+    link.symlink_to(Path(host.config_dir) / "zoo.cfg")
+    either.fence("r1", 2)
+    for name in ("myid", "initialize", "zoo.cfg.dynamic", "zoo.cfg.dynamic.100000000", "../zoo.cfg", "a/b", ""):
+        with pytest.raises(BadInput):
+            either.lay_files({name: "x"}, "r1", 2)
+    with pytest.raises(NotHealthy, match="is no file"):
+        either.lay_files({"jvm_flags": "x"}, "r1", 2)
+    with pytest.raises(Interrupted, match="taken over"):
+        either.lay_files({"zoo.cfg": "late\n"}, "r1", 1)
+    with pytest.raises(Interrupted, match="taken over"):
+        either.put_back("r1", 1)
+    with pytest.raises(Busy, match="run r1 has this host"):
+        either.lay_files({"zoo.cfg": "other\n"}, "r2")
+    assert (Path(host.config_dir) / "zoo.cfg").read_text() == "tickTime=2000\n"
+
+
 @pytest.mark.parametrize("mutate", [None, "wipe", "wipe of the data"])
 def test_the_mark_tells_a_wiped_disk(either: Host, host: InventoryHost, mutate: str | None) -> None:
     Path(host.data_dir).mkdir(parents=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of
+from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
@@ -78,9 +78,21 @@ class AnsibleHost:
         self._play("configure", files)
 
     def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
+        self._commands_rest()
+        self._act("lay_list", path=dynamic_file(self.host, path), text=text, run=run, attempt=attempt)
+
+    def lay_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
+        self._commands_rest()
+        self._act("lay_files", files=places_of(self.host, files), run=run, attempt=attempt)
+
+    def put_back(self, run: str, attempt: int = 0) -> bool:
+        self._commands_rest()
+        return bool(self._act("put_back", run=run, attempt=attempt))
+
+    def _commands_rest(self) -> None:
+        """A server that is run by commands of the operator's tells only them whether it runs."""
         if self.host.is_active_command and self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
-        self._act("lay_list", path=dynamic_file(self.host, path), text=text, run=run, attempt=attempt)
 
     def start(self) -> None:
         self._play("start")
@@ -104,8 +116,7 @@ class AnsibleHost:
 
     def set_aside(self, label: str) -> str:
         checked_label(label)
-        if self.host.is_active_command and self.is_active():
-            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
+        self._commands_rest()
         self._act("set_aside", folders=folders_of(self.host), label=label)
         return place_aside(self.host, label)
 

@@ -5,6 +5,7 @@ kazoo's own TLS would trust the system's authorities too, and read the key again
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -16,6 +17,17 @@ from kazoo.handlers.threading import SequentialThreadingHandler
 
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
+
+
+def _same(opened: str, told: str) -> bool:
+    """kazoo asks for connections by address; what it was told may be a name."""
+    if opened == told:
+        return True
+    host, _, port = told.rpartition(":")
+    with contextlib.suppress(OSError, ValueError):
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        return any("{!s}:{}".format(*at[4][:2]) == opened for at in found)
+    return False
 
 
 class Tunnelled(Protocol):
@@ -39,6 +51,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no
         super().__init__()
         self._tls, self._tunnels = tls, tunnels
         self._numbered: dict[tuple[str, int], HostPort] = {}
+        self._opened: tuple[str, socket.socket] | None = None
         self.hosts = self.named(servers)
         """What the client is told: it asks for connections by these."""
 
@@ -62,14 +75,28 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no
         else:
             plain = socket.create_connection(address, timeout=limit_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is None:
-            return plain
-        try:
-            plain.settimeout(max(0.01, deadline - time.monotonic()))
-            return self._tls.wrap_socket(plain, server_hostname=hostname or address[0])
-        except BaseException:
-            plain.close()
-            raise
+        made = plain
+        if self._tls is not None:
+            try:
+                plain.settimeout(max(0.01, deadline - time.monotonic()))
+                made = self._tls.wrap_socket(plain, server_hostname=hostname or address[0])
+            except BaseException:
+                plain.close()
+                raise
+        self._opened = f"{address[0]}:{address[1]}", made
+        return made
+
+    def is_at(self, servers: Sequence[HostPort]) -> bool:
+        """Whether the connection that was opened last is to one of them."""
+        if self._opened is None:
+            return False
+        return any(_same(self._opened[0], told) for told in self.named(servers).split(","))
+
+    def drop(self) -> None:
+        """Ends that connection; the client opens another one."""
+        if self._opened is not None:
+            with contextlib.suppress(OSError):
+                self._opened[1].shutdown(socket.SHUT_RDWR)
 
     def _through(self, tunnels: Tunnelled, at: HostPort, limit_s: float) -> socket.socket:
         try:

@@ -55,6 +55,15 @@ class Host(Protocol):
         file is there, `BadInput` for another path.
         """
 
+    def lay_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
+        """Replace a member's own `files` (plain names, and `unit` for its unit) for `run` while its server is down: each whole or not at
+        all, durable, with the owner and rights that it had. What they replace is kept for `put_back`. Raises `Busy` and `Interrupted` as
+        `configure`, `NotHealthy` when a server runs, `BadInput` for a name.
+        """
+
+    def put_back(self, run: str, attempt: int = 0) -> bool:
+        """Undo `lay_files` of this run; whether there was anything to undo. A list that the member took since stays (R10). Raises as it."""
+
     def start(self) -> None:
         """Start the server, detached. Returns once the process runs, not once it serves. Raises `NotHealthy` when disabled."""
 
@@ -94,6 +103,19 @@ def place_of(host: InventoryHost, name: str) -> str:
         raise BadInput(f"not a plain file name: {name!r}", place=host.name, remedy="name files without folders")
     folder = {MYID: host.data_dir, INITIALIZE: host.data_log_dir}.get(name, host.config_dir)
     return str(PurePosixPath(folder) / name)
+
+
+UNIT = "unit"
+
+
+def places_of(host: InventoryHost, files: Mapping[str, str]) -> dict[str, str]:
+    """Path → text of a member's own files. Raises `BadInput` for what is not replaced: its id, its leave to vote, its list."""
+    places = {}
+    for name, text in files.items():
+        if name in (MYID, INITIALIZE) or name.startswith("zoo.cfg.dynamic"):
+            raise BadInput(f"{name} of a member is not replaced", place=host.name, remedy="leave it as it is (R5, R10)")
+        places[f"/etc/systemd/system/{host.unit}.service" if name == UNIT else place_of(host, name)] = text
+    return places
 
 
 def dynamic_file(host: InventoryHost, path: str) -> str:

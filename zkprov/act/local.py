@@ -20,7 +20,8 @@ import msgspec
 
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
-from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, refuse_data
+from zkprov.act.former import put_back, replace_files
+from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost, for_others
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
@@ -149,14 +150,29 @@ class LocalHost:
 
     def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
         place = Path(dynamic_file(self.host, path))
-        self._still_mine(run, attempt)
-        if self.is_active():
-            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
+        self._at_rest(run, attempt)
         with self._disk():
             before = place.lstat()
             if not stat.S_ISREG(before.st_mode):
                 raise NotHealthy(f"{place} is no file", place=self.name, remedy="look what it is")
             write(place, text.encode(), before.st_mode & 0o777)
+
+    def lay_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
+        places = places_of(self.host, files)
+        self._at_rest(run, attempt)
+        with self._disk():
+            replace_files(self._control / f"before-{run}", {Path(p): text.encode() for p, text in places.items()})
+
+    def put_back(self, run: str, attempt: int = 0) -> bool:
+        self._at_rest(run, attempt)
+        with self._disk():
+            return put_back(self._control / f"before-{run}")
+
+    def _at_rest(self, run: str, attempt: int) -> None:
+        """Still this attempt's, and no server runs."""
+        self._still_mine(run, attempt)
+        if self.is_active():
+            raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
 
     def start(self) -> None:
         if (self._control / "disabled").exists():

@@ -70,11 +70,18 @@ def change(
     )
 
 
-def join(client: KazooClient, want: Server, live: Members, stop: threading.Event | None = None) -> Outcome:
+def join(
+    client: KazooClient,
+    want: Server,
+    live: Members,
+    *,
+    patience_s: float = 30.0,
+    stop: threading.Event | None = None,
+) -> Outcome:
     """`want` comes in, or changes its role, from `live` at its version: in the way that its line allows."""
     if want.client is None:
-        return replace(client, before=live, joining=want, stop=stop)
-    return change(client, joining=want, from_config=live.version, stop=stop)
+        return replace(client, before=live, joining=want, patience_s=patience_s, stop=stop)
+    return change(client, joining=want, from_config=live.version, patience_s=patience_s, stop=stop)
 
 
 def replace(

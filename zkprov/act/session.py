@@ -85,6 +85,19 @@ def redirect(client: KazooClient, servers: Sequence[HostPort]) -> None:
     client.set_hosts(client.handler.named(servers))
 
 
+def leave(client: KazooClient, servers: Sequence[HostPort], patience_s: float = 3.0) -> None:
+    """Now, and to one of `servers`, where the client's connection is to another one: the session is the same. Where it takes longer than
+    `patience_s`, it goes on by itself.
+    """
+    redirect(client, servers)
+    if client.handler.is_at(servers):
+        return
+    client.handler.drop()
+    deadline = time.monotonic() + patience_s
+    while not (client.handler.is_at(servers) and client.connected) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def close(client: KazooClient, patience_s: float = CLOSE_S) -> None:
     """Ends a client, whatever state it is in, within `patience_s`; never raises. What takes longer ends with the process."""
 

@@ -34,6 +34,10 @@ COMMANDS = {
         "Put a new server in the place of another: plan, question, apply.",
     ),
     "set-role": ("zkprov.cli.role:set_role", "Give a member a vote, or take it: plan, question, apply."),
+    "restart": (
+        "zkprov.cli.restart:restart",
+        "Restart members, one at a time, the leader last: plan, question, apply.",
+    ),
     "grant": ("zkprov.cli.grant:grant", "Let somebody who is not the super user change the ensemble."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),
     "abort": ("zkprov.cli.runs:abort", "End a run that was stopped; undo what is surely undoable."),

@@ -26,6 +26,7 @@ from zkprov.cli.planned import (
     world_of,
 )
 from zkprov.cli.replace import plan_replace
+from zkprov.cli.restart import plan_restart
 from zkprov.cli.role import plan_set_role
 from zkprov.cli.target import source_options, target_options
 
@@ -55,6 +56,7 @@ def plan() -> None:
 plan.add_command(plan_remove)
 plan.add_command(plan_replace)
 plan.add_command(plan_set_role)
+plan.add_command(plan_restart)
 
 
 @plan.command("add")

@@ -50,13 +50,13 @@ def decorated(*options: Decorator) -> Decorator:
     return put
 
 
-def step_options(overridable: str) -> Decorator:
+def step_options(overridable: str, settle: str = "30s") -> Decorator:
     """How a run goes about its steps, for all commands that change members. `overridable`: what is said of `--override`."""
     return decorated(
         click.option(
             "--settle",
             type=Duration(),
-            default="30s",
+            default=settle,
             show_default=True,
             help="Good samples for this long after each server.",
         ),
@@ -202,6 +202,8 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         wait=bool(given.get("wait")),
         reason=reason,
         overrides=dict.fromkeys(named, reason),
+        handover=not given.get("no_handover"),
+        configure=bool(given.get("config")),
     )
     given_too = {**numbers, **({"role": role} if role else {})}
     return checked(msgspec.structs.replace(options, **given_too), world.inventory)

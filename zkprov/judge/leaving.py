@@ -171,6 +171,17 @@ def not_its_disk(disk: Disk | None, server: Server, *, left: bool = False) -> st
     return ""
 
 
+def not_to_be_started(disk: Disk | None, server: Server) -> str:
+    """Why the member `server`, which is down, is not to be started on what lies at its host, in words; empty where it may.
+
+    A voter that lost its data would count for one that has it (FACTS, "Wiped disks").
+    """
+    why = not_its_disk(disk, server)
+    if why or disk is None:
+        return why
+    return "" if disk.has_data else "its data is gone"
+
+
 def may_be_up(picture: Picture, leaver: Leaver) -> str:
     """Why one that does not answer may serve all the same, in words; empty where it is surely down (R9).
 

@@ -83,16 +83,18 @@ def excused(leavers: Sequence[Asked]) -> frozenset[int]:
     return frozenset(x.id for x in leavers if x.id is not None and (few or not x.up))
 
 
-def state_allows(health: Health, command: str, names: Sequence[str]) -> Refusal | None:
-    """The ensemble as it is: danger first, then what has a name, then the gates."""
+def state_allows(
+    health: Health, command: str, names: Sequence[str], unneeded: Set[str] = frozenset()
+) -> Refusal | None:
+    """The ensemble as it is: danger first, then what has a name, then the gates but the `unneeded` ones."""
     first = next(iter(as_it_is(health)), None)
     if first is not None:
         return refused(first, command, names)
     static = dynamic(health.picture, Purpose.LOOK)
-    if static.verdict is Verdict.FAIL:
+    if static.verdict is Verdict.FAIL and static.gate not in unneeded:
         told = tuple(map(str, static.evidence))
         return Refusal("R12", "the list of this ensemble is not changed as it is.", told, (("", static.remedy),))
-    stop = first_stop(health.gates)
+    stop = first_stop([g for g in health.gates if g.gate not in unneeded])
     if stop is None:
         return None
     headline = f"gate `{stop.gate}` {'failed' if stop.verdict is Verdict.FAIL else 'is unknown'}."

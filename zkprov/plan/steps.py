@@ -24,10 +24,23 @@ class StepKind(StrEnum):
     DEMOTE = "demote"  # the same of one that stays as an observer, leader or not
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
+    RESTART = "restart"  # stopped (a leader hands over first), configured where that is wished, started, in sync again
 
 
 LEAVING = frozenset({StepKind.HAND_OVER, StepKind.DEMOTE, StepKind.REMOVE, StepKind.RETIRE})
 """The steps of a server on its way out, or that gives its vote up."""
+RECONFIGURING = frozenset(
+    {
+        StepKind.ADMIT,
+        StepKind.PROMOTE,
+        StepKind.HAND_OVER,
+        StepKind.DEMOTE,
+        StepKind.REMOVE,
+    }
+)
+"""The steps that change the list for good."""
+ROLLING = "restart"
+"""The kind of a plan by which members are stopped and started, one at a time; the list stays."""
 SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 
@@ -42,7 +55,8 @@ class Proof(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """One step. `server` is the id it is about. `before` and `after` carry no version: that is ZooKeeper's to give.
 
-    `spare_after`: voters that may fail once it is done. `wait_s`: seconds, for settle and season.
+    `spare_after`: voters that may fail once it is done. `wait_s`: seconds, for settle and season. `files`: what a restart lays.
+    `hands_over`: of one that leads, by two reconfigs that end where they began.
     """
 
     number: int
@@ -56,6 +70,8 @@ class Step(msgspec.Struct, frozen=True):
     asks: tuple[str, ...] = ()
     undo: str = ""
     wait_s: float = 0.0
+    files: tuple[str, ...] = ()
+    hands_over: bool = False
 
     @property
     def title(self) -> str:
@@ -78,6 +94,11 @@ class Step(msgspec.Struct, frozen=True):
                 return f"remove {self.server}"
             case StepKind.RETIRE:
                 return f"retire {self.server}: " + ("stop, disable, set aside" if self.host else "remember its disk")
+            case StepKind.RESTART:
+                first = "hand over and " * self.hands_over
+                return f"{first}restart {self.server}" + (
+                    f" with another {', '.join(self.files)}" if self.files else ""
+                )
 
     @property
     def name(self) -> str:
@@ -92,7 +113,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves."""
+    """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves.
+
+    Of a restart: `handover`, whether a leader hands over before it is stopped; `configure`, whether differing files are laid.
+    """
 
     role: Role = Role.PARTICIPANT
     season_s: float = SEASON_S
@@ -104,6 +128,8 @@ class Options(msgspec.Struct, frozen=True):
     reason: str = ""
     overrides: dict[str, str] = {}
     drain_s: float = 30.0
+    handover: bool = True
+    configure: bool = False
 
 
 class Joiner(msgspec.Struct, frozen=True):
@@ -115,6 +141,14 @@ class Joiner(msgspec.Struct, frozen=True):
 
 class Leaver(msgspec.Struct, frozen=True):
     """A server on its way out, by its line in the list. `host`: its inventory host, empty for none; `up`: it served when planned."""
+
+    host: str
+    server: Server
+    up: bool
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """A member that is stopped and started, by its host and its line in the list; `up`: it served when planned."""
 
     host: str
     server: Server
@@ -142,6 +176,7 @@ class Plan(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     leavers: tuple[Leaver, ...] = ()
+    restarted: tuple[Restarted, ...] = ()
 
     @property
     def base_version(self) -> int:
@@ -162,23 +197,40 @@ class Plan(msgspec.Struct, frozen=True):
         return next(x for x in self.leavers if x.server.id == server_id)
 
     def server(self, server_id: int) -> Server:
-        """The line of one that comes in, as it will be, or of one that leaves, as it was."""
+        """The line of one that comes in, as it will be, or of one that leaves or is restarted, as it was."""
         return next(s for s in self.servers if s.id == server_id)
 
     @property
     def servers(self) -> tuple[Server, ...]:
         """All that the plan is about."""
-        return (*(j.server for j in self.joiners), *(x.server for x in self.leavers))
+        return (
+            *(x.server for x in self.joiners),
+            *(x.server for x in self.leavers),
+            *(x.server for x in self.restarted),
+        )
 
     @property
     def leaving(self) -> frozenset[int]:
         """The ids of those that leave: they need not answer (R8)."""
         return frozenset(x.server.id for x in self.leavers)
 
+    @property
+    def reconfigures(self) -> bool:
+        """Whether it changes the list, if only for a moment."""
+        return any(s.kind in RECONFIGURING or s.hands_over for s in self.steps)
+
+    @property
+    def unneeded(self) -> frozenset[str]:
+        """The gates that this plan does without: what leaves the list as it is may be done to static lists, and to old releases."""
+        return frozenset({"dynamic", "release"}) if self.kind == ROLLING and not self.reconfigures else frozenset()
+
     def excused(self, number: int) -> frozenset[int]:
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
         if self.kind == SET_ROLE:
             return frozenset()
+        if self.kind == ROLLING:
+            back = {s.server for s in self.steps[: number - 1] if s.kind is StepKind.RESTART}
+            return frozenset(x.server.id for x in self.restarted if not x.up and x.server.id not in back)
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))
         now = self.steps[number - 1].server if self.steps else None
@@ -187,7 +239,8 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The inventory hosts that the run acts on."""
-        return (*(j.host for j in self.joiners), *(x.host for x in self.leavers if x.host))
+        leavers = (x.host for x in self.leavers if x.host)
+        return (*(x.host for x in self.joiners), *leavers, *(x.host for x in self.restarted))
 
     def may_be_silent(self, host: str) -> bool:
         """Whether this is the host of a server that was down when the plan was made."""

@@ -161,7 +161,10 @@ def plan(made: Plan) -> None:
             else f"can elect nobody: {made.final.quorums.describe()}"
         )
         out.print(f"newcomers {{{','.join(str(i) for i in new)}}} {told}")
-    out.print(f"a crash in any of these steps leaves one quorum (proved: {made.states_proved} states)")
+    if made.states_proved:
+        out.print(f"a crash in any of these steps leaves one quorum (proved: {made.states_proved} states)")
+    else:
+        out.print("the list stays as it is, and so does the proof of one quorum")
     for note in made.notes:
         out.print(f"note  {_plain(note)}")
 

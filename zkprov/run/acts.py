@@ -218,7 +218,7 @@ def intended(run: Engine, step: Step, deadline: float, live: Members) -> bool:
 def _still_so(run: Engine, live: Members) -> bool:
     """Whether the gates pass on a quick look, at the same list. The proof is that of the whole look: it needs all disks."""
     health = run.gates.again()
-    stop = first_stop([g for g in health.gates if g.gate != "one quorum" or g.verdict is Verdict.FAIL])
+    stop = run.gates.first_stop([g for g in health.gates if g.gate != "one quorum" or g.verdict is Verdict.FAIL])
     same = health.picture.live is not None and health.picture.live.same_config(live)
     return stop is None and same and run.clock.monotonic() - run.gates.looked_at <= FRESH_S
 

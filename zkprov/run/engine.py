@@ -10,11 +10,12 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import LEAVING, SET_ROLE, Plan, Step, StepKind
-from zkprov.run import acts, leaving
+from zkprov.plan.steps import LEAVING, ROLLING, SET_ROLE, Plan, Step, StepKind
+from zkprov.run import acts, leaving, restarting
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.endpoints import endpoints_of
@@ -52,22 +53,23 @@ class Engine:
         self.canary: Canary | None = None
         self.came: dict[int, float] = {}  # whom this run made a voter, and when by the monotonic clock
         self.who, self.attempt = who, attempt
-        self.gates = Gatekeeper(world, plan.options, events, clock, stop)
+        self.gates = Gatekeeper(world, plan.options, events, clock, stop, unneeded=plan.unneeded)
+        self.in_hand: Step | None = None
         world.on_play = self._played
 
     # -- the way through the steps
 
     def carry_out(self, first: int = 1) -> Result:
         """Runs the steps from number `first` on. Never raises for what the world does: it ends with a result that says what stands."""
-        step: Step | None = None
         try:
-            for step in self.plan.steps[first - 1 :]:
-                self._take(step)
+            for number in range(first, len(self.plan.steps) + 1):
+                self._take(self.plan.steps[number - 1])
         except Interrupted as stopped:
-            return self.stopped(step, stopped)
+            return self.stopped(self.in_hand, stopped)
         except Stale as problem:
-            return self.stopped(step, Interrupted(problem.problem, place=problem.place, remedy=problem.remedy))
+            return self.stopped(self.in_hand, Interrupted(problem.problem, place=problem.place, remedy=problem.remedy))
         except (GateFailed, Problem) as wrong:
+            step = self.in_hand
             if self.stop.is_set():
                 return self.stopped(step, Interrupted("stopped by a signal", remedy="zkprov resume"))
             assert step is not None  # noqa: S101 — raised within a step only
@@ -76,14 +78,14 @@ class Engine:
                 return self._ends(step, wrong.gate.summary, wrong.gate, code=3 if wrong.gate.unsafe else 4)
             return self._ends(step, str(wrong), None, wrong.remedy, wrong.exit_code if isinstance(wrong, Busy) else 4)
         except Exception:
-            self._try_state(State.STOPPED, step.number if step else 1)
+            self._try_state(State.STOPPED, self.in_hand.number if self.in_hand else 1)
             raise
         try:
             self.fence(len(self.plan.steps))
             self.unfence()
             self.end(State.DONE, len(self.plan.steps))
         except Problem as problem:
-            return self.stopped(step, Interrupted(problem.problem, place=problem.place, remedy="zkprov resume"))
+            return self.stopped(self.in_hand, Interrupted(problem.problem, place=problem.place, remedy="zkprov resume"))
         pause = self.canary.total if self.canary else 0.0
         final = self.plan.final
         return Result(
@@ -96,8 +98,10 @@ class Engine:
         )
 
     def _take(self, step: Step) -> None:
-        self.events.step = step.number
+        self.in_hand, self.events.step = step, step.number
         self.gates.leaving = self.plan.excused(step.number)
+        if step.kind is StepKind.RESTART:
+            self.in_hand = step = restarting.found_anew(self, step)
         self._turn_away(step)
         self.checkpoint()
         began = self.clock.monotonic()
@@ -121,6 +125,8 @@ class Engine:
                 said = leaving.remove(self, step)
             case StepKind.RETIRE:
                 said = leaving.retire(self, step)
+            case StepKind.RESTART:
+                said = restarting.restart(self, step)
         self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
@@ -128,9 +134,14 @@ class Engine:
 
     def _turn_away(self, step: Step) -> None:
         """Our own sessions go to those that stay, and to those that came."""
-        going = self.plan.leaving if step.kind in LEAVING else frozenset()
-        if self.plan.leavers and self.world.last and (endpoints := endpoints_of(self.world.last, going)):
+        restarts = step.kind is StepKind.RESTART
+        going = frozenset({step.server}) if restarts else self.plan.leaving if step.kind in LEAVING else frozenset()
+        concerned = self.plan.leavers or self.plan.restarted
+        if concerned and self.world.last and (endpoints := endpoints_of(self.world.last, going)):
             self.world.go_to(endpoints)
+            if restarts:
+                # what is asked for while a leader hands over is not to wait in its queue (measured: up to 1.8 s)
+                leave(self.client, endpoints)
 
     def _played(self, line: dict[str, Any]) -> None:
         """One task of a play, as it ends. What cannot be recorded ends the run at its next own event, not within a play."""
@@ -201,6 +212,8 @@ class Engine:
         advice = (gate.remedy if gate else "") or remedy
         try:
             undone = undo(self, step)
+            if undone is not None and self._begun_before(step):
+                return self._rest_stands(step, headline, evidence, undone, advice)
             if undone is not None:
                 self.unfence()
                 self.end(State.UNDONE, step.number)
@@ -241,6 +254,18 @@ class Engine:
             (advice or "zkprov status", *left),
         )
 
+    def _begun_before(self, step: Step) -> bool:
+        """Whether other members were restarted before, so that what stands is not what was."""
+        return any(s.kind is StepKind.RESTART for s in self.plan.steps[: step.number - 1])
+
+    def _rest_stands(self, step: Step, headline: str, evidence: tuple[str, ...], undone: str, advice: str) -> Result:
+        self._try_state(State.STOPPED, step.number)
+        done = [str(s.server) for s in self.plan.steps[: step.number - 1] if s.kind is StepKind.RESTART]
+        left = [str(s.server) for s in self.plan.steps[step.number - 1 :] if s.kind is StepKind.RESTART]
+        stands = f"restarted: {', '.join(done)}; not yet: {', '.join(left)}"
+        following = (advice or "zkprov status", "zkprov resume", "zkprov abort")
+        return Result(self.plan.id, State.STOPPED, 7, headline, evidence, undone, stands, following)
+
     def _taken_back(self, step: Step) -> Step:
         """Where a run that is taken up begins: with the joiner anew, once it is in the list no more."""
         with contextlib.suppress(Problem):
@@ -250,6 +275,8 @@ class Engine:
 
     def left_standing(self, step: Step) -> str:
         """What of a step stands that is not undone, in words."""
+        if step.kind is StepKind.RESTART:
+            return f"{step.server} was stopped, and does not serve as it should; nobody else is touched"
         if self.plan.kind == SET_ROLE:
             return (
                 f"{step.server} is {'an observer' if step.server in self.plan.leaving else 'a voter'} of the list now"
@@ -272,7 +299,7 @@ class Engine:
             live = self.ledger.live()
         except Problem:
             return "see zkprov status", ()
-        if self.plan.kind == SET_ROLE:
+        if self.plan.kind in (SET_ROLE, ROLLING):
             return f"the list is {live}", ()
         hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
         leavers = [x.host or str(x.server.id) for x in self.plan.leavers if x.server.id in live.ids]

@@ -39,12 +39,14 @@ class Gatekeeper:
         events: Events,
         clock: Clock,
         stop: threading.Event,
+        unneeded: Set[str] = frozenset(),
     ) -> None:
         self._world, self._options, self._events, self._clock, self._stop = world, options, events, clock, stop
         self._doubted_since: float | None = None
         self._last: Survey | None = None
         self._before: Survey | None = None
         self._kept: tuple[Survey, float] | None = None
+        self._unneeded = unneeded
         self.leaving: Set[int] = frozenset()
         """Who leaves: they need never answer (R8)."""
         self.looked_for = 0.0
@@ -107,7 +109,7 @@ class Gatekeeper:
         good, told = 0, ""
         while True:
             health, began = self._judged(excused)
-            failing = first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
+            failing = self.first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
             if failing is None:
                 good += 1
                 if samples > 1:
@@ -124,6 +126,10 @@ class Gatekeeper:
                     raise GateFailed(failing)
             taken = self._clock.monotonic() - began
             self.pause(max(0.0, self._options.interval_s - taken) if good else POLL_S)
+
+    def first_stop(self, gates: Sequence[GateResult]) -> GateResult | None:
+        """The gate that stops the run, of those that it needs."""
+        return first_stop([g for g in gates if g.gate not in self._unneeded])
 
     def pause(self, wait_s: float) -> None:
         """Waits; raises `Interrupted` as soon as a signal asks the run to stop."""

@@ -10,10 +10,12 @@ import socket
 import time
 from collections.abc import Iterator, Sequence, Set
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zkprov import __version__
+from zkprov.act.reconfig import rights
 from zkprov.act.session import close
 from zkprov.judge.health import Health, judge
 from zkprov.judge.layout import misplaced, unlike_members
@@ -31,11 +33,15 @@ from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
+from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
 from zkprov.run.world import World
+
+if TYPE_CHECKING:
+    from kazoo.client import KazooClient
 
 REST_S = 2.0
 """How long a plan waits for an ensemble that is a moment behind: less than a person's patience, more than a lagging sample."""
@@ -148,6 +154,55 @@ def make_role(world: World, server: str, role: Role, options: Options, made_by: 
     return plan_role(_health(world), world.inventory, wish)
 
 
+def make_restart(
+    world: World, servers: Sequence[str], options: Options, made_by: str | None = None
+) -> Plan | Refusal | None:
+    """Plans to restart the members `servers` (names or ids; none for all), one at a time; None where nothing is to be laid on any of them.
+
+    Raises `BadInput` for one that is no member.
+    """
+    survey = world.survey()
+    picture = judge(survey, Purpose.LOOK).picture
+    if picture.live is None:
+        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
+    wanted = servers or [str(s.id) for s in picture.live.servers]
+    names, left = who_leaves(world, wanted)
+    if left:
+        raise BadInput(
+            f"{left[0].host} has left", place=survey.ensemble, remedy="zkprov add-node brings in a new server"
+        )
+    files: dict[str, tuple[str, ...]] = {}
+    if options.configure:
+        from zkprov.run.drift import find_drift
+        from zkprov.run.laying import to_lay
+
+        known = [n for n in names if world.inventory.host(n)]
+        files, refusal = to_lay(find_drift(world, known))
+        if refusal:
+            return refusal
+        names = tuple(n for n in names if n in files or n not in known)
+        if not files:
+            return None
+    asked = [leaver_of(picture, n) for n in names]
+    no_right = ""
+    if options.handover and picture.live.version and any(x.part == "leader" for x in asked):
+        with _acting(world) as client:
+            no_right = rights(client, picture.live.servers[0])
+    health = _health(world, frozenset(x.id for x in asked if not x.up and x.id is not None))
+    wish = RestartWish(
+        secrets.token_hex(3),
+        names,
+        files,
+        no_right,
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+    )
+    return plan_restart(health, world.inventory, wish)
+
+
 def missing(world: World) -> tuple[str, ...]:
     """The hosts of the inventory that are no members, in its order. Raises `NotHealthy` where no list can be read."""
     live = judge(world.survey(), Purpose.LOOK).picture.live
@@ -214,15 +269,21 @@ def _health(world: World, silent: Set[int] = frozenset()) -> Health:
 
 
 @contextlib.contextmanager
-def _writer(world: World) -> Iterator[EnsembleLedger]:
+def _acting(world: World) -> Iterator[KazooClient]:
     endpoints = endpoints_of(world.survey())
     if not endpoints:
         raise NotHealthy("no member of the ensemble could be read", place=world.inventory.path, remedy="zkprov status")
     client = world.connect(endpoints)
     try:
-        yield EnsembleLedger(client, world.is_known)
+        yield client
     finally:
         close(client)
+
+
+@contextlib.contextmanager
+def _writer(world: World) -> Iterator[EnsembleLedger]:
+    with _acting(world) as client:
+        yield EnsembleLedger(client, world.is_known)
 
 
 @contextlib.contextmanager

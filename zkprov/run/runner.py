@@ -23,7 +23,7 @@ from zkprov.model.server import HostPort
 from zkprov.observe.credentials import credential_of
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
-from zkprov.plan.steps import Plan
+from zkprov.plan.steps import Plan, StepKind
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -77,7 +77,7 @@ class Conductor:
             self._free(plan, name)
         renders(self.world, plan, survey)
         with self._acting(survey) as (client, ledger, endpoints):
-            refused = reconfig.rights(client, plan.servers[0]) if plan.servers else ""
+            refused = reconfig.rights(client, plan.servers[0]) if plan.servers and plan.reconfigures else ""
             if refused:
                 raise NotHealthy(
                     f"this ensemble cannot be changed from here: {refused}",
@@ -193,9 +193,13 @@ class Conductor:
                     remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
                     return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
                 stays = "is in it and stays"
-                if step.server in plan.leaving:
-                    observer = "is an observer of it now and stays one"
-                    stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
+                member = live.get(step.server)
+                if step.server in plan.leaving and member is None:
+                    stays = "is out of it, its disk is remembered (R7)"
+                elif member is not None and not member.votes and not any(j.server == member for j in plan.joiners):
+                    stays = "is an observer of it now and stays one"
+                elif step.kind is StepKind.RESTART:
+                    stays = "is in it, and does not serve"
                 stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} {stays}")
                 return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
 

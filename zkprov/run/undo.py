@@ -1,4 +1,7 @@
-"""Takes a joiner back: out of the list, stopped, its disk set aside; only while it votes for nothing (R11). Who left does not come back."""
+"""Takes a joiner back: out of the list, stopped, its disk set aside; only while it votes for nothing (R11). Who left does not come back.
+
+A member whose restart failed gets its former files, and is started with them; a leader that gave its vote up for a moment gets it back.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
     from zkprov.run.engine import Engine
 
 TRIES = 3
+AGAIN_S = 0.05
 STOP_S = 10.0
-"""For a joiner to end by itself, before it is ended by force."""
+"""For a server to end by itself, before it is ended by force."""
 
 
 def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
@@ -32,6 +36,8 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
         return "" if step.kind is StepKind.SEASON else None
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
+    if step.kind is StepKind.RESTART:
+        return _start_again(engine, step)
     if engine.plan.kind == SET_ROLE:
         engine.fence(step.number)
         present = listed(engine.plan, engine.ledger.live(), step.server)
@@ -94,6 +100,41 @@ def _undo_leaver(engine: Engine, step: Step, *, asked: bool) -> str | None:
     if not asked:
         return None
     return _give_back(engine, step, live, meant)
+
+
+def _start_again(engine: Engine, step: Step) -> str | None:
+    """As it was before it was stopped, where it does not serve as it is; None where it does not serve then either."""
+    engine.fence(step.number)
+    host = engine.world.host(step.host)
+    if host.fenced_by() != engine.plan.id:
+        return "nothing was begun"
+    host.fence(engine.plan.id, engine.attempt)
+    if engine.world.glance(step.host).serving:
+        return _with_its_vote(engine, step, f"{step.server} serves")
+    said = []
+    if step.files:
+        host.stop(STOP_S)
+        if host.put_back(engine.plan.id, engine.attempt):
+            engine.events.emit("undo", what=f"{step.host}: its former {', '.join(step.files)} lies there again")
+            said.append("has its former files")
+    host.start()
+    deadline = engine.clock.monotonic() + engine.plan.options.step_timeout_s
+    while not engine.world.glance(step.host).serving:
+        if engine.clock.monotonic() > deadline or not host.is_active():
+            return None
+        engine.gates.pause(AGAIN_S)
+    return _with_its_vote(engine, step, f"{step.server} " + " and ".join((*said, "serves again")))
+
+
+def _with_its_vote(engine: Engine, step: Step, done: str) -> str | None:
+    """A leader that was handing over is a voter again; None where it stays an observer."""
+    engine.fence(step.number)
+    live, meant = engine.ledger.live(), engine.plan.server(step.server)
+    present = listed(engine.plan, live, step.server)
+    if present is None or present.role is meant.role:
+        return done
+    back = _give_back(engine, step, live, meant)
+    return f"{done}; {back}" if back else None
 
 
 def _give_back(engine: Engine, step: Step, live: Members, meant: Server) -> str | None:

@@ -12,8 +12,10 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -24,6 +26,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 MAIN_CLASS = b"org.apache.zookeeper.server.quorum.QuorumPeerMain"
 DISK, NOTE, COPY = ".zkprov-disk", ".zkprov-data", "zkprov-disk"
 COMMAND_TIMEOUT_S = 120.0
+POINTER = re.compile(rb"^[ \t]*dynamicConfigFile[ \t]*[=:].*$", re.MULTILINE)
 
 
 class Problem(Exception):
@@ -127,6 +130,77 @@ def lay_list(path: str, content: bytes) -> None:
     if not stat.S_ISREG(before.st_mode):
         raise Problem("unhealthy", f"{path} is no file", "look what it is")
     write(path, content, before.st_mode & 0o777, before)
+
+
+def index_of(kept: str) -> Dict[str, str]:
+    """As `zkprov.act.former`: place → the name that its former content has in the folder `kept`, empty where there was none."""
+    try:
+        with open(os.path.join(kept, "index")) as file:
+            return dict(json.load(file))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
+def lay_files(kept: str, files: Dict[str, str], unit: str) -> None:
+    """In place of what is there, which is in `kept` by then; a new one is its folder's owner's. zoo.cfg last."""
+    known = index_of(kept)
+    os.makedirs(kept, mode=0o700, exist_ok=True)
+    for place in files:
+        if place in known:
+            continue
+        name = ""
+        if os.path.lexists(place):
+            regular(place)
+            name = str(len(known))
+            with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                write(os.path.join(kept, name), file.read())
+        known[place] = name
+        write(os.path.join(kept, "index"), json.dumps(known).encode())
+    sync_folder(os.path.dirname(kept))
+    for place in sorted(files, key=lambda p: p.endswith("/zoo.cfg")):
+        replace(place, files[place].encode())
+    read_units(files, unit)
+
+
+def put_back(kept: str, unit: str) -> bool:
+    """What `lay_files` replaced, with the list that the member goes by now (R10)."""
+    known = index_of(kept)
+    for place, name in known.items():
+        if name:
+            with open(os.path.join(kept, name), "rb") as file:
+                former = file.read()
+            now = b""
+            with contextlib.suppress(FileNotFoundError), open(place, "rb") as file:
+                now = file.read()
+            pointer = POINTER.findall(now)
+            replace(place, POINTER.sub(lambda _: pointer[-1], former) if pointer else former)  # noqa: B023
+        elif os.path.lexists(place):
+            os.unlink(place)
+            sync_folder(os.path.dirname(place))
+    read_units(known, unit)
+    shutil.rmtree(kept, ignore_errors=True)
+    return bool(known)
+
+
+def regular(place: str) -> os.stat_result:
+    """Not through a link of the server's user: root reads and writes more than he may."""
+    found = os.lstat(place)
+    if not stat.S_ISREG(found.st_mode):
+        raise Problem("unhealthy", f"{place} is no file", "look what it is")
+    return found
+
+
+def replace(place: str, content: bytes) -> None:
+    if os.path.lexists(place):
+        before = regular(place)
+        write(place, content, before.st_mode & 0o777, before)
+    else:
+        write(place, content, 0o644 if place.endswith(".service") else 0o600)
+
+
+def read_units(places: Any, unit: str) -> None:
+    if any(place.endswith(f"/{unit}.service") for place in places):
+        systemctl("daemon-reload")
 
 
 def sync_folder(folder: str) -> None:
@@ -361,10 +435,15 @@ def act(a: Dict[str, Any]) -> Any:
         if not at_rest(a["zoo_cfg"], a["unit"]):
             raise Problem("unhealthy", "a server is running here", "stop it first")
         return set_aside(folders, a["label"])
-    if kind == "lay_list":
+    if kind in ("lay_files", "put_back", "lay_list"):
         still_mine(control, a["run"], a["attempt"])
         if not at_rest(a["zoo_cfg"], a["unit"]):
             raise Problem("unhealthy", "a server is running here", "stop it first")
+        kept = os.path.join(control, "before-" + a["run"])
+        if kind == "lay_files":
+            return lay_files(kept, a["files"], a["unit"])
+        if kind == "put_back":
+            return put_back(kept, a["unit"])
         return lay_list(a["path"], a["text"].encode())
     if kind == "enable":
         return enable(control)

@@ -1,0 +1,108 @@
+"""Three servers restarted one after another: `zkprov restart` beside a script that does so, the leader last, with `srvr` as its check.
+
+`python -m bench.restart [ROUNDS] [RELEASE]`. Two clients write 100 times/s meanwhile and reconnect at once: one may sit on any server,
+one on those that follow when it begins. Each round makes a lab and restarts it by each way, in turn first. Figures: the longest write
+gaps (goals 0.5 and 0.35 of the script's), seconds beyond the configured sampling (goal 1.3 of the script's), and epochs: one more each,
+by the hand-over without an election, by the script with one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from bench.add_node import INTERVAL_S, SAMPLES, SAMPLING_S, Load, epoch, spread, word
+from bench.leaving import AT_ONCE
+
+ANY, FOLLOWERS, TIME = 0.5, 0.35, 1.3
+
+
+@contextmanager
+def lab(name: str, release: str) -> Iterator[object]:
+    from zkprov.lab.lab import Lab
+
+    made = Lab.create(name, 3, release)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+def leader_of(made):
+    return next(h for h in made.founders if b"Mode: leader" in word(h.client_port, b"srvr"))
+
+
+def script(made) -> tuple[float, float]:
+    """Stop, start, wait until `srvr` tells a mode; the leader of the first moment last. Seconds."""
+    from zkprov.act.local import LocalHost
+
+    began, leader = time.monotonic(), leader_of(made)
+    for host in [*(h for h in made.founders if h != leader), leader]:
+        local = LocalHost(host)
+        local.stop(10)
+        local.start()
+        while b"Mode: " not in word(host.client_port, b"srvr"):
+            time.sleep(0.01)
+    took = time.monotonic() - began
+    return took, took
+
+
+def zkprov(made) -> tuple[float, float]:
+    """(the run beyond its sampling, the whole command) in seconds: samples before the first server, and after each."""
+    with tempfile.NamedTemporaryFile() as events:
+        command = [sys.executable, "-m", "zkprov", "-i", str(made.inventory_path), "restart", "--yes"]
+        command += ["--samples", str(SAMPLES), "--sample-interval", str(INTERVAL_S), "--events", events.name]
+        began = time.monotonic()
+        subprocess.run(command, check=True, capture_output=True)
+        whole = time.monotonic() - began
+        told = [json.loads(line)["time"] for line in Path(events.name).read_text().splitlines()]
+    times = [datetime.fromisoformat(at) for at in told]
+    return (times[-1] - times[0]).total_seconds() - 4 * SAMPLING_S, whole
+
+
+def main() -> int:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    from zkprov.lab.provision import DEFAULT_RELEASE
+
+    release = sys.argv[2] if len(sys.argv) > 2 else DEFAULT_RELEASE
+    found: dict[str, list[tuple[float, float, float, float, int]]] = {"script": [], "zkprov": []}
+    with tempfile.TemporaryDirectory() as state:
+        os.environ["XDG_STATE_HOME"] = state
+        for number in range(rounds):
+            ways = [("script", script), ("zkprov", zkprov)]
+            for name, way in ways if number % 2 == 0 else reversed(ways):
+                with lab(f"restart{number}{name}", release) as made:
+                    leader, before = leader_of(made), epoch(made)
+                    rest = ",".join(str(h.client) for h in made.founders if h != leader)
+                    with Load(made.connect, AT_ONCE) as anywhere, Load(rest, AT_ONCE) as following:
+                        took, whole = way(made)
+                    found[name].append((anywhere.longest, following.longest, took, whole, epoch(made) - before))
+    bare = {name: [statistics.median(f[n] for f in rows) for n in range(4)] for name, rows in found.items()}
+    missed = False
+    for n, what, goal in (
+        (0, "gap, any server", ANY),
+        (1, "gap, followers", FOLLOWERS),
+        (2, "time beyond sampling", TIME),
+    ):
+        ratio = bare["zkprov"][n] / bare["script"][n]
+        missed |= ratio > goal
+        each = "; ".join(f"{name} {spread([f[n] for f in rows])}" for name, rows in found.items())
+        print(f"{what + ', s:':<26} {each}; ratio {ratio:.2f}   (goal {goal:g})")
+    print(f"{'the whole command, s:':<26} zkprov {spread([f[3] for f in found['zkprov']])}")
+    for name, rows in found.items():
+        print(f"{name}: epochs more {', '.join(str(f[4]) for f in rows)}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""What a restart lays on a member's host: rendered anew from the look at hand, judged, and only what its plan names."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from zkprov.act.ansible import CONTROL
+from zkprov.act.render_unit import render_unit
+from zkprov.judge.drift import MY_ID, RELEASE, UNIT
+from zkprov.judge.health import Health, judge
+from zkprov.judge.verdict import GateResult, Purpose, Verdict
+from zkprov.model.hiding import Seal
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.problems import NotHealthy
+from zkprov.plan.configure import Drift
+from zkprov.plan.steps import Refusal, Step
+from zkprov.run.gating import GateFailed
+from zkprov.run.rendering import made_for
+from zkprov.run.world import World
+
+if TYPE_CHECKING:
+    from zkprov.act.hosts import Host
+    from zkprov.run.engine import Engine
+
+NEVER_LAID = frozenset({RELEASE, MY_ID})
+"""A release is another step's matter (`zkprov upgrade`); an id is the server's own, and another one there is for a person."""
+
+
+def to_lay(drift: Drift) -> tuple[dict[str, tuple[str, ...]], Refusal | None]:
+    """Host → what differs there and needs a restart; or why nothing is to be laid at all."""
+    again = ("zkprov plan configure --diff", "shows what differs")
+    refused = tuple(f"{h.host}: {why}" for h in drift.hosts for why in h.refused)
+    if refused:
+        headline = "what templates and variables make may not be laid."
+        return {}, Refusal(refused[0].split(": ")[1], headline, refused, (again,))
+    unread = tuple(f"{h.host}: {why}" for h in drift.hosts for why in h.unread if h.id is not None)
+    if unread:
+        return {}, Refusal("R8", "what lies on a host is not known wholly.", unread, (again,), exit_code=4)
+    found = {}
+    for host in (h for h in drift.hosts if h.restart):
+        if names := tuple(f.file for f in host.files if f.file not in NEVER_LAID):
+            found[host.host] = names
+    return found, None
+
+
+def checked_files(run: Engine, health: Health, step: Step) -> Mapping[str, str]:
+    """Name → text of what the step lays. Raises `GateFailed` where it may not be laid, `BadInput` for a broken template."""
+    host = run.world.inventory_host(step.host)
+    seen = health.picture.survey.by_name(step.host)
+    disk, live = seen.disk.value if seen else None, health.picture.live
+    # a leader that was stopped as it handed over may not have written what the others have
+    if disk is None or live is None or disk.acting is None or disk.acting.members.version > live.version:
+        found = disk.acting.members if disk and disk.acting else "not read"
+        what = f"{step.host}: the list on its disk is not known to be the ensemble's: {found}"
+        raise GateFailed(GateResult("files", Verdict.FAIL, what, remedy="zkprov status"), step.server)
+    made = made_for(run.world, health, host)
+    if made.violations:
+        what = f"{step.host}: " + "; ".join(str(v) for v in made.violations[:3])
+        raise GateFailed(GateResult("files", Verdict.FAIL, what, remedy=f"zkprov render {step.host}"), step.server)
+    files = {name: made.files[name] for name in step.files if name in made.files}
+    if UNIT in step.files:
+        files[UNIT] = unit_of(run.world, host)
+    return files
+
+
+def unit_of(world: World, host: InventoryHost) -> str:
+    """The unit as the playbook `install` would write it. Raises `NotHealthy` where the host was not read, `BadInput`."""
+    there = world.installed([host], Seal(secrets.token_bytes(32)))[host.name]
+    if there.value is None:
+        raise NotHealthy(there.detail or str(there.outcome), place=host.name, remedy="zkprov plan configure")
+    java, memory = there.value.java, there.value.memory_kb
+    return render_unit(host, control=f"{CONTROL}/{host.name}", java=java, memory_kb=memory, playbooks=world.playbooks)
+
+
+def lay(run: Engine, host: Host, step: Step) -> None:
+    """While its server is down: ZooKeeper writes zoo.cfg itself with each new list, until it is."""
+    health = judge(run.gates.look(), Purpose.LOOK)
+    host.lay_files(checked_files(run, health, step), run.plan.id, run.attempt)

@@ -1,0 +1,214 @@
+"""A step of a rolling restart: a leader hands over, a server is stopped, configured, started. It may be begun again after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from zkprov.act import reconfig
+from zkprov.judge.leaving import in_sync, not_to_be_started, ok_to_stop
+from zkprov.judge.transfer import leader_in, transfer_proofs, why_no_transfer
+from zkprov.judge.verdict import GateResult, Verdict
+from zkprov.model.members import Members
+from zkprov.model.problems import Interrupted, Problem
+from zkprov.model.server import Role, Server
+from zkprov.plan.rolling import leader_last
+from zkprov.plan.steps import Step, seconds
+from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_of, prove, take
+from zkprov.run.gating import GateFailed
+from zkprov.run.laying import checked_files, lay
+from zkprov.run.undo import STOP_S, listed
+
+if TYPE_CHECKING:
+    from zkprov.act.hosts import Host
+    from zkprov.judge.health import Health
+    from zkprov.run.engine import Engine
+
+BACK_S = 5.0
+"""For the vote of who hands over: the new leader takes it back once it has found its followers; until then ZooKeeper refuses (-13)."""
+
+
+def found_anew(run: Engine, step: Step) -> Step:
+    """The step in hand, with the leader of this moment as the last of those to be restarted."""
+    run.gates.leaving = _excused(run, step)
+    health = run.gates.passed()
+    run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
+    leader = leader_in(health)
+    turned = leader_last(run.plan, step.number, leader)
+    if turned == run.plan:
+        return step
+    run.plan = turned
+    run.events.emit("turned", leader=leader or 0, steps=[s.title for s in turned.steps[step.number - 1 :]])
+    return turned.steps[step.number - 1]
+
+
+def _excused(run: Engine, step: Step) -> frozenset[int]:
+    """Who need not answer before the step: one that was down from the start, and one that an earlier attempt may have stopped."""
+    return run.plan.excused(step.number) | (frozenset({step.server}) if run.attempt else frozenset())
+
+
+def restart(run: Engine, step: Step) -> str:
+    """Stopped only where the rest is a quorum (R4); with it back, good samples in a row and a write."""
+    run.gates.leaving = _excused(run, step)
+    meant, host = run.plan.server(step.server), run.world.host(step.host)
+    _its_vote(run, step, meant)
+    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    samples = run.plan.options.samples if step.number == 1 else 1
+    while True:
+        health = run.gates.passed(samples=samples, expect=step.after)
+        live, samples = live_of(health), 1
+        hands_over = leader_in(health) == step.server and _may_hand_over(run, health, step)
+        quorum_stays = _may_stop(run, health, step)
+        _may_start(health, step, meant)
+        take(run, host, step)
+        if step.files:
+            checked_files(run, health, step)
+        if hands_over:
+            _proved(run, health, live, step)
+        if intended(run, step, deadline, live):
+            break
+    stopped_at = run.clock.monotonic()
+    if hands_over:
+        _hand_over(run, host, step, live, meant)
+    else:
+        run.events.emit("act", what=f"{step.host}: stop")
+        host.stop(STOP_S)
+    if quorum_stays:
+        run.fence(step.number)
+    if step.files:
+        run.events.emit("act", what=f"{step.host}: lay {', '.join(step.files)}")
+        lay(run, host, step)
+    run.events.emit("act", what=f"{step.host}: start")
+    host.start()
+    _await_serving(run, host, step)
+    down_s = run.clock.monotonic() - stopped_at
+    run.gates.leaving = run.plan.excused(step.number + 1)
+    _its_vote(run, step, meant)
+    health = run.gates.passed(samples=run.plan.options.samples, expect=step.after)
+    run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
+    # the write probe: a quorum acknowledges it, and a leader that cannot commit is known by it (ZOOKEEPER-4708)
+    run.intend(step)
+    confirm(run, health, live_of(health))
+    led = f"{leader_in(health)} leads; " * hands_over
+    return f"{led}serves again after {seconds(round(down_s, 1))}, in sync; {len(live_of(health).servers)} servers agree, memory and disk"
+
+
+def _may_hand_over(run: Engine, health: Health, step: Step) -> bool:
+    """Also one that came to lead meanwhile; in a plan that changes the list only."""
+    why_not = why_no_transfer(health, step.server, in_sync(health)) if run.plan.reconfigures else "the plan has none"
+    if why_not:
+        run.events.emit(
+            "gate", gate="hand-over", verdict="fail", summary=f"{step.server} is stopped while it leads: {why_not}"
+        )
+    return not why_not
+
+
+def _may_stop(run: Engine, health: Health, step: Step) -> bool:
+    """Whether the rest is a quorum of every list that it goes by. Raises `GateFailed` where it is not, unless R4 is set aside."""
+    asked = ok_to_stop(health, [step.host])
+    if asked.ok:
+        return True
+    reason = asked.reasons[0]
+    if reason.rule == "R4" and "R4" in run.plan.options.overrides:
+        return False
+    told = "; ".join((reason.what, *reason.evidence))
+    raise GateFailed(GateResult(f"{reason.rule} stop", Verdict.FAIL, told, remedy="zkprov status"), step.server)
+
+
+def _may_start(health: Health, step: Step, meant: Server) -> None:
+    """One that is down, from the start or because an earlier attempt stopped it, is started on its own data only (R5)."""
+    facts = health.picture.survey.by_name(step.host)
+    if facts is not None and facts.serving:
+        return
+    if why := not_to_be_started(facts.disk.value if facts else None, meant):
+        remedy = f"see what became of its disk; zkprov remove-node {meant.id} takes it out"
+        raise GateFailed(GateResult("R5 disk", Verdict.FAIL, f"{step.host}: {why}", remedy=remedy), step.server)
+
+
+def _proved(run: Engine, health: Health, live: Members, step: Step) -> None:
+    for label, proof in transfer_proofs(health, live, step.server):
+        if not proof.safe:
+            what = f"{label}: {proof.verdict}"
+            raise GateFailed(GateResult("R1 one quorum", Verdict.FAIL, what, remedy="zkprov prove"), step.server)
+
+
+def _hand_over(run: Engine, host: Host, step: Step, live: Members, meant: Server) -> None:
+    """An observer; stopped; and a voter again meanwhile, by those that stay (FACTS, "Leadership can be handed over").
+
+    A leader that gave its vote up notices after up to two half ticks only, and keeps its clients waiting until then (measured, tickTime
+    2000: 0.7 to 1.8 s); when it is stopped they go elsewhere at once. Nothing rests on whether the first reconfig was applied: the rest is
+    a quorum without it, so at the worst they elect.
+    """
+    observer = meant.with_role(Role.OBSERVER)
+    shorter = live.with_server(observer)
+    what = f"reconfig joining {observer.line} from config {live.version_hex}"
+    run.events.emit("act", what=what, from_config=live.version_hex)
+    outcome = reconfig.join(run.client, observer, live, patience_s=BACK_S, stop=run.stop)
+    run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
+    if run.stop.is_set():
+        raise Interrupted("stopped by a signal", remedy="zkprov resume")
+    if outcome.answer is reconfig.Answer.REFUSED:
+        raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
+    run.events.emit("act", what=f"{step.host}: stop; reconfig joining {meant.line} meanwhile")
+    with ThreadPoolExecutor(1) as beside:
+        voting = beside.submit(_vote_back, run, meant, shorter)
+        host.stop(STOP_S)
+        back = voting.result()
+    run.events.emit("answer", answer=str(back.answer), why=back.why)
+    if run.stop.is_set():
+        raise Interrupted("stopped by a signal", remedy="zkprov resume")
+
+
+def _vote_back(run: Engine, meant: Server, shorter: Members) -> reconfig.Outcome:
+    """From exactly the list that the way there left, as soon as ZooKeeper does it; what was proved a moment ago holds. Raises nothing."""
+    deadline = run.clock.monotonic() + BACK_S
+    last = reconfig.Outcome(reconfig.Answer.UNKNOWN, "no answer yet")
+    while run.clock.monotonic() < deadline and not run.stop.is_set():
+        with contextlib.suppress(Problem):
+            # after a write of this session what it asked for is decided, and what is read through it no older
+            run.ledger.now_ms()
+            now = run.ledger.live()
+            if now.get(meant.id) == meant:
+                return reconfig.Outcome(reconfig.Answer.APPLIED, f"config {now.version_hex}")
+            if not now.same_list(shorter):
+                return reconfig.Outcome(reconfig.Answer.REFUSED, f"somebody else changed the list: {now}")
+            left_s = max(0.1, deadline - run.clock.monotonic())
+            last = reconfig.join(run.client, meant, now, patience_s=left_s, stop=run.stop)
+        if last.answer is not reconfig.Answer.APPLIED:
+            run.clock.wait(run.stop, GLANCE_S)
+    return last
+
+
+def _its_vote(run: Engine, step: Step, meant: Server) -> None:
+    """A voter that is an observer of the list, because a hand-over was cut off, gets its vote back before anything else (R4)."""
+    live = run.ledger.live()
+    present = listed(run.plan, live, step.server)
+    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    while present is not None and meant.votes and not present.votes:
+        health = run.gates.passed(expect=step.after.with_server(meant.with_role(Role.OBSERVER)))
+        live = live_of(health)
+        prove(run, health, live, live.with_server(meant), meant)
+        if intended(run, step, deadline, live):
+            what = f"reconfig joining {meant.line} from config {live.version_hex}"
+            run.events.emit("act", what=what, from_config=live.version_hex)
+            answered(run, step, reconfig.join(run.client, meant, live, stop=run.stop))
+        present = listed(run.plan, run.ledger.live(), step.server)
+
+
+def _await_serving(run: Engine, host: Host, step: Step) -> None:
+    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    where = log_of(run.world.inventory_host(step.host))
+    while True:
+        facts = run.world.glance(step.host)
+        if facts.serving:
+            return
+        gate = GateResult("restart", Verdict.FAIL, f"{step.host}: {facts.srvr}", remedy=where)
+        if not host.is_active():
+            ended = f"{step.host}: the server ended by itself"
+            raise GateFailed(msgspec.structs.replace(gate, summary=ended), step.server)
+        if run.clock.monotonic() > deadline:
+            raise GateFailed(gate, step.server)
+        run.gates.pause(GLANCE_S)

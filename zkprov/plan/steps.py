@@ -122,7 +122,10 @@ class Leaver(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A whole change. It may be applied only while `base_version`, `history` and both digests are still what they were."""
+    """A whole change. It may be applied only while `base`, `history`, `releases` and both digests are still what they were.
+
+    `releases`: of each member that told it, by id.
+    """
 
     id: str
     kind: str
@@ -142,6 +145,7 @@ class Plan(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     leavers: tuple[Leaver, ...] = ()
+    releases: dict[int, str] = {}
 
     @property
     def base_version(self) -> int:

@@ -35,7 +35,7 @@ from zkprov.run.journal import OPEN_STATES, Journal, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
-from zkprov.run.unchanged import renders, same_place, same_sources, still_true
+from zkprov.run.unchanged import carried_out, renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo
 from zkprov.run.world import SESSION_S, World
 
@@ -68,7 +68,7 @@ class Conductor:
                 self.journal.finish(self._run, State.STOPPED, self.clock.now())
 
     def apply(self, plan: Plan) -> Result:
-        """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
+        """Carries a plan out; of one whose end stands already it says so. Raises any `Problem` as long as nothing was begun."""
         survey = self.world.last or self.world.survey()
         same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made
@@ -88,12 +88,16 @@ class Conductor:
                 raise Interrupted("stopped by a signal before anything was begun")
             with self._locked(ledger, plan.id, wait_s=0.5):
                 survey, ended = self.world.survey(clients=False), self.clock.monotonic()
-                still_true(self.world, plan, survey)
-                _not_paused(ledger)
                 standing = ledger.read_run()
-                if standing is not None and standing.state in OPEN_STATES:
+                unfinished = standing if standing is not None and standing.state in OPEN_STATES else None
+                if unfinished is None:
+                    if (nothing := carried_out(self.world, plan, survey, standing)) is not None:
+                        return nothing
+                    still_true(self.world, plan, survey)
+                _not_paused(ledger)
+                if unfinished is not None:
                     raise Busy(
-                        f"run {standing.run} by {standing.who} is unfinished (step {standing.head})",
+                        f"run {unfinished.run} by {unfinished.who} is unfinished (step {unfinished.head})",
                         place="/zkprov/run",
                         remedy="zkprov resume, or zkprov abort",
                     )

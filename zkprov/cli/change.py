@@ -12,6 +12,7 @@ from zkprov.cli.planned import (
     Duration,
     ask,
     carry_out,
+    ci_options,
     decorated,
     made_or_refused,
     one_stdout,
@@ -23,6 +24,7 @@ from zkprov.cli.planned import (
     show,
     step_options,
     text,
+    told,
     world_of,
 )
 from zkprov.cli.replace import plan_replace
@@ -128,13 +130,17 @@ def add_node(ctx: click.Context, /, **given: object) -> None:
     help="JSON lines while it runs, to a file or - (stdout).",
 )
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
+@ci_options()
 @click.pass_context
 def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str | None, **given: object) -> None:
-    """Carry out the plan in FILE. Exit 6 when the ensemble, or what the plan was made from, changed since."""
+    """Carry out the plan in FILE. Exit 6 when the ensemble, or what the plan was made from, changed since.
+
+    Where the plan was carried out already there is nothing to do: exit 0.
+    """
     from zkprov.run.files import load_plan
 
     one_stdout(output, events)
-    made = load_plan(file)
+    made = told(load_plan(file))
     with world_of(ctx, given) as world:
         if output == "text" and events != "-":
             show(made, "text")

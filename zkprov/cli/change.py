@@ -15,6 +15,7 @@ from zkprov.cli.planned import (
     ci_options,
     decorated,
     made_or_refused,
+    nothing_to_do,
     one_stdout,
     options_of,
     plan_and_run,
@@ -160,6 +161,8 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     if every:
         names = missing(world)
         if not names:
+            if output == "json":
+                nothing_to_do(world, output)
             click.echo(f"{world.inventory.ensemble}: every host is a member; nothing to do")
             raise click.exceptions.Exit(0)
     said = text(given["role"])

@@ -52,22 +52,6 @@ def decorated(*options: Decorator) -> Decorator:
     return put
 
 
-def ci_options() -> Decorator:
-    """Of every command that runs a plan: what it leaves for CI, and how long it waits for another run."""
-    return decorated(
-        click.option(
-            "--lock-timeout",
-            type=Duration(),
-            default="0s",
-            show_default=True,
-            expose_value=False,
-            callback=lambda ctx, _, value: ctx.meta.update({LOCK_TIMEOUT: value}),
-            help="Wait for another run's lock this long, instead of exit 5 at once.",
-        ),
-        report_options,
-    )
-
-
 def step_options(overridable: str) -> Decorator:
     """How a run goes about its steps, for all commands that change members. `overridable`: what is said of `--override`."""
     return decorated(
@@ -126,6 +110,22 @@ def run_options() -> Decorator:
             help="JSON lines while it runs, to a file or - (stdout).",
         ),
         ci_options(),
+    )
+
+
+def ci_options() -> Decorator:
+    """Of every command that runs a plan: what it leaves for CI, and how long it waits for another run."""
+    return decorated(
+        click.option(
+            "--lock-timeout",
+            type=Duration(),
+            default="0s",
+            show_default=True,
+            expose_value=False,
+            callback=lambda ctx, _, value: ctx.meta.update({LOCK_TIMEOUT: value}),
+            help="Wait for another run's lock this long, instead of exit 5 at once.",
+        ),
+        report_options,
     )
 
 

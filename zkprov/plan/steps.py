@@ -142,10 +142,10 @@ class Plan(msgspec.Struct, frozen=True):
     unseasoned: tuple[int, ...] = ()
     inventory_digest: str = ""
     templates_digest: str = ""
+    releases: dict[int, str] = {}
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     leavers: tuple[Leaver, ...] = ()
-    releases: dict[int, str] = {}
 
     @property
     def base_version(self) -> int:

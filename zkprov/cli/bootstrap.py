@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zkprov.cli.planned import Duration, ask, world_of
+from zkprov.cli.planned import Duration, ask, ci_options, world_of
+from zkprov.cli.reporting import account
 from zkprov.cli.target import source_options, target_options
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Look and tell only.")
 @click.option("--events", type=click.Path(dir_okay=False, allow_dash=True), help="JSON lines while it runs.")
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
+@ci_options()
 @click.pass_context
 def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | None, **given: object) -> None:
     """Make an ensemble of the hosts of the group, which must be bare: nothing may answer or lie on any of them.
@@ -52,6 +54,8 @@ def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | Non
                 ctx.exit(code)
             made, yes = look(world), True
         if isinstance(made, Refusal):
+            if (known := account()) is not None:
+                known.refused(made)
             refusal(made)
             ctx.exit(made.exit_code)
         if made is None:
@@ -121,7 +125,14 @@ def _carry_out(
 
     who = given["made_by"] if isinstance(given["made_by"], str) else None
 
+    known = account()
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+        if known is not None:
+            known.say(line)
+
     def work(conductor: Conductor) -> Result | None:
-        return carried_out(conductor, made, options, lambda line: click.echo(line, err=True))
+        return carried_out(conductor, made, options, say)
 
     return conducted(ctx, world, work, events=events, who=who) or 0

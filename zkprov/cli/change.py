@@ -12,8 +12,10 @@ from zkprov.cli.planned import (
     Duration,
     ask,
     carry_out,
+    ci_options,
     decorated,
     made_or_refused,
+    nothing_to_do,
     one_stdout,
     options_of,
     plan_and_run,
@@ -23,6 +25,7 @@ from zkprov.cli.planned import (
     show,
     step_options,
     text,
+    told,
     world_of,
 )
 from zkprov.cli.replace import plan_replace
@@ -130,13 +133,17 @@ def add_node(ctx: click.Context, /, **given: object) -> None:
     help="JSON lines while it runs, to a file or - (stdout).",
 )
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
+@ci_options()
 @click.pass_context
 def apply(ctx: click.Context, /, file: Path, yes: bool, output: str, events: str | None, **given: object) -> None:
-    """Carry out the plan in FILE. Exit 6 when the ensemble, or what the plan was made from, changed since."""
+    """Carry out the plan in FILE. Exit 6 when the ensemble, or what the plan was made from, changed since.
+
+    Where the plan was carried out already there is nothing to do: exit 0.
+    """
     from zkprov.run.files import load_plan
 
     one_stdout(output, events)
-    made = load_plan(file)
+    made = told(load_plan(file))
     with world_of(ctx, given) as world:
         if output == "text" and events != "-":
             show(made, "text")
@@ -156,6 +163,8 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     if every:
         names = missing(world)
         if not names:
+            if output == "json":
+                nothing_to_do(world, output)
             click.echo(f"{world.inventory.ensemble}: every host is a member; nothing to do")
             raise click.exceptions.Exit(0)
     said = text(given["role"])

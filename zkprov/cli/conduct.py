@@ -32,6 +32,8 @@ def conducted(
     plan: Plan | None = None,
 ) -> int | None:
     """Runs `work` with everything that a run needs, prints its result, and returns the exit code; None where there was nothing to do."""
+    from zkprov.cli.planned import LOCK_TIMEOUT
+    from zkprov.cli.reporting import current
     from zkprov.report import console
     from zkprov.report.progress import Progress
     from zkprov.run.clock import SystemClock
@@ -41,19 +43,23 @@ def conducted(
 
     journal = Journal(journal_path(ctx))
     progress = Progress()
-    stopping = Stopping()
+    stopping, reports = Stopping(), current()
     with _event_lines(events) as lines, contextlib.closing(journal):
         readers: list[Callable[[Event], None]] = [progress, *([lines] if lines else [])]
+        readers += [reports.account] if reports else []
         conductor = Conductor(
             world, journal, who=who_am_i(who), clock=SystemClock(), stop=stopping.asked, readers=readers
         )
-        stopping.last_act = conductor.give_up
+        conductor.lock_timeout_s = float(ctx.meta.get(LOCK_TIMEOUT, 0.0))
+        stopping.last_acts = [conductor.give_up, *([reports.cut_off] if reports else [])]
         try:
             result = work(conductor)
         finally:
             progress.close()
     if result is None:
         return None
+    if reports:
+        reports.account.ended(result)
     if output == "json":
         from zkprov.report.documents import ChangeDocument, as_json
 
@@ -83,7 +89,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.asked = threading.Event()
-        self.last_act: Callable[[], None] = lambda: None
+        self.last_acts: list[Callable[[], None]] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._caught)
 
@@ -96,7 +102,8 @@ class Stopping:
             timer.start()
 
     def _give_up(self) -> None:
-        self.last_act()
+        for last_act in self.last_acts:
+            last_act()
         with contextlib.suppress(OSError):
             os.write(2, b"stopped where it was; next: zkprov resume\n")
         os._exit(7)

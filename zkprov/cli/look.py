@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli.reporting import account, report_options
 from zkprov.cli.target import Connect, target_options, world_to_look_at
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def status(
 @click.command()
 @target_options(connect=True)
 @output_option
+@report_options
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -83,6 +85,8 @@ def _print(health: Health, output: str, *, gates: bool, clear: bool) -> None:
     from zkprov.report.documents import status_document
 
     document = status_document(health)
+    if (known := account()) is not None:
+        known.judged(document)
     if output == "json":
         import msgspec
 

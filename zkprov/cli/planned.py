@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli.reporting import account, report_options
 from zkprov.cli.target import inventory_of, source_options
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Duration(click.ParamType[float]):
 
 
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
+LOCK_TIMEOUT = "zkprov.lock_timeout_s"
 
 
 def decorated(*options: Decorator) -> Decorator:
@@ -92,6 +94,7 @@ def plan_options() -> Decorator:
         ),
         click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
         click.option("--detailed-exitcode", is_flag=True, help="Return 10 where changes are pending."),
+        report_options,
     )
 
 
@@ -106,6 +109,23 @@ def run_options() -> Decorator:
             type=click.Path(dir_okay=False, allow_dash=True),
             help="JSON lines while it runs, to a file or - (stdout).",
         ),
+        ci_options(),
+    )
+
+
+def ci_options() -> Decorator:
+    """Of every command that runs a plan: what it leaves for CI, and how long it waits for another run."""
+    return decorated(
+        click.option(
+            "--lock-timeout",
+            type=Duration(),
+            default="0s",
+            show_default=True,
+            expose_value=False,
+            callback=lambda ctx, _, value: ctx.meta.update({LOCK_TIMEOUT: value}),
+            help="Wait for another run's lock this long, instead of exit 5 at once.",
+        ),
+        report_options,
     )
 
 
@@ -113,7 +133,7 @@ def plan_only(ctx: click.Context, given: dict[str, object], make: Make) -> None:
     """A `plan` command: made, saved where that is asked for, shown. Ends the command."""
     output, out = str(given["output"]), given["out"]
     with world_of(ctx, given) as world:
-        made = make(world, given, output)
+        made = told(make(world, given, output))
         if isinstance(out, Path):
             from zkprov.run.files import save_plan
 
@@ -129,7 +149,7 @@ def plan_and_run(ctx: click.Context, given: dict[str, object], make: Make) -> No
     output, events = str(given["output"]), text(given["events"])
     one_stdout(output, events)
     with world_of(ctx, given) as world:
-        made = make(world, given, output)
+        made = told(make(world, given, output))
         if output == "text" and events != "-":
             show(made, "text")
         if given["dry_run"]:
@@ -138,6 +158,13 @@ def plan_and_run(ctx: click.Context, given: dict[str, object], make: Make) -> No
             ctx.exit(0)
         ask(bool(given["yes"]))
         ctx.exit(carry_out(ctx, world, made, output, events, text(given["made_by"])))
+
+
+def told(made: Plan) -> Plan:
+    """The plan, once it is known to what the command leaves for CI."""
+    if (known := account()) is not None:
+        known.planned(made)
+    return made
 
 
 def made_or_refused(made: Plan | Refusal, output: str) -> Plan:
@@ -218,6 +245,8 @@ def refuse(refused: Refusal, output: str) -> None:
     from zkprov.report.console import refusal
     from zkprov.report.documents import ChangeDocument, as_json
 
+    if (known := account()) is not None:
+        known.refused(refused)
     if output == "json":
         click.echo(as_json(ChangeDocument(refusal=refused)))
     refusal(refused)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zkprov.cli.planned import ci_options
 from zkprov.cli.target import inventory_of, source_options, target_options
 
 run_output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -20,6 +21,7 @@ run_output = click.option("--output", type=click.Choice(["text", "json"]), defau
     type=click.Path(dir_okay=False, allow_dash=True),
     help="JSON lines while it runs, to a file or - (stdout).",
 )
+@ci_options()
 @click.pass_context
 def resume(
     ctx: click.Context,
@@ -47,6 +49,7 @@ def resume(
 @target_options()
 @source_options("those that the plan was made with")
 @run_output
+@ci_options()
 @click.pass_context
 def abort(
     ctx: click.Context,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
+from zkprov.cli.reporting import account
+
 if TYPE_CHECKING:
     from zkprov.model.inventory import Inventory
     from zkprov.model.posture import ClientFiles
@@ -110,7 +112,10 @@ def inventory_of(ctx: click.Context, inventory: str | None, ensemble: str | None
                 "no ensemble is named", remedy="name one with -i INVENTORY (or ZKPROV_INVENTORY), or try: zkprov lab up"
             )
         path = str(lab.inventory_path)
-    return read_inventory(path, group)
+    read = read_inventory(path, group)
+    if (known := account()) is not None:
+        known.ensemble = read.ensemble
+    return read
 
 
 def world_to_look_at(

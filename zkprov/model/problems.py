@@ -31,6 +31,12 @@ class BadInputs(BadInput):
         self.each = tuple(each)
 
 
+class Unsafe(Problem):
+    """The ensemble is in danger as it is: nothing is done, nor called done, until a person has looked."""
+
+    exit_code = 3
+
+
 class NotHealthy(Problem):
     """A gate failed, or time ran out; the former state stands."""
 

@@ -48,4 +48,5 @@ def begun(
         options=wish.options,
         inventory_digest=inventory.digest,
         templates_digest=wish.templates_digest,
+        releases={health.picture.member_id(f): f.srvr.value.release for f in health.picture.members if f.srvr.value},
     )

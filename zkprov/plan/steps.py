@@ -156,7 +156,10 @@ class Restarted(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A whole change. It may be applied only while `base_version`, `history` and both digests are still what they were."""
+    """A whole change. It may be applied only while `base`, `history`, `releases` and both digests are still what they were.
+
+    `releases`: of each member that told it, by id.
+    """
 
     id: str
     kind: str
@@ -173,6 +176,7 @@ class Plan(msgspec.Struct, frozen=True):
     unseasoned: tuple[int, ...] = ()
     inventory_digest: str = ""
     templates_digest: str = ""
+    releases: dict[int, str] = {}
     notes: tuple[str, ...] = ()
     format: int = FORMAT
     leavers: tuple[Leaver, ...] = ()

@@ -20,12 +20,15 @@ class Progress:
         self._live = sys.stderr.isatty() and not quiet
         self._status = self._out.status("", spinner="line") if self._live else None
         self._title = ""
+        self._holder = ""
 
     def __call__(self, event: Event) -> None:
         if self._quiet:
             return
         said = event.evidence
         match event.kind:
+            case "waiting":
+                self._waits(str(said["holder"]), str(said["left_s"]))
             case "step.begun":
                 self._title = f"{event.step:>2} {said['title']}"
                 self._show(self._title)
@@ -60,6 +63,13 @@ class Progress:
                 self._print(_plain(f"   {event.kind}: {said['what']}"))
             case "run.ended" | "run.stopped":
                 self._clear()
+
+    def _waits(self, holder: str, left_s: str) -> None:
+        """A line that lives on a terminal; in a log file one for each holder."""
+        self._show(f"waiting for the lock, held by {holder}: {left_s} s left")
+        if not self._live and holder != self._holder:
+            self._print(_plain(f"waiting for the lock, held by {holder} ({left_s} s at most)"))
+        self._holder = holder
 
     def _show(self, text: str) -> None:
         if self._status is not None:

@@ -271,10 +271,13 @@ class EnsembleLedger:
             )
         return data
 
-    def lock(self, who: str, wait_s: float, stop: threading.Event) -> None:
-        """The courtesy lock, waited for `wait_s` seconds at most. Raises `Busy` naming its holder, `Interrupted` on a signal."""
+    def lock(self, who: str, wait_s: float, stop: threading.Event, meanwhile: Callable[[str, float], None]) -> None:
+        """The courtesy lock, waited for `wait_s` seconds at most. Raises `Busy` naming its holder, `Interrupted` on a signal.
+
+        `meanwhile` is called about once a second with the holder and the seconds that are left; what it raises ends the waiting.
+        """
         with self._told("the lock"):
-            self._lock = lock.take(self._client, f"{ROOT}/lock", who, wait_s, stop)
+            self._lock = lock.take(self._client, f"{ROOT}/lock", who, wait_s, stop, meanwhile)
 
     def unlock(self) -> None:
         if self._lock is not None:

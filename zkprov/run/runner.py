@@ -17,10 +17,8 @@ from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_
 from zkprov.judge.picture import Picture, holds, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
-from zkprov.model.inventory import SUPER_PASSWORD
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
-from zkprov.observe.credentials import credential_of
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan, StepKind
@@ -34,8 +32,9 @@ from zkprov.run.gating import GateFailed
 from zkprov.run.journal import OPEN_STATES, Journal, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import EnsembleLedger, RunDocument
+from zkprov.run.no_right import rights_remedy
 from zkprov.run.result import Result
-from zkprov.run.unchanged import renders, same_place, same_sources, still_true
+from zkprov.run.unchanged import carried_out, renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo
 from zkprov.run.world import SESSION_S, World
 
@@ -58,6 +57,7 @@ class Conductor:
     ) -> None:
         self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
         self._readers = [journal.record, *readers]
+        self.lock_timeout_s = 0.0  # how long another run's lock is waited for, beyond what a dead one's takes to expire
         world.stop = stop
         self._run = ""
 
@@ -68,13 +68,12 @@ class Conductor:
                 self.journal.finish(self._run, State.STOPPED, self.clock.now())
 
     def apply(self, plan: Plan) -> Result:
-        """Carries a plan out. Raises `Stale`, `Busy`, `NotHealthy` or `BadInput` as long as nothing was begun."""
+        """Carries a plan out; of one whose end stands already it says so. Raises any `Problem` as long as nothing was begun."""
         survey = self.world.last or self.world.survey()
         same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made
         checked(plan.options, self.world.inventory)
-        for name in plan.hosts:
-            self._free(plan, name)
+        self._all_free(plan)
         renders(self.world, plan, survey)
         with self._acting(survey) as (client, ledger, endpoints):
             refused = reconfig.rights(client, plan.servers[0]) if plan.servers and plan.reconfigures else ""
@@ -82,18 +81,23 @@ class Conductor:
                 raise NotHealthy(
                     f"this ensemble cannot be changed from here: {refused}",
                     place=plan.ensemble,
-                    remedy=_rights_remedy(refused, self.world),
+                    remedy=rights_remedy(refused, self.world),
                 )
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
             with self._locked(ledger, plan.id, wait_s=0.5):
+                self._all_free(plan, waited=True)
                 survey, ended = self.world.survey(clients=False), self.clock.monotonic()
-                still_true(self.world, plan, survey)
-                _not_paused(ledger)
                 standing = ledger.read_run()
-                if standing is not None and standing.state in OPEN_STATES:
+                unfinished = standing if standing is not None and standing.state in OPEN_STATES else None
+                if unfinished is None:
+                    if (nothing := carried_out(self.world, plan, survey, standing)) is not None:
+                        return nothing
+                    still_true(self.world, plan, survey)
+                _not_paused(ledger)
+                if unfinished is not None:
                     raise Busy(
-                        f"run {standing.run} by {standing.who} is unfinished (step {standing.head})",
+                        f"run {unfinished.run} by {unfinished.who} is unfinished (step {unfinished.head})",
                         place="/zkprov/run",
                         remedy="zkprov resume, or zkprov abort",
                     )
@@ -109,6 +113,12 @@ class Conductor:
                 run = self._engine(plan, client, ledger, attempt)
                 run.engine.gates.keep(survey, ended)
                 return run.result(first=1, endpoints=endpoints)
+
+    def _all_free(self, plan: Plan, *, waited: bool = False) -> None:
+        """Raises `Busy` where another run has one of the plan's hosts. One that may end while its lock is waited for, is asked of then."""
+        if waited is (self.lock_timeout_s > 0):
+            for name in plan.hosts:
+                self._free(plan, name)
 
     def _free(self, plan: Plan, name: str) -> None:
         """Raises `Busy` where another run has the host."""
@@ -167,7 +177,7 @@ class Conductor:
             standing = self._standing(ledger)
             if standing is None:
                 return None
-            with self._locked(ledger, standing.run, wait_s=SESSION_S * 2):
+            with self._locked(ledger, standing.run, wait_s=SESSION_S * 2, whatever_is_paused=True):
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
@@ -239,8 +249,19 @@ class Conductor:
             close(client)
 
     @contextlib.contextmanager
-    def _locked(self, ledger: EnsembleLedger, run: str, *, wait_s: float) -> Iterator[None]:
-        ledger.lock(f"{self.who} run {run}", wait_s, self.stop)
+    def _locked(
+        self, ledger: EnsembleLedger, run: str, *, wait_s: float, whatever_is_paused: bool = False
+    ) -> Iterator[None]:
+        # who waits has begun nothing: that is shown, and no event of a run for the journal
+        events = Events(run, self.clock.now, self._readers[1:])
+        limit_s = max(wait_s, self.lock_timeout_s)
+
+        def meanwhile(holder: str, left_s: float) -> None:
+            if not whatever_is_paused:
+                _not_paused(ledger)
+            events.emit("waiting", holder=holder, left_s=round(left_s, 1), of_s=limit_s)
+
+        ledger.lock(f"{self.who} run {run}", limit_s, self.stop, meanwhile)
         try:
             yield
         finally:
@@ -330,6 +351,7 @@ class _Run:
                     ensemble=plan.ensemble,
                     base=plan.base.version_hex,
                     steps=len(plan.steps),
+                    titles=[step.title for step in plan.steps],
                 )
             except Interrupted as stopped:
                 return engine.stopped(None, stopped)
@@ -367,29 +389,3 @@ def _not_paused(ledger: EnsembleLedger) -> None:
             place="/zkprov/paused",
             remedy="zkprov unpause, when the reason is gone",
         )
-
-
-def _rights_remedy(refused: str, world: World) -> str:
-    if "reconfigEnabled" in refused:
-        return "set reconfigEnabled=true on every member and restart them, the leader last"
-    host = world.inventory.hosts[0]
-    if "right" in refused and host.client_sasl and host.sasl_super and not host.super_dn:
-        return (
-            f"every member's zoo.cfg must have superUser={host.sasl_user}; or let the super user's digest do it: zkprov_sasl_super: false, "
-            "and zkprov_super_password or zkprov_auth_file"
-        )
-    if "right" in refused and world.tls:
-        # the servers compare it letter by letter with what Java makes of the certificate's subject
-        return (
-            "zkprov_super_dn must be the subject of zkprov_cert_file (openssl x509 -noout -subject -nameopt RFC2253) on every member; "
-            "or do without it, and name a credential with zkprov_auth_file"
-        )
-    if "right" in refused and credential_of(world.inventory) is not None:
-        return (
-            f"the password that was given (${SUPER_PASSWORD}, zkprov_auth_file, zkprov_super_password, the first of them) is not the super "
-            "user's there: its digest is DigestAuthenticationProvider.superDigest of the members, in zoo.cfg or by -Dzookeeper. on their "
-            "command line"
-        )
-    if "right" in refused or "auth" in refused:
-        return f"give the super user's password: ${SUPER_PASSWORD}, or zkprov_super_password (vaulted) or zkprov_auth_file in the inventory"
-    return "zkprov status"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 from zkprov.judge.health import judge
 from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import Survey
-from zkprov.model.problems import NotHealthy, Stale
+from zkprov.model.problems import NotHealthy, Stale, Unsafe
+from zkprov.plan.reached import another_history, other_releases, reached
 from zkprov.plan.steps import LEAVING, Plan, StepKind
+from zkprov.run.journal import State
 from zkprov.run.ledger import RunDocument
+from zkprov.run.result import Result
 from zkprov.run.world import World
+
+REST_S = 2.0
+"""How long a plan whose list stands is given to be seen whole: a sample may lag a moment."""
+LOOK_S = 0.2
 
 
 def renders(world: World, plan: Plan, survey: Survey) -> None:
@@ -23,7 +32,8 @@ def renders(world: World, plan: Plan, survey: Survey) -> None:
 def still_true(world: World, plan: Plan, survey: Survey) -> None:
     """Raises `Stale` where the ensemble, or what the plan was made from, is another now."""
     same_sources(world, plan)
-    live = judge(survey, Purpose.LOOK).picture.live
+    picture = judge(survey, Purpose.LOOK).picture
+    live = picture.live
     if live is None:
         raise NotHealthy("no server tells the list of members", place=plan.ensemble, remedy="zkprov status")
     if not live.same_config(plan.base):
@@ -32,14 +42,52 @@ def still_true(world: World, plan: Plan, survey: Survey) -> None:
             place=f"plan {plan.id}",
             remedy=f"plan again: zkprov plan {plan.kind} …",
         )
-    found = {f"{i.path}@{i.czxid:x}/{i.ctime_ms}" for f in survey.servers if (i := f.identity.value)}
-    same_path = {h for h in found if h.split("@")[0] == plan.history.split("@")[0]}
-    if plan.history and same_path and plan.history not in same_path:
-        raise Stale(
-            f"another history: {', '.join(sorted(same_path))}, the plan knew {plan.history}",
-            place=f"plan {plan.id}",
-            remedy="zkprov status; plan again, if it shows one ensemble",
-        )
+    _same_history(plan, survey)
+    if others := other_releases(plan, picture):
+        raise Stale("; ".join(others), place=f"plan {plan.id}", remedy=f"plan again: zkprov plan {plan.kind} …")
+
+
+def carried_out(world: World, plan: Plan, survey: Survey, standing: RunDocument | None) -> Result | None:
+    """How a plan ends whose end stands already, by whichever run; None for any other.
+
+    `survey`: one of this moment; `standing`: the ledger's last run, which is over. What is a moment behind is looked at again.
+    Raises `Stale` where the list is that one and the rest is not, `NotHealthy` where it does not serve, `Unsafe` in danger.
+    """
+    ran = standing.run if standing is not None and standing.state is State.DONE else ""
+    deadline = time.monotonic() + REST_S
+    while True:
+        health = judge(survey, Purpose.LOOK)
+        found = reached(plan, health, ran)
+        if found is None or found.done or found.danger or found.lacks or time.monotonic() > deadline:
+            break
+        time.sleep(LOOK_S)
+        survey = world.survey(clients=False)
+    if found is None:
+        return None
+    place, live = f"plan {plan.id}", plan.final
+    if found.danger:
+        what = f"the list is {live}, as the plan ends, and the ensemble is unsafe: {found.danger.summary}"
+        raise Unsafe(what, place=place, remedy=f"zkprov status; {found.danger.remedy}".rstrip("; "))
+    _same_history(plan, survey)
+    if found.lacks:
+        what = f"the list is {live}, as the plan ends, but no run has brought it there: {'; '.join(found.lacks)}"
+        raise Stale(what, place=place, remedy="zkprov status; zkprov retired list")
+    if found.weak:
+        what = f"the list is {live}, as the plan ends: {'; '.join(found.weak)}"
+        raise NotHealthy(what, place=place, remedy="zkprov status")
+    return Result(
+        plan.id,
+        State.DONE,
+        0,
+        f"nothing to do: plan {plan.id} is carried out",
+        found.said,
+        stands=f"the list is {live}",
+    )
+
+
+def _same_history(plan: Plan, survey: Survey) -> None:
+    if other := another_history(plan, survey):
+        raise Stale(other, place=f"plan {plan.id}", remedy="zkprov status; plan again, if it shows one ensemble")
 
 
 def same_place(world: World, standing: RunDocument) -> None:

@@ -7,13 +7,14 @@ from enum import StrEnum
 
 import msgspec
 
-from zkprov.judge.drift import FileDrift, Wanted, drift_of
+from zkprov.judge.drift import MY_ID, RELEASE, FileDrift, Wanted, drift_of
 from zkprov.judge.health import Condition, Health
 from zkprov.judge.picture import leads, tells_mode
 from zkprov.model.facts import Fact, ServerFacts
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.server import Server
+from zkprov.plan.steps import Refusal
 
 
 class Place(StrEnum):
@@ -28,6 +29,10 @@ class Place(StrEnum):
 
 ORDER = (Place.OBSERVER, Place.FOLLOWER, Place.VOTER, Place.LEADER, Place.NO_MEMBER)
 """A leader that is restarted costs an election: it comes last, and once."""
+
+
+NEVER_LAID = frozenset({RELEASE, MY_ID})
+"""A release is another change's matter; an id is the server's own, and another one there is for a person."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -58,6 +63,11 @@ class HostDrift(msgspec.Struct, frozen=True):
     @property
     def restart(self) -> bool:
         return self.order is not None
+
+    @property
+    def laid(self) -> tuple[str, ...]:
+        """What a restart lays there."""
+        return tuple(f.file for f in self.files if f.file not in NEVER_LAID)
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -91,6 +101,19 @@ class Drift(msgspec.Struct, frozen=True):
     @property
     def restarts(self) -> tuple[HostDrift, ...]:
         return tuple(h for h in self.hosts if h.restart)
+
+
+def to_lay(drift: Drift) -> dict[str, tuple[str, ...]] | Refusal:
+    """Host → what differs there, of those that need a restart for it; or why nothing is to be laid at all."""
+    again = ("zkprov plan configure --diff", "shows what differs")
+    refused = tuple(f"{h.host}: {why}" for h in drift.hosts for why in h.refused)
+    if refused:
+        headline = "what templates and variables make may not be laid."
+        return Refusal(refused[0].split(": ")[1], headline, refused, (again,))
+    unread = tuple(f"{h.host}: {why}" for h in drift.hosts for why in h.unread if h.place is not Place.NO_MEMBER)
+    if unread:
+        return Refusal("R8", "what lies on a host is not known wholly.", unread, (again,), exit_code=4)
+    return {h.host: h.laid for h in drift.restarts if h.laid}
 
 
 def configure_plan(health: Health, seen: Sequence[Seen], *, hosts: Sequence[InventoryHost]) -> Drift:

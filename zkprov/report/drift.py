@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from zkprov.judge.drift import RELEASE
 from zkprov.judge.health import Condition
 from zkprov.plan.configure import Drift, HostDrift, Place
 from zkprov.report.console import _plain, console, table
@@ -88,7 +89,10 @@ def _next(drift: Drift) -> Iterator[str]:
         yield "restart nothing before `zkprov check` exits 0"
     elif drift.spare < 1 and any(h.place is not Place.OBSERVER for h in drift.restarts):
         yield "no voter may fail: while one restarts, clients are not served"
-    last = ", the leader last" if drift.restarts[-1].place is Place.LEADER else ""
-    yield f"by hand, one after the other{last}: {', '.join(h.host for h in drift.restarts)}"
-    yield "on each: write what differs (never the list of members), restart its server,"
-    yield "and go on to the next when `zkprov check` exits 0"
+    laid = [h for h in drift.restarts if h.laid]
+    if laid:
+        last = ", the leader last" if laid[-1].place is Place.LEADER else ""
+        yield f"zkprov restart --config: one after the other{last}: {', '.join(h.host for h in laid)}"
+    releases = [h.host for h in drift.restarts if any(f.file == RELEASE for f in h.files)]
+    if releases:
+        yield f"not by a restart: another release on {', '.join(releases)}"

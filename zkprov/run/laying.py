@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from zkprov.act.ansible import CONTROL
 from zkprov.act.render_unit import render_unit
-from zkprov.judge.drift import MY_ID, RELEASE, UNIT
+from zkprov.judge.drift import UNIT
 from zkprov.judge.health import Health, judge
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.hiding import Seal
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import NotHealthy
-from zkprov.plan.configure import Drift
-from zkprov.plan.steps import Refusal, Step
+from zkprov.plan.steps import Step
 from zkprov.run.gating import GateFailed
 from zkprov.run.rendering import made_for
 from zkprov.run.world import World
@@ -23,26 +22,6 @@ from zkprov.run.world import World
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host
     from zkprov.run.engine import Engine
-
-NEVER_LAID = frozenset({RELEASE, MY_ID})
-"""A release is another step's matter (`zkprov upgrade`); an id is the server's own, and another one there is for a person."""
-
-
-def to_lay(drift: Drift) -> tuple[dict[str, tuple[str, ...]], Refusal | None]:
-    """Host → what differs there and needs a restart; or why nothing is to be laid at all."""
-    again = ("zkprov plan configure --diff", "shows what differs")
-    refused = tuple(f"{h.host}: {why}" for h in drift.hosts for why in h.refused)
-    if refused:
-        headline = "what templates and variables make may not be laid."
-        return {}, Refusal(refused[0].split(": ")[1], headline, refused, (again,))
-    unread = tuple(f"{h.host}: {why}" for h in drift.hosts for why in h.unread if h.id is not None)
-    if unread:
-        return {}, Refusal("R8", "what lies on a host is not known wholly.", unread, (again,), exit_code=4)
-    found = {}
-    for host in (h for h in drift.hosts if h.restart):
-        if names := tuple(f.file for f in host.files if f.file not in NEVER_LAID):
-            found[host.host] = names
-    return found, None
 
 
 def checked_files(run: Engine, health: Health, step: Step) -> Mapping[str, str]:

@@ -29,6 +29,7 @@ from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.server import Role
 from zkprov.observe.disk import ZOO_CFG
+from zkprov.plan.configure import to_lay
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
@@ -174,12 +175,12 @@ def make_restart(
     files: dict[str, tuple[str, ...]] = {}
     if options.configure:
         from zkprov.run.drift import find_drift
-        from zkprov.run.laying import to_lay
 
         known = [n for n in names if world.inventory.host(n)]
-        files, refusal = to_lay(find_drift(world, known))
-        if refusal:
-            return refusal
+        found = to_lay(find_drift(world, known))
+        if isinstance(found, Refusal):
+            return found
+        files = found
         names = tuple(n for n in names if n in files or n not in known)
         if not files:
             return None

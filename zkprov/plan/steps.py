@@ -24,6 +24,7 @@ class StepKind(StrEnum):
     DEMOTE = "demote"  # the same of one that stays as an observer, leader or not
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
+    BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
 
 
 LEAVING = frozenset({StepKind.HAND_OVER, StepKind.DEMOTE, StepKind.REMOVE, StepKind.RETIRE})
@@ -76,6 +77,8 @@ class Step(msgspec.Struct, frozen=True):
                 return f"{self.server} becomes an observer"
             case StepKind.REMOVE:
                 return f"remove {self.server}"
+            case StepKind.BACKUP:
+                return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.RETIRE:
                 return f"retire {self.server}: " + ("stop, disable, set aside" if self.host else "remember its disk")
 
@@ -92,7 +95,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves."""
+    """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves.
+
+    `backup`: whether the plan begins with one.
+    """
 
     role: Role = Role.PARTICIPANT
     season_s: float = SEASON_S
@@ -104,6 +110,7 @@ class Options(msgspec.Struct, frozen=True):
     reason: str = ""
     overrides: dict[str, str] = {}
     drain_s: float = 30.0
+    backup: bool = False
 
 
 class Joiner(msgspec.Struct, frozen=True):
@@ -181,7 +188,7 @@ class Plan(msgspec.Struct, frozen=True):
             return frozenset()
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))
-        now = self.steps[number - 1].server if self.steps else None
+        now = next((s.server for s in self.steps[number - 1 :] if s.kind is not StepKind.BACKUP), None)
         return frozenset(x.server.id for x in self.leavers if not x.up or x.server.id == now or number > came)
 
     @property

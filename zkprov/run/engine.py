@@ -15,6 +15,7 @@ from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
 from zkprov.plan.steps import LEAVING, SET_ROLE, Plan, Step, StepKind
 from zkprov.run import acts, leaving
+from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.endpoints import endpoints_of
@@ -121,6 +122,8 @@ class Engine:
                 said = leaving.remove(self, step)
             case StepKind.RETIRE:
                 said = leaving.retire(self, step)
+            case StepKind.BACKUP:
+                said = back_up(self, step)
         self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
@@ -140,7 +143,7 @@ class Engine:
 
     def _hooks(self, when: str, step: Step) -> None:
         """The operator's, around a step. A start over SSH is several plays, and each has hooks of its own."""
-        if not step.host or self.plan.may_be_silent(step.host):
+        if not step.host or self.plan.may_be_silent(step.host) or step.kind is StepKind.BACKUP:
             return
         if step.kind is StepKind.START and self.world.inventory_host(step.host).connection != "local":
             return

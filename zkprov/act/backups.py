@@ -50,7 +50,7 @@ def listed(host: Host) -> tuple[Backup, ...]:
 
 
 def load(host: Host, name: str, timeout_s: float) -> Loaded:
-    """The host's own release loads a copy of it, alone, on loopback, with `timeout_s` to serve. Raises `NotHealthy` where none can be run."""
+    """The host's own release loads a copy, alone, on loopback; it has `timeout_s` to serve. Raises `NotHealthy` for other obstacles."""
     return msgspec.convert(host.backup("load", name=name, timeout_s=timeout_s), Loaded)
 
 

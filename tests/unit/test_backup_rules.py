@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from tests.unit.facts_made import ZXID, Made, ensemble, healthy, inventory, members
+from tests.unit.facts_made import ZXID, Made, ensemble, healthy, inventory, members, outage
 from zkprov.judge.backups import Check, compared, data_source, named_source, passed
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.backup import Backup, Loaded, Look, name_of
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.observe.host_variables import host_of
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
-from zkprov.plan.steps import Options, Plan, StepKind
+from zkprov.plan.steps import Options, Plan, Refusal, StepKind
+from zkprov.run.backups import Found, chosen, create
+from zkprov.run.world import World
 
 HOSTS = frozenset(f"zk{i}" for i in range(1, 8))
 
@@ -92,6 +95,35 @@ class TestPlans:
         made = plan(healthy(5), "zk1", without="zk3")
         assert "no backup of 3: it is no host of the inventory" in made.notes
         assert made.steps[0].server == 2
+
+
+class TestByHand:
+    world = cast(World, SimpleNamespace(inventory=inventory(9)))
+
+    def test_of_two_ensembles_a_person_says_which(self) -> None:
+        refused = create(self.world, outage().health(), "op@host")
+        assert isinstance(refused, Refusal) and (refused.rule, refused.exit_code) == ("R8", 3)
+        assert "--data-of SERVER" in refused.next[1][0]
+
+    @pytest.mark.parametrize("wanted", ["zk77", "77"])
+    def test_whose_data_is_named_wrongly(self, wanted: str) -> None:
+        with pytest.raises(BadInput, match="no server"):
+            create(self.world, healthy(3).health(), "op@host", wanted)
+
+    def test_which_is_meant(self) -> None:
+        new = [Backup("20270101T000000Z-a", host=f"zk{i}", data=i == 2) for i in (1, 2)]
+        newest = Backup("20270102T000000Z-b", host="zk1")
+        found = Found((newest, *new))
+        assert chosen(found, self.world, None, ()) == tuple(new), "the newest that has data"
+        assert chosen(found, self.world, newest.name, ()) == (newest,)
+        assert chosen(found, self.world, None, ("zk2",)) == (new[1],)
+        with pytest.raises(NotHealthy, match="no backup with data") as none:
+            chosen(found, self.world, None, ("zk1",))
+        assert none.value.remedy == "zkprov backup create"
+        with pytest.raises(BadInput, match="no backup '2020'"):
+            chosen(found, self.world, "2020", ())
+        with pytest.raises(BadInput, match="no host 'zk77'"):
+            chosen(found, self.world, None, ("zk77",))
 
 
 SAVED = Backup(

@@ -104,13 +104,15 @@ def make_backup(
     if source is not None:
         members.setdefault(source.name, source)
     name = name_of(now, run)
-    hosts = {n: world.host(n) for n in members}
+    # whose disk was not read a moment ago is not asked once more: that takes as long as a silence may
+    missing = {n: str(f.disk) for n, f in members.items() if not f.up and f.disk.value is None and f is not source}
+    hosts = {n: world.host(n) for n in members if n not in missing}
     local = [n for n in hosts if hosts[n].host.connection == "local"]
     for host in local:
         around("before", host)
-    missing = _copied(hosts, members, name, run, source)
-    for host in missing:
+    for host, why in _copied(hosts, members, name, run, source).items():
         del hosts[host]
+        missing[host] = why
     abouts = {
         n: About(
             world.inventory.ensemble,

@@ -272,6 +272,19 @@ def test_the_newest_are_kept_and_none_goes_before_the_new_one_is_whole(host: Inv
     ]  # fmt: skip
 
 
+def test_those_of_another_server_in_the_same_folder_are_its_own(
+    host: InventoryHost, server: Server, tmp_path: Path
+) -> None:
+    folders = {f"{kind}_dir": str(tmp_path / "zk9" / kind) for kind in ("config", "data", "data_log", "log")}
+    Server(tmp_path / "zk9")
+    other = LocalHost(InventoryHost(name="zk9", address="127.0.0.1", backup_dir=host.backups, **folders))  # type: ignore[arg-type]
+    made(other, "20260101T000000Z-other", data=False)
+    for number in range(1, 4):
+        made(LocalHost(host), f"2026112{number}T000000Z-{number}", data=False)
+    assert len(backups.listed(LocalHost(host))) == 2, "backup_keep is 2"
+    assert [b.name for b in backups.listed(other)] == ["20260101T000000Z-other"]
+
+
 def test_files_that_others_put_there_are_left(host: InventoryHost, server: Server) -> None:
     (Path(host.backups) / "mine").mkdir(parents=True, mode=0o700)
     Path(host.backups).chmod(0o700)

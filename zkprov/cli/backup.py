@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.planned import Duration, refuse
-from zkprov.cli.target import source_options, target_options
+from zkprov.cli.target import target_options
 
 if TYPE_CHECKING:
     from zkprov.report.backups import BackupDocument
@@ -28,7 +28,11 @@ def backup() -> None:
 @backup.command()
 @target_options()
 @click.option("--data-of", metavar="SERVER", help="Whose data (a name or an id). [default: a follower in sync]")
-@source_options("yours, laid over the shipped ones")
+@click.option(
+    "--playbooks",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Playbooks and hooks: yours, laid over the shipped ones.",
+)
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
 @output_option
 @click.pass_context

@@ -188,6 +188,7 @@ def _copied(p: Dict[str, Any], target: str) -> Dict[str, Any]:
         sync_folder(os.path.join(target, folder))
     found = {
         "data": bool(p["data"]),
+        "config_dir": p["config_dir"],
         "files": files,
         "size": sum(f["size"] for f in files),
         "zxid": max(zxid, at),
@@ -245,13 +246,20 @@ def seal(p: Dict[str, Any]) -> Dict[str, Any]:
             found = {**p["about"], **saved, "name": p["name"], "format": 1}
             write(os.path.join(target, MANIFEST), json.dumps(found, indent=1, sort_keys=True).encode() + b"\n")
             os.unlink(os.path.join(target, UNSEALED))
-        prune(p["dir"], max(1, p["keep"]))
+        prune(p, max(1, p["keep"]))
     return brief(found)
 
 
-def prune(folder: str, keep: int) -> None:
-    whole = [n for n in names(folder) if manifest(os.path.join(folder, n)) is not None]
-    for name in whole[keep:]:
+def of_another(p: Dict[str, Any], found: Dict[str, Any]) -> bool:
+    """Whether it is of another server, of another ensemble maybe, whose backups lie in the same folder."""
+    return bool(found.get("config_dir", p["config_dir"]) != p["config_dir"])
+
+
+def prune(p: Dict[str, Any], keep: int) -> None:
+    folder = p["dir"]
+    known = ((n, manifest(os.path.join(folder, n))) for n in names(folder))
+    ours = [n for n, found in known if found is not None and not of_another(p, found)]
+    for name in ours[keep:]:
         # without its manifest first: one that is half removed is none
         os.unlink(os.path.join(folder, name, MANIFEST))
         shutil.rmtree(os.path.join(folder, name))
@@ -286,6 +294,8 @@ def listed(p: Dict[str, Any]) -> List[Dict[str, Any]]:
     for name in names(p["dir"]):
         folder = os.path.join(p["dir"], name)
         known = manifest(folder)
+        if known and of_another(p, known):
+            continue
         size = sum(os.path.getsize(os.path.join(at, f)) for at, _, files in os.walk(folder) for f in files)
         state = "damaged" if os.path.lexists(os.path.join(folder, MANIFEST)) else "partial"
         found.append(

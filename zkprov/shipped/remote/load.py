@@ -243,11 +243,12 @@ def figures(srvr: str, mntr: str, by_zxid: Dict[str, int]) -> Dict[str, Any]:
 
 
 def last_words(folder: str) -> str:
-    """The last line that says what went wrong."""
+    """The line that says what went wrong: an exception with its message, else whatever came last."""
     with open(os.path.join(folder, "out.log"), errors="replace") as file:
         lines = [line.strip() for line in file.read()[-100_000:].splitlines() if line.strip()]
-    wrong = [x for x in lines if re.search(r"Exception|ERROR|Error", x)] or lines
-    return wrong[-1][:300] if wrong else ""
+    wrong = [x for x in lines if re.search(r"\w(Exception|Error): \S", x)]
+    wrong = wrong or [x for x in lines if re.search(r"Exception|Error", x)] or lines
+    return wrong[-1].replace(folder + "/data", "the backup")[:300] if wrong else ""
 
 
 def answer(p: Dict[str, Any]) -> Dict[str, Any]:

@@ -240,10 +240,30 @@ def test_what_was_cut_off_is_none_and_the_next_removes_it(either: Host) -> None:
     backups.copy(either, NAME, "", data=False)
     (partial,) = backups.listed(either)
     assert (partial.name, partial.state, partial.what) == (NAME, "partial", "") and partial.size > 0
-    made(either, LATER, data=False)
-    assert [(b.name, b.state) for b in backups.listed(either)] == [(LATER, "whole")]
+    again = "20261129T000000Z-4f1c2a"  # of the same run, taken up
+    made(either, again, data=False)
+    assert [(b.name, b.state) for b in backups.listed(either)] == [(again, "whole")]
     with pytest.raises(NotHealthy, match="not there, or not whole"):
         backups.seal(either, NAME, ABOUT)
+
+
+def test_what_waits_for_its_seal_is_left_for_a_while(either: Host, host: InventoryHost) -> None:
+    """Somebody else's, who copies on other hosts still."""
+    backups.copy(either, NAME, "", data=False)
+    made(either, LATER, data=False)
+    assert [(b.name, b.state) for b in backups.listed(either)] == [(LATER, "whole"), (NAME, "partial")]
+    backups.seal(either, NAME, ABOUT)
+    (place(host) / "manifest.json").rename(place(host) / "unsealed.json")
+    os.utime(place(host) / "unsealed.json", (0, 0))
+    made(either, "20261130T000000Z-by-hand", data=False)
+    assert {b.state for b in backups.listed(either)} == {"whole"} and not place(host).exists()
+
+
+def test_what_was_not_copied_whole_is_removed_by_whoever_comes(either: Host, host: InventoryHost) -> None:
+    backups.copy(either, NAME, "", data=False)
+    (place(host) / "unsealed.json").unlink()
+    made(either, LATER, data=False)
+    assert not place(host).exists()
 
 
 def test_what_is_given_up_is_removed_and_a_whole_one_never(either: Host) -> None:

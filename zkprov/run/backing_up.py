@@ -1,7 +1,7 @@
 """Backups of an ensemble: configs and epochs of all its members, the data of one that is in sync, each kept on its own host.
 
 Copied everywhere first, and sealed (with a manifest) when all of it is there: what is cut off in between is no backup, and the next one
-removes it.
+removes it as soon as nobody can be at it.
 """
 
 from __future__ import annotations

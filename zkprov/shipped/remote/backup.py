@@ -51,6 +51,8 @@ NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9._-]{1,64}")
 # Of the disk on which ZooKeeper writes: a full one has split brains (ZOOKEEPER-3701).
 RESERVE = 100_000_000
 WAIT_S = 30.0
+SEALED_WITHIN_S = 3600.0
+BY_HAND = "by-hand"
 TRIES = 3
 
 
@@ -147,7 +149,7 @@ def copy(p: Dict[str, Any], check: bool = False) -> Dict[str, Any]:
         data_files(p) if p["data"] else None
         return {"changed": True}
     with alone(p["dir"]):
-        sweep(p["dir"])
+        sweep(p)
         for number in range(TRIES):
             try:
                 return {"changed": True, **_copied(p, target)}
@@ -265,11 +267,21 @@ def prune(p: Dict[str, Any], keep: int) -> None:
         shutil.rmtree(os.path.join(folder, name))
 
 
-def sweep(folder: str) -> None:
-    """What somebody left who was cut off: we are alone here, so nobody is at it."""
-    for name in names(folder):
-        if not os.path.lexists(os.path.join(folder, name, MANIFEST)):
-            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+def sweep(p: Dict[str, Any]) -> None:
+    """What somebody left who was cut off. We are alone here, so nobody is at it; but what was copied may wait for its seal.
+
+    A run that makes one anew waits for none of its own any more.
+    """
+    run = p["name"].partition("-")[2]
+    for name in names(p["dir"]):
+        folder = os.path.join(p["dir"], name)
+        if os.path.lexists(os.path.join(folder, MANIFEST)):
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            age = time.time() - os.stat(os.path.join(folder, UNSEALED)).st_mtime
+            if age < SEALED_WITHIN_S and (run == BY_HAND or name.partition("-")[2] != run):
+                continue
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def drop(p: Dict[str, Any]) -> None:

@@ -18,12 +18,9 @@ LEAVING = (
     *instants(
         """0 run.begun
 1 step.begun
-1 sample
 1 gates
 1 act
-1 answer
-1 gates 2
-1 gates 3
+1 backup
 1 step.done
 2 step.begun
 2 sample
@@ -34,13 +31,21 @@ LEAVING = (
 2 gates 3
 2 step.done
 3 step.begun
+3 sample
 3 gates
 3 act
+3 answer
+3 gates 2
+3 gates 3
 3 step.done
 4 step.begun
 4 gates
-4 settling
-4 step.done"""
+4 act
+4 step.done
+5 step.begun
+5 gates
+5 settling
+5 step.done"""
     ),
 )
 

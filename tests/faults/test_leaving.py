@@ -65,7 +65,7 @@ def test_killed_and_aborted(scene: Departure, instant: Instant) -> None:
 def test_given_up_without_its_host(scene: Departure) -> None:
     """Who was removed, and not retired yet, is taken out of the inventory: the run can be ended, and its disk stays named."""
     running = scene.remove()
-    scene.reach(running, Instant(3, "step.begun"))
+    scene.reach(running, Instant(4, "step.begun"))
     running.process.kill()
     running.process.wait()
     without = edited_inventory(scene.lab, scene.folder / "without.yml")
@@ -94,7 +94,7 @@ def test_terminated_it_ends_at_once(scene: Departure, instant: Instant) -> None:
 @pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "paused"])
 @pytest.mark.parametrize(
-    "instant", instants("1 sample\n1 act\n1 answer\n2 sample\n2 act\n2 answer\n3 gates\n3 act"), ids=str
+    "instant", instants("1 act\n2 sample\n2 act\n2 answer\n3 sample\n3 act\n3 answer\n4 gates\n4 act"), ids=str
 )
 def test_who_leaves_need_not_answer(scene: Departure, instant: Instant, how: signal.Signals) -> None:
     """The leader fails as it leaves: there is an election then, and it leaves all the same."""
@@ -112,7 +112,7 @@ def test_who_leaves_need_not_answer(scene: Departure, instant: Instant, how: sig
 
 @pytest.mark.matrix(keep=2, of="members that leave")
 @pytest.mark.parametrize(
-    "instant", instants("1 sample\n1 act\n1 answer\n2 sample\n2 act\n2 answer\n3 gates\n3 act"), ids=str
+    "instant", instants("1 act\n2 sample\n2 act\n2 answer\n3 sample\n3 act\n3 answer\n4 gates\n4 act"), ids=str
 )
 def test_another_member_fails(scene: Departure, instant: Instant) -> None:
     """With one of the rest down nobody leaves; what is done already stands, and goes on when it is back."""

@@ -27,7 +27,7 @@ def test_a_machine_without_power_leaves_and_comes_back(operator: Callable[[int],
     command = ("remove-node", f"zk{dead}", *QUICK)
     # its leader counts it until it has been silent for long enough: whether it is down cannot be told before
     told = wait_for(lambda: (done := zkprov(*command, timeout_s=300)).code != 4 and done, 60, "the leader's notice")
-    told.expect(0, f"R7: {dead} is down", "remembered", f"retired attest {dead}")
+    told.expect(0, f"R7: {dead} is down", "remembered", f"retired attest {dead}", f"none of zk{dead}: ")
     assert f"server.{dead}=" not in live_config(*rest)
     owed = f"zkprov retired attest {dead}"
     zkprov("status", "--timeout", "1").expect(0, "SAFE", "left behind", owed)

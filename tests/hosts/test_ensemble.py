@@ -8,9 +8,40 @@ from typing import Any
 import pytest
 
 from tests.hosts.operator import DIGEST, PASSWORD, QUICK, Operator
-from tests.real.driver import Arguments, Load, epoch, live_config, mode, wait_for
+from tests.real.driver import Arguments, Load, Zkprov, epoch, live_config, mode, wait_for
+from zkprov.act.plays import Plays
 
 pytestmark = pytest.mark.real
+
+
+def backed_up(made: Operator, zkprov: Zkprov, final: int) -> None:
+    """Before the leader left: what was saved is root's alone on its hosts, and the hosts' own release loads it as ZooKeeper's user."""
+    listed = zkprov("backup", "list", "--output", "json").expect(0).json["backups"]
+    assert {(b["host"], b["state"]) for b in listed} == {(f"zk{n}", "whole") for n in range(1, final + 1)}
+    (data,) = (b for b in listed if b["zxid"])
+    machine = made.machines[data["host"]]
+    place = f"/var/lib/zookeeper.backups/{data['name']}"
+    others = "find /var/lib/zookeeper.backups ! -user root -o -type f ! -perm 600 -o -type d ! -perm 700"
+    assert not machine.shell(others).strip()
+    assert "acceptedEpoch" in machine.shell(f"ls {place}/data/version-2")
+    checks = zkprov("backup", "verify", "--output", "json", timeout_s=300).expect(0).json["backups"]
+    found = next(b["checks"] for b in checks if b["zxid"])
+    assert {c["what"]: c["ok"] for c in found if c["what"] in ("checksums", "loads", "zxid")} == dict.fromkeys(
+        ("checksums", "loads", "zxid"), True
+    )
+    assert not machine.shell(
+        "ls -d /var/lib/zookeeper.backups.verify-* 2>/dev/null || true; pgrep -f [Z]ooKeeperServerMain || true"
+    ).strip()
+    fetched = made.folder / "fetched"
+    zkprov("backup", "fetch", str(fetched), "--host", data["host"]).expect(0, data["name"])
+    assert (fetched / data["name"] / data["host"] / "manifest.json").stat().st_mode & 0o777 == 0o600
+    # by hand, twice under one name, and looked at only: the playbook alone
+    played = Plays(str(made.inventory), artifacts=made.folder / "by-hand")
+    name = {"zkprov_backup_name": "20300101T000000Z-by-hand"}
+    changed = [played.play("backup", data["host"], name, check=check).changed for check in (True, False, False)]
+    assert changed == [1, 1, 0]
+    machine.shell(f"printf X | dd of={place}/data/myid conv=notrunc status=none")
+    zkprov("backup", "verify", data["name"], timeout_s=300).expect(4, "data/myid is not what was saved", "NOT SOUND")
 
 
 def served(status: dict[str, Any]) -> tuple[str, list[int], int]:
@@ -61,7 +92,8 @@ def test_bare_hosts_become_an_ensemble_that_grows_under_load(
     rest = [n for n in range(1, final + 1) if n != leaver]
     with Load([made.host(n) for n in rest], per_s=50) as load:
         told = zkprov("remove-node", f"zk{leaver}", *QUICK, "--drain", "0", timeout_s=300)
-    told.expect(0, f"hand over: {leaver}", "stopped for good", "/var/lib/zookeeper.retired-")
+    told.expect(0, "back up: configs and epochs of all", f"hand over: {leaver}", "stopped for good")
+    told.expect(0, "/var/lib/zookeeper.retired-")
     assert load.acknowledged and not any(load.missing(made.host(n)) for n in rest)
     zkprov("check").expect(0)
     config = live_config(*(made.host(n) for n in rest))
@@ -82,6 +114,8 @@ def test_bare_hosts_become_an_ensemble_that_grows_under_load(
         assert not machine.shell(f"{open_to_all} 2>/dev/null || true").strip()
         machine.shell(f"! journalctl --no-pager | grep -F -e '{DIGEST}' -e '{PASSWORD}'")
         machine.shell(f"! ps -eww -o args | grep -v grep | grep -F -e '{DIGEST}' -e '{PASSWORD}'")
+
+    backed_up(made, zkprov, final)
 
     # who is rebooted comes back by itself as what it was
     led = next(n for n in rest if mode(made.host(n)) == "leader")

@@ -371,7 +371,16 @@ def test_what_is_kept_of_an_event_has_no_values() -> None:
 
 def test_our_playbooks_are_playbooks() -> None:
     ours = sorted(shipped("playbooks").glob("*.yml"))
-    assert {p.stem for p in ours} == {"preflight", "install", "configure", "start", "stop", "retire", "reboot"}
+    assert {p.stem for p in ours} == {
+        "preflight",
+        "install",
+        "configure",
+        "start",
+        "stop",
+        "retire",
+        "reboot",
+        "backup",
+    }
     words = [
         Path(sys.executable).with_name("ansible-playbook"),
         "--syntax-check",

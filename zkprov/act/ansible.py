@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
-import msgspec
-
+from zkprov.act.backup_programs import answered, backup_program, backup_variables
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
 from zkprov.model.inventory import InventoryHost
@@ -26,15 +25,6 @@ class Connected(Protocol):
         self, host: InventoryHost, program: str, arguments: Mapping[str, Any], *, timeout_s: float | None = None
     ) -> Any:
         """The JSON that `program` prints on the host. Raises `Unreached`."""
-
-
-class _Answer(msgspec.Struct):
-    """What the program on the host says. `kind`: busy, interrupted or unhealthy."""
-
-    ok: Any = None
-    problem: str = ""
-    text: str = ""
-    remedy: str = ""
 
 
 class AnsibleHost:
@@ -140,7 +130,9 @@ class AnsibleHost:
         """What a playbook would change here (check mode), with its diff."""
         return self._plays.play(name, self.name, self._variables(), files or {}, check=True, diff=True)
 
-    def _play(self, name: str, files: Mapping[str, str | bytes] | None = None, **more: str | float) -> PlayResult:
+    def _play(
+        self, name: str, files: Mapping[str, str | bytes] | None = None, **more: str | float | bool
+    ) -> PlayResult:
         """The playbook between its hooks."""
         run, attempt = self._mine
         given = {**self._variables(), "zkprov_run": run, "zkprov_attempt": attempt, **more}
@@ -177,14 +169,15 @@ class AnsibleHost:
     def _act(self, act: str, *, timeout_s: float | None = None, **more: Any) -> Any:
         arguments = {"act": act, "control": self._control, "zoo_cfg": self._zoo_cfg, "unit": self.host.unit, **more}
         said = self._connections.run(self.host, act_program(), arguments, timeout_s=timeout_s)
-        try:
-            answer = msgspec.convert(said, _Answer)
-        except msgspec.ValidationError:
-            raise NotHealthy(f"{act}: an answer that is none of ours", place=self.name) from None
-        if not answer.problem:
-            return answer.ok
-        kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted}
-        raise kinds.get(answer.problem, NotHealthy)(answer.text, place=self.name, remedy=answer.remedy)
+        return answered(said, act, self.name)
+
+    def backup(self, act: str, **given: Any) -> Any:
+        """What is quick by the program; data is copied by the playbook, which may take its time."""
+        if act == "copy" and given["data"]:
+            self._mine = (given["run"], 0)
+            return self._play("backup", None, **backup_variables(self.host, given)).facts
+        program, arguments, timeout_s = backup_program(self.host, act, given)
+        return answered(self._connections.run(self.host, program, arguments, timeout_s=timeout_s), act, self.name)
 
 
 _GIVEN = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
@@ -95,6 +95,9 @@ class Host(Protocol):
 
     def has_data(self) -> bool:
         """Whether data_dir or data_log_dir holds a `version-2` with anything in it (R5)."""
+
+    def backup(self, act: str, **given: Any) -> Any:
+        """One act on the host's backups (`act.backups` calls it): nothing of the server itself is touched."""
 
 
 def place_of(host: InventoryHost, name: str) -> str:

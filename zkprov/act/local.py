@@ -15,9 +15,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from zkprov.act.backup_programs import backup_here
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
 from zkprov.act.former import put_back, replace_files
@@ -330,6 +332,9 @@ class LocalHost:
 
     def has_data(self) -> bool:
         return any(holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))
+
+    def backup(self, act: str, **given: Any) -> Any:
+        return backup_here(self.host, act, given)
 
     def _command(self, command: str) -> None:
         done = self._run(command)

@@ -10,6 +10,7 @@ from zkprov.cli.planned import (
     Duration,
     decorated,
     made_or_refused,
+    no_backup_option,
     nothing_to_do,
     options_of,
     plan_and_run,
@@ -35,6 +36,7 @@ options = decorated(
         show_default=True,
         help="How long a server's clients are waited for before it stops.",
     ),
+    no_backup_option(),
     step_options("Set one rule aside by name (R4); needs --reason. Never R1, R2."),
 )
 

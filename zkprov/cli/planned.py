@@ -86,6 +86,11 @@ def step_options(overridable: str, settle: str = "30s") -> Decorator:
     )
 
 
+def no_backup_option() -> Decorator:
+    """Of the commands whose plans begin with a backup."""
+    return click.option("--no-backup", is_flag=True, help="Without a backup of configs, epochs and data before it.")
+
+
 def plan_options() -> Decorator:
     """Of a command that only plans."""
     return decorated(
@@ -228,6 +233,7 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         samples=int(str(given["samples"])),
         wait=bool(given.get("wait")),
         reason=reason,
+        backup=given.get("no_backup") is False,
         overrides=dict.fromkeys(named, reason),
         handover=not given.get("no_handover"),
         configure=bool(given.get("config")),

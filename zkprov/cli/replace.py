@@ -10,6 +10,7 @@ from zkprov.cli.planned import (
     Duration,
     decorated,
     made_or_refused,
+    no_backup_option,
     options_of,
     plan_and_run,
     plan_only,
@@ -36,6 +37,7 @@ options = decorated(
         show_default=True,
         help="How long OLD's clients are waited for before it stops.",
     ),
+    no_backup_option(),
     step_options("Set one rule aside by name (R4); needs --reason. Never R1, R2, R6."),
 )
 

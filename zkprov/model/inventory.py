@@ -54,6 +54,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `quorum_sasl`, `client_sasl`: whether servers, and clients, say who they are by SASL; `quorum_sasl_user`: all servers' name;
     `sasl_user`: zkprov's, the super user's with `sasl_super`; `sasl_users`: the names of other clients.
     `other_servers`: zoo.cfg of servers of other ensembles on the same host, which are none of ours.
+    `backup_dir`: where backups are kept (empty: beside the data), `backup_keep` how many of them.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
     """
 
@@ -101,6 +102,13 @@ class InventoryHost(msgspec.Struct, frozen=True):
     sasl_super: bool = True
     sasl_users: tuple[str, ...] = ()
     other_servers: tuple[str, ...] = ()
+    backup_dir: str = ""
+    backup_keep: int = 5
+
+    @property
+    def backups(self) -> str:
+        """The folder of its backups: beside the data, which is set aside when a server leaves."""
+        return self.backup_dir or f"{self.data_dir}.backups"
 
     @property
     def client(self) -> HostPort:

@@ -59,6 +59,8 @@ _FIELDS = {
     "zkprov_sasl_super": "sasl_super",
     "zkprov_sasl_users": "sasl_users",
     "zkprov_other_servers": "other_servers",
+    "zkprov_backup_dir": "backup_dir",
+    "zkprov_backup_keep": "backup_keep",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")
@@ -116,7 +118,15 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
     if not wrong:
         wrong += [*_tls(place, fields), *_sasl(place, fields)]
     raise_all(wrong)
-    return InventoryHost(name=name, connection=connection, **fields)
+    host = InventoryHost(name=name, connection=connection, **fields)
+    if inside := next((f for f in (host.config_dir, host.data_dir, host.data_log_dir) if _within(host.backups, f)), ""):
+        what = f"zkprov_backup_dir: {host.backups} lies in {inside}, and would be set aside with it"
+        raise BadInput(what, place=place, remedy="name a folder beside it, or on another disk")
+    return host
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _tls(place: str, fields: Mapping[str, Any]) -> Iterator[BadInput]:

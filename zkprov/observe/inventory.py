@@ -196,12 +196,12 @@ def _clashes(path: str, hosts: Sequence[InventoryHost]) -> Iterator[BadInput]:
                     remedy="give each its own address or port",
                 )
         machine = "this machine" if host.connection == "local" else host.address.lower()
-        for folder in dict.fromkeys((host.config_dir, host.data_dir, host.data_log_dir)):
+        for folder in dict.fromkeys((host.config_dir, host.data_dir, host.data_log_dir, host.backups)):
             if (other := folders.setdefault((machine, folder), host.name)) != host.name:
                 yield BadInput(
                     f"{folder} on {machine} is {other}'s folder too",
                     place=place,
-                    remedy="give each host its own zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir",
+                    remedy="give each host its own zkprov_config_dir, zkprov_data_dir, zkprov_data_log_dir and zkprov_backup_dir",
                 )
 
 

@@ -55,6 +55,13 @@ def _integer(value: object) -> int:
     return value
 
 
+def _count(value: object) -> int:
+    number = _integer(value)
+    if not 1 <= number <= 1000:
+        raise ValueError(f"{number} is not a number of backups: 1 to 1000")
+    return number
+
+
 def _id(value: object) -> int:
     number = _integer(value)
     if not 1 <= number <= 255:
@@ -287,6 +294,8 @@ READERS: dict[str, Callable[[object], Any]] = {
     "sasl_super": _truth,
     "sasl_users": _sasl_users,
     "other_servers": _folders,
+    "backup_dir": _folder,
+    "backup_keep": _count,
 }
 """Field of `InventoryHost` → what reads its value; raises ValueError."""
 
@@ -314,7 +323,9 @@ REMEDIES = {
     **dict.fromkeys(("quorum_sasl_user", "sasl_user"), "write it like zookeeper: letters, digits, dots and hyphens"),
     "sasl_users": "write a dictionary of users and passwords, the passwords or the whole file vaulted",
     **dict.fromkeys(
-        ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir"), "write an absolute path without blanks"
+        ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir", "backup_dir"),
+        "write an absolute path without blanks",
     ),
+    "backup_keep": "write how many are to be kept, such as 5",
     **dict.fromkeys(("java", "classpath", "key_store", "trust_store", "other_servers"), "write absolute paths"),
 }

@@ -32,6 +32,7 @@ from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
 from zkprov.model.quorum import spare
 from zkprov.model.server import Role, Server
+from zkprov.plan.backup import with_backup
 from zkprov.plan.beginning import begun
 from zkprov.plan.steps import Leaver, Options, Plan, Proof, Refusal, Step, StepKind, seconds
 
@@ -69,12 +70,13 @@ def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan
         if why_not := walk.remove(leaver, inventory):
             return refused(why_not, wish.command, wish.names)
     plan = begun(health, live, inventory, wish, kind="remove", steps=walk.steps)
-    return msgspec.structs.replace(
+    plan = msgspec.structs.replace(
         plan,
         leavers=tuple(walk.leavers),
         unseasoned=tuple(sorted(walk.newcomers)),
         notes=notes_of(health, wish.options, walk.leavers),
     )
+    return with_backup(plan, health, inventory)
 
 
 def excused(leavers: Sequence[Asked]) -> frozenset[int]:

@@ -10,6 +10,7 @@ import msgspec
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import leaver_of
 from zkprov.model.inventory import Inventory
+from zkprov.plan.backup import with_backup
 from zkprov.plan.beginning import begun
 from zkprov.plan.entry import id_is_new, joiner_of
 from zkprov.plan.membership import WayIn, Wish, plan_add
@@ -33,9 +34,9 @@ def plan_replace(health: Health, inventory: Inventory, wish: Replacement) -> Pla
 
     Total: a refusal is a value.
     """
-    if health.picture.live is not None and not leaver_of(health.picture, wish.old).up:
-        return _out_and_in(health, inventory, wish)
-    return _in_and_out(health, inventory, wish)
+    dead = health.picture.live is not None and not leaver_of(health.picture, wish.old).up
+    made = (_out_and_in if dead else _in_and_out)(health, inventory, wish)
+    return made if isinstance(made, Refusal) else with_backup(made, health, inventory)
 
 
 def _in_and_out(health: Health, inventory: Inventory, wish: Replacement) -> Plan | Refusal:

@@ -25,6 +25,7 @@ class StepKind(StrEnum):
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
     RESTART = "restart"  # stopped (a leader hands over first), configured where that is wished, started, in sync again
+    BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
 
 
 LEAVING = frozenset({StepKind.HAND_OVER, StepKind.DEMOTE, StepKind.REMOVE, StepKind.RETIRE})
@@ -92,6 +93,8 @@ class Step(msgspec.Struct, frozen=True):
                 return f"{self.server} becomes an observer"
             case StepKind.REMOVE:
                 return f"remove {self.server}"
+            case StepKind.BACKUP:
+                return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.RETIRE:
                 return f"retire {self.server}: " + ("stop, disable, set aside" if self.host else "remember its disk")
             case StepKind.RESTART:
@@ -116,6 +119,7 @@ class Options(msgspec.Struct, frozen=True):
     """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves.
 
     Of a restart: `handover`, whether a leader hands over before it is stopped; `configure`, whether differing files are laid.
+    `backup`: whether the plan begins with one.
     """
 
     role: Role = Role.PARTICIPANT
@@ -130,6 +134,7 @@ class Options(msgspec.Struct, frozen=True):
     drain_s: float = 30.0
     handover: bool = True
     configure: bool = False
+    backup: bool = False
 
 
 class Joiner(msgspec.Struct, frozen=True):
@@ -237,7 +242,7 @@ class Plan(msgspec.Struct, frozen=True):
             return frozenset(x.server.id for x in self.restarted if not x.up and x.server.id not in back)
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))
-        now = self.steps[number - 1].server if self.steps else None
+        now = next((s.server for s in self.steps[number - 1 :] if s.kind is not StepKind.BACKUP), None)
         return frozenset(x.server.id for x in self.leavers if not x.up or x.server.id == now or number > came)
 
     @property

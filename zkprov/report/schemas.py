@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from zkprov.report.backups import BackupDocument
 from zkprov.report.documents import ChangeDocument, StatusDocument
 from zkprov.report.drift import DriftDocument
 from zkprov.report.leaving import LeaveDocument
@@ -22,6 +23,7 @@ DOCUMENTS: dict[str, type[Any]] = {
     "change": ChangeDocument,
     "drift": DriftDocument,
     "leave": LeaveDocument,
+    "backup": BackupDocument,
     "proof": ProofDocument,
     "event": Event,
     "plan-file": PlanFile,

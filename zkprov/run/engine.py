@@ -16,6 +16,7 @@ from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
 from zkprov.plan.steps import LEAVING, ROLLING, SET_ROLE, Plan, Step, StepKind
 from zkprov.run import acts, leaving, restarting
+from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.endpoints import endpoints_of
@@ -127,6 +128,8 @@ class Engine:
                 said = leaving.retire(self, step)
             case StepKind.RESTART:
                 said = restarting.restart(self, step)
+            case StepKind.BACKUP:
+                said = back_up(self, step)
         self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
@@ -151,7 +154,7 @@ class Engine:
 
     def _hooks(self, when: str, step: Step) -> None:
         """The operator's, around a step. A start over SSH is several plays, and each has hooks of its own."""
-        if not step.host or self.plan.may_be_silent(step.host):
+        if not step.host or self.plan.may_be_silent(step.host) or step.kind is StepKind.BACKUP:
             return
         if step.kind is StepKind.START and self.world.inventory_host(step.host).connection != "local":
             return

@@ -32,8 +32,8 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     Raises `NotHealthy` when the ensemble or the host does not let it be done, `Interrupted` on a signal or when the run was taken over.
     May be repeated.
     """
-    if step.kind in (StepKind.SETTLE, StepKind.SEASON):
-        return "" if step.kind is StepKind.SEASON else None
+    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP):
+        return None if step.kind is StepKind.SETTLE else ""
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
     if step.kind is StepKind.RESTART:

@@ -1,0 +1,154 @@
+# ruff: noqa: PTH113, PTH118, PTH119, PTH120, PTH123, PTH202, PTH208, UP006, UP035
+# It runs on whatever Python a host has, 3.6 or later.
+"""Which of a server's files are saved, and how far its log reaches. `backup.py` uses it; over SSH it stands before that one's text."""
+
+import os
+import re
+import stat
+import struct
+import zlib
+from typing import Any, BinaryIO, Dict, List, Tuple
+
+# No key stores and no jaas.conf: keys and passwords stay where they are.
+CONFIG = re.compile(r"zoo\.cfg(\..*)?|jvm_flags|logback\.xml|log4j\.properties|java\.env|zookeeper-env\.sh")
+SNAPSHOT = re.compile(r"snapshot\.([0-9a-f]{1,16})(\.gz|\.snappy)?")
+LOG = re.compile(r"log\.([0-9a-f]{1,16})")
+SEAL = b"\0\0\0\1/"  # the end of a snapshot that was finished
+LOG_HEADER, RECORD = struct.Struct(">4siq"), struct.Struct(">qi")
+TXN = struct.Struct(">qiq")  # session, cxid, zxid: how each transaction begins
+MOST_CONFIG = 1_000_000
+CHUNK = 1 << 20
+
+
+class Problem(Exception):
+    """As in `act.py`."""
+
+    def __init__(self, kind: str, text: str, remedy: str = "") -> None:
+        super().__init__(text)
+        self.kind, self.text, self.remedy = kind, text, remedy
+
+    def told(self) -> Dict[str, Any]:
+        msg = f"{self.text} ({self.remedy})" if self.remedy else self.text
+        return {"msg": msg, "zkprov_problem": {"kind": self.kind, "text": self.text, "remedy": self.remedy}}
+
+
+def opened(path: str) -> BinaryIO:
+    """A plain file; not through a link of the server's user, for root reads more than he may."""
+    found = os.lstat(path)
+    link = stat.S_ISLNK(found.st_mode)
+    if link and found.st_uid not in (0, os.geteuid()):
+        raise Problem("unhealthy", f"{path} is a link that somebody else than root has made", "look who, and remove it")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if link else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Problem("unhealthy", f"{path} is no file", "look what it is")
+    return os.fdopen(descriptor, "rb")
+
+
+def config_files(p: Dict[str, Any]) -> List[Tuple[str, str]]:
+    """(source, path in the backup). zoo.cfg before the lists: those that it pointed at stay, whatever changes meanwhile."""
+    folder = p["config_dir"]
+    found = [os.path.join(folder, n) for n in sorted(listing(folder)) if CONFIG.fullmatch(n)]
+    pointed = dynamic_file(os.path.join(folder, "zoo.cfg"))
+    if pointed and pointed not in found and os.path.lexists(pointed):
+        found.append(pointed)
+    small = [f for f in found if os.path.isfile(f) and os.path.getsize(f) <= MOST_CONFIG]
+    named = [(f, "config/" + os.path.basename(f)) for f in small]
+    myid = os.path.join(p["data_dir"], "myid")
+    return named + ([(myid, "data/myid")] if os.path.lexists(myid) else [])
+
+
+def dynamic_file(zoo_cfg: str) -> str:
+    """What zoo.cfg points at; empty where it points at nothing, or is not there."""
+    if not os.path.lexists(zoo_cfg):
+        return ""
+    with opened(zoo_cfg) as file:
+        text = file.read(MOST_CONFIG).decode("latin-1")
+    found = re.findall(r"^\s*dynamicConfigFile\s*[=:]\s*(\S+)\s*$", text, re.MULTILINE)
+    path = found[-1].replace("\\", "") if found else ""
+    named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", os.path.basename(path))
+    return os.path.join(os.path.dirname(zoo_cfg), path) if named else ""
+
+
+def listing(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def epochs(p: Dict[str, Any]) -> List[Tuple[str, str]]:
+    """Saved after the logs, the accepted one last: an epoch older than the data, and a server does not start on it."""
+    folder = os.path.join(p["data_dir"], "version-2")
+    there = [n for n in ("currentEpoch", "acceptedEpoch") if os.path.lexists(os.path.join(folder, n))]
+    return [(os.path.join(folder, n), "data/version-2/" + n) for n in there]
+
+
+def data_files(p: Dict[str, Any]) -> Tuple[List[str], List[str]]:
+    """The newest finished snapshot, and every log that has transactions since it, oldest first.
+
+    Of compressed snapshots nobody sees whether one is finished: of those the one before is saved too, for ZooKeeper to fall back to.
+    """
+    folder = os.path.join(p["data_dir"], "version-2")
+    known = sorted(
+        ((int(m.group(1), 16), n) for n in listing(folder) for m in [SNAPSHOT.fullmatch(n)] if m), reverse=True
+    )
+    snapshots = []  # type: List[Tuple[int, str]]
+    for zxid, name in known:
+        path = os.path.join(folder, name)
+        if name.endswith((".gz", ".snappy")) or finished(path):
+            snapshots.append((zxid, path))
+            if not name.endswith((".gz", ".snappy")) or len(snapshots) == 2:
+                break
+    if not snapshots:
+        text = f"no finished snapshot in {folder}"
+        raise Problem("unhealthy", text, "look whether the server is well; or do without: --no-backup")
+    folder = os.path.join(p["data_log_dir"], "version-2")
+    logs = sorted((int(m.group(1), 16), n) for n in listing(folder) for m in [LOG.fullmatch(n)] if m)
+    first = max((z for z, _ in logs if z <= snapshots[-1][0]), default=0)
+    return [s for _, s in snapshots], [os.path.join(folder, n) for z, n in logs if z >= first]
+
+
+def finished(snapshot: str) -> bool:
+    with opened(snapshot) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(SEAL)))
+        return size > len(SEAL) and file.read() == SEAL
+
+
+def filled(path: str) -> int:
+    """Bytes up to the last that is not zero: ZooKeeper pads the log that it writes to, and a transaction ends with a B."""
+    with opened(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(0, end - CHUNK)
+            file.seek(begin)
+            kept = file.read(end - begin).rstrip(b"\0")
+            if kept:
+                return begin + len(kept)
+            end = begin
+    return 0
+
+
+def last_zxid(log: str) -> int:
+    """Of the last whole transaction of a copied log; 0 where it has none. Raises ValueError where one before its end is damaged."""
+    zxid, size = 0, os.path.getsize(log)
+    with open(log, "rb") as file:
+        if size < LOG_HEADER.size:
+            return 0
+        if LOG_HEADER.unpack(file.read(LOG_HEADER.size))[0] != b"ZKLG":
+            raise ValueError("no log of ZooKeeper's")
+        while True:
+            at = file.tell()
+            head = file.read(RECORD.size)
+            if len(head) < RECORD.size:
+                return zxid
+            crc, length = RECORD.unpack(head)
+            if length <= 0 and not (crc or length):
+                return zxid
+            if length < TXN.size or at + RECORD.size + length + 1 > size:
+                return zxid
+            body = file.read(length)
+            if file.read(1) != b"B" or zlib.adler32(body) & 0xFFFFFFFF != crc:
+                raise ValueError(f"damaged at byte {at}")
+            zxid = TXN.unpack(body[: TXN.size])[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from tests.faults.scene import QUICK, Instant, Scene, admin, instants
 from tests.real.conftest import MakeLab
-from tests.real.driver import Done, Running, Zkprov, live_config, mode, wait_for
+from tests.real.driver import Done, Running, Zkprov, edited_inventory, events_in, live_config, mode, wait_for
 from zkprov.act.local import LocalHost
 
 pytestmark = pytest.mark.real
@@ -118,3 +119,121 @@ def test_a_server_is_killed(scene: Rolling, instant: Instant, ended: str) -> Non
     if done.code == 7:
         wait_for(lambda: scene.zkprov("resume").code in (0, 4), 60, "a run that can be taken up")
     scene.everybody_votes()
+
+
+def _wait_for_act(scene: Rolling, running: Running, what: str) -> None:
+    wait_for(
+        lambda: (
+            running.process.poll() is not None
+            or any(e["kind"] == "act" and what in e["evidence"]["what"] for e in events_in(scene.events))
+        ),
+        60,
+        what,
+    )
+
+
+@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+def test_another_dies_while_one_is_stopped(scene: Rolling) -> None:
+    """Then nobody can write until the stopped one is back: it is started, whatever the ensemble says."""
+    leader = scene.leader()
+    first, other = (i for i in (1, 2, 3) if i != leader)
+    running = scene.restart("--only", f"zk{first}")
+    _wait_for_act(scene, running, f"zk{first}: stop")
+    scene.signal(signal.SIGKILL, other)
+    done = running.wait(120)
+    assert done.code in (4, 7), done
+    assert scene.servers(first), "the one that was stopped runs again"
+    wait_for(scene.leader, what="a leader, by the two that are left")
+    LocalHost(scene.lab.host(other)).start()
+    wait_for(lambda: scene.zkprov("resume").code in (0, 4), 60, "a run that can be taken up")
+    scene.everybody_votes()
+
+
+@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.parametrize("taken_up", ["resume", "abort"])
+def test_nobody_serves_since_zkprov_was_killed_with_one_stopped(scene: Rolling, taken_up: str) -> None:
+    leader = scene.leader()
+    first, other = (i for i in (1, 2, 3) if i != leader)
+    running = scene.restart("--only", f"zk{first}")
+    _wait_for_act(scene, running, f"zk{first}: stop")
+    running.process.kill()
+    running.process.wait()
+    for process in scene.servers(first):  # it was quicker
+        os.kill(process.pid, signal.SIGKILL)
+    scene.signal(signal.SIGKILL, other)
+    wait_for(lambda: not any(mode(h) for h in scene.lab.founders), what="nobody that serves")
+    said = scene.zkprov(taken_up)
+    assert scene.servers(first), (said, "the one that was stopped runs again")
+    LocalHost(scene.lab.host(other)).start()
+    wait_for(lambda: scene.zkprov("resume").code in (0, 4), 60, "a run that can be taken up")
+    scene.everybody_votes()
+
+
+@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.parametrize("taken_up", ["resume", "abort"])
+def test_its_data_is_gone_when_the_run_is_taken_up(scene: Rolling, taken_up: str) -> None:
+    """R5: neither the run nor its undoing starts an empty voter."""
+    leader = scene.leader()
+    first = next(i for i in (1, 2, 3) if i != leader)
+    running = scene.restart("--only", f"zk{first}")
+    _wait_for_act(scene, running, f"zk{first}: stop")
+    running.process.kill()
+    running.process.wait()
+    for process in scene.servers(first):
+        os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: not scene.servers(first), what="its end")
+    host, aside = scene.lab.host(first), scene.folder / "aside"
+    data = [Path(d) / "version-2" for d in (host.data_dir, host.data_log_dir)]
+    aside.mkdir()
+    for number, folder in enumerate(data):
+        if folder.exists():
+            folder.rename(aside / str(number))
+    told = "is unfinished (step 1): zkprov resume, or zkprov abort"
+    wait_for(lambda: told in scene.zkprov("status").said, 30, "the end of the lock of who was killed")
+    said = scene.zkprov(taken_up)
+    assert said.code == (7 if taken_up == "resume" else 4), said
+    assert "its data is gone" in said.said or taken_up == "abort"
+    assert not scene.servers(first), "an empty voter was started"
+    for number, folder in enumerate(data):
+        if (aside / str(number)).exists():
+            (aside / str(number)).rename(folder)
+    if taken_up == "resume":
+        scene.zkprov("resume").expect(0)
+    else:
+        scene.zkprov("restart", "--only", f"zk{first}", *QUICK, *STEP).expect(0)
+    scene.everybody_votes()
+
+
+@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+def test_who_slept_while_his_run_was_taken_over_stops_nobody(scene: Rolling) -> None:
+    leader = scene.leader()
+    running = scene.restart("--only", f"zk{leader}")
+    scene.woken.add(f"zk{leader}")
+    _wait_for_act(scene, running, "observer")
+    os.kill(running.process.pid, signal.SIGSTOP)
+    try:
+        # its session is to end, for its lock to be given up
+        scene.elsewhere("resume", timeout_s=180).expect(0)
+        now = scene.pids()
+    finally:
+        os.kill(running.process.pid, signal.SIGCONT)
+    done = running.wait(120)
+    assert done.code in (0, 7), done
+    assert scene.pids() == now, "what the other made of it stands"
+    scene.everybody_votes()
+
+
+@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+def test_files_that_do_not_start_are_taken_back_from_the_only_server(make_lab: MakeLab, tmp_path: Path) -> None:
+    """While it is down nobody can be asked for leave."""
+    lab = make_lab(1)
+    bad = {**lab.host(1).settings, "maxSessionTimeout": "1"}
+    path = edited_inventory(lab, tmp_path / "bad.yml", everywhere={"zkprov_settings": bad})
+    zkprov = Zkprov(lab, tmp_path / "runs").with_inventory(path)
+    before = (Path(lab.host(1).config_dir) / "zoo.cfg").read_text()
+    command = ("restart", "--config", *QUICK, *STEP, "--override", "R4", "--reason", "x")
+    zkprov(*command).expect(4, "has its former files and serves again")
+    assert (Path(lab.host(1).config_dir) / "zoo.cfg").read_text() == before
+    assert not list(Path(f"{lab.host(1).config_dir}.zkprov").glob("before-*"))
+    zkprov("check").expect(0)
+    zkprov("resume").expect(0, "nothing to resume")

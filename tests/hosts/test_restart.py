@@ -52,3 +52,25 @@ def test_machines_are_restarted_with_other_files(operator: Callable[[int], Opera
     zkprov = made.of(3, zkprov_heap="96m", zkprov_settings=settings)
     zkprov("plan", "configure", "--detailed-exitcode").expect(0, "no drift")
     zkprov("check").expect(0)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.matrix(keep=1, of="restarts on hosts", among="stories on hosts")
+def test_a_machine_dies_for_good_in_the_roll(operator: Callable[[int], Operator]) -> None:
+    """The run can be given up, though that machine cannot be asked; and the machine can leave."""
+    made = operator(3)
+    zkprov = made.of(3)
+    zkprov("bootstrap", *QUICK, timeout_s=300).expect(0, "done: {1,2,3}")
+    events = made.folder / "roll.jsonl"
+    running = zkprov.start("restart", *ROLL, "--settle", "60", "--step-timeout", "10", "--events", str(events))
+    wait_for(lambda: any(e["kind"] == "settling" for e in events_in(events)) or running.process.poll(), 120, "a settle")
+    first = next(e["evidence"]["step"] for e in events_in(events) if e["kind"] == "step.done").removeprefix("restart ")
+    made.machines[f"zk{first}"].power_cut()
+    done = running.wait(120)
+    assert done.code == 7 and f"restarted: {first}; not yet: " in done.said, done
+    zkprov("resume", timeout_s=120).expect(7)
+    zkprov("abort", timeout_s=120).expect(0, f"zk{first} could not be asked, and has this run's fence still")
+    command = ("remove-node", f"zk{first}", *QUICK, "--no-backup")
+    told = wait_for(lambda: (done := zkprov(*command, timeout_s=300)).code != 4 and done, 60, "the leader's notice")
+    told.expect(0, f"retired attest {first}")
+    zkprov("status").expect(0, "SAFE")

@@ -183,6 +183,66 @@ def test_a_member_s_files_are_replaced_and_put_back(either: Host, host: Inventor
     assert (folder / "jvm_flags").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="to give files away takes root")
+def test_a_file_that_is_replaced_stays_its_owner_s(either: Host, host: InventoryHost) -> None:
+    """zkprov may be root, and the server somebody who must read it."""
+    nobody, folder = 65534, Path(host.config_dir)
+    put(host.config_dir, {"zoo.cfg": "tickTime=2000\n"})
+    for path in (folder, folder / "zoo.cfg"):
+        os.chown(path, nobody, nobody)
+    (folder / "zoo.cfg").chmod(0o600)
+    either.fence("r1")
+    either.lay_files({"zoo.cfg": "tickTime=3000\n", "jvm_flags": "-Xmx1g\n"}, "r1")
+    assert {p.stat().st_uid for p in folder.iterdir()} == {nobody}
+    assert either.has_former("r1") and either.put_back("r1")
+    assert [(p.name, p.stat().st_uid, p.stat().st_mode & 0o777) for p in folder.iterdir()] == [
+        ("zoo.cfg", nobody, 0o600)
+    ]
+
+
+def test_what_was_replaced_is_dropped_once_it_is_not_needed(either: Host, host: InventoryHost) -> None:
+    """It may hold passwords."""
+    put(host.config_dir, {"zoo.cfg": "tickTime=2000\n"})
+    either.fence("r1")
+    assert not either.has_former("r1")
+    either.drop_former("r1")
+    either.lay_files({"zoo.cfg": "tickTime=3000\n"}, "r1")
+    assert either.has_former("r1") and not either.has_former("r2")
+    either.drop_former("r1")
+    assert not either.has_former("r1") and not either.put_back("r1")
+    assert (Path(host.config_dir) / "zoo.cfg").read_text() == "tickTime=3000\n"
+    control = Path(host.config_dir).parents[1] / "control" / "zk1"
+    kept = [*control.glob("before-*"), *Path(f"{host.config_dir}.zkprov").glob("before-*")]
+    assert kept == []
+
+
+def test_files_are_checked_before_a_server_is_stopped_for_them(either: Host, host: InventoryHost) -> None:
+    put(host.config_dir, {"zoo.cfg": "tickTime=2000\n"})
+    either.fence("r1", 1)
+    either.check_files({"zoo.cfg": "x", "jvm_flags": "x"}, "r1", 1)
+    (Path(host.config_dir) / "jvm_flags").mkdir()
+    with pytest.raises(NotHealthy, match="is no file"):
+        either.check_files({"zoo.cfg": "x", "jvm_flags": "x"}, "r1", 1)
+    with pytest.raises(Interrupted, match="taken over"):
+        either.check_files({"zoo.cfg": "x"}, "r1", 0)
+    assert (Path(host.config_dir) / "zoo.cfg").read_text() == "tickTime=2000\n"
+
+
+def test_who_was_taken_over_neither_stops_nor_starts_here(host: InventoryHost) -> None:
+    """(Over SSH the play looks for itself.) Also when the run that took it is over, and the host free."""
+    slept, later = LocalHost(host), LocalHost(host)
+    slept.fence("r1")
+    later.fence("r1", 1)
+    for act in (slept.start, lambda: slept.stop(1)):
+        with pytest.raises(Interrupted, match="taken over"):
+            act()
+    later.unfence("r1", 1)
+    for act in (slept.start, lambda: slept.stop(1)):
+        with pytest.raises(Interrupted, match="taken over"):
+            act()
+    later.stop(1)
+
+
 def test_what_is_not_to_be_replaced_is_not(either: Host, host: InventoryHost) -> None:
     put(host.config_dir, {"zoo.cfg": "tickTime=2000\n"})
     link = Path(host.config_dir) / "jvm_flags"

@@ -75,9 +75,18 @@ class AnsibleHost:
         self._commands_rest()
         self._act("lay_files", files=places_of(self.host, files), run=run, attempt=attempt)
 
+    def check_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
+        self._act("check_files", files=list(places_of(self.host, files)), run=run, attempt=attempt)
+
     def put_back(self, run: str, attempt: int = 0) -> bool:
         self._commands_rest()
         return bool(self._act("put_back", run=run, attempt=attempt))
+
+    def has_former(self, run: str) -> bool:
+        return bool(self._act("has_former", run=run))
+
+    def drop_former(self, run: str, attempt: int = 0) -> None:
+        self._act("drop_former", run=run, attempt=attempt)
 
     def _commands_rest(self) -> None:
         """A server that is run by commands of the operator's tells only them whether it runs."""

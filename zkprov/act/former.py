@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,20 +17,21 @@ import msgspec
 from zkprov.act.durable import sync_folder, write
 from zkprov.model.problems import NotHealthy
 
+INDEX = "index"
 POINTER = re.compile(rb"^[ \t]*dynamicConfigFile[ \t]*[=:].*$", re.MULTILINE)
 """ZooKeeper's to write: an older one would put the member back to an older list (R10)."""
 
 
 def replace_files(kept: Path, files: Mapping[Path, bytes]) -> None:
-    """Writes `files`, each whole or not at all, with the rights that it had; what they replace is in the folder `kept` by then."""
-    index, known = kept / "index", _index(kept)
+    """Writes `files`, each whole or not at all, with the owner and rights that it had; what they replace is in `kept` by then."""
+    index, known = kept / INDEX, _index(kept)
+    check_files(files)
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in files:
         if str(place) in known:
             continue
         name = ""
         if os.path.lexists(place):
-            _regular(place)
             name = f"{len(known)}"
             write(kept / name, place.read_bytes())
         known[str(place)] = name
@@ -38,7 +39,20 @@ def replace_files(kept: Path, files: Mapping[Path, bytes]) -> None:
     sync_folder(kept.parent)
     # zoo.cfg last: without it no server starts, and with it each other file is there
     for place in sorted(files, key=lambda p: p.name == "zoo.cfg"):
-        write(place, files[place], _rights(place))
+        _write(place, files[place])
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """Raises `NotHealthy` for a place where no file is, or can be."""
+    for place in files:
+        if os.path.lexists(place):
+            _regular(place)
+        elif not place.parent.is_dir():
+            raise NotHealthy(f"{place.parent} is no folder", remedy="look what it is")
+
+
+def has_former(kept: Path) -> bool:
+    return bool(_index(kept))
 
 
 def put_back(kept: Path) -> bool:
@@ -47,20 +61,34 @@ def put_back(kept: Path) -> bool:
     for text, name in known.items():
         place = Path(text)
         if name:
-            former = (kept / name).read_bytes()
-            now = place.read_bytes() if place.exists() else b""
-            write(place, with_pointer(former, now), _rights(place))
+            now = place.read_bytes() if os.path.lexists(place) and _regular(place) else b""
+            _write(place, with_pointer((kept / name).read_bytes(), now))
         else:
             place.unlink(missing_ok=True)
             sync_folder(place.parent)
-    shutil.rmtree(kept, ignore_errors=True)
+    drop(kept)
     return bool(known)
+
+
+def drop(kept: Path) -> None:
+    """The index first: without it there is nothing to put back, whatever is left of the rest."""
+    if kept.exists():
+        (kept / INDEX).unlink(missing_ok=True)
+        sync_folder(kept)
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def with_pointer(former: bytes, now: bytes) -> bytes:
     """`former` with the `dynamicConfigFile` of `now`, where both have one."""
     pointer = POINTER.findall(now)
     return POINTER.sub(lambda _: pointer[-1], former) if pointer else former
+
+
+def _write(place: Path, content: bytes) -> None:
+    """Its owner's with its rights; a new one is its folder's owner's, and nobody else reads it."""
+    before = _regular(place) if os.path.lexists(place) else None
+    owner = before or place.parent.stat()
+    write(place, content, before.st_mode & 0o777 if before else 0o600, owner)
 
 
 def _regular(place: Path) -> os.stat_result:
@@ -70,13 +98,9 @@ def _regular(place: Path) -> os.stat_result:
     return found
 
 
-def _rights(place: Path) -> int:
-    return _regular(place).st_mode & 0o777 if os.path.lexists(place) else 0o600
-
-
 def _index(kept: Path) -> dict[str, str]:
     """Place → the name that its former content has in the folder, empty where there was none."""
     try:
-        return msgspec.json.decode((kept / "index").read_bytes(), type=dict[str, str])
+        return msgspec.json.decode((kept / INDEX).read_bytes(), type=dict[str, str])
     except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
         return {}

@@ -58,17 +58,30 @@ class Host(Protocol):
     def lay_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
         """Replace a member's own `files` (plain names, and `unit` for its unit) for `run` while its server is down: each whole or not at
         all, durable, with the owner and rights that it had. What they replace is kept for `put_back`. Raises `Busy` and `Interrupted` as
-        `configure`, `NotHealthy` when a server runs, `BadInput` for a name.
+        `configure`, `NotHealthy` when a server runs, or a place is none for a file, `BadInput` for a name.
         """
+
+    def check_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
+        """Raises what `lay_files` would, but for a server that runs; nothing is written."""
 
     def put_back(self, run: str, attempt: int = 0) -> bool:
         """Undo `lay_files` of this run; whether there was anything to undo. A list that the member took since stays (R10). Raises as it."""
 
+    def has_former(self, run: str) -> bool:
+        """Whether `lay_files` of this run has replaced anything that is still to be put back, or dropped."""
+
+    def drop_former(self, run: str, attempt: int = 0) -> None:
+        """What `lay_files` of this run replaced is not needed any more; may be repeated. Raises `Busy` and `Interrupted` as `configure`."""
+
     def start(self) -> None:
-        """Start the server, detached. Returns once the process runs, not once it serves. Raises `NotHealthy` when disabled."""
+        """Start the server, detached. Returns once the process runs, not once it serves. Raises `NotHealthy` when disabled.
+
+        `start` and `stop` of an object that has taken the fence raise `Interrupted` once another attempt or nobody has it: whoever slept
+        while his run was taken over, and ended, does nothing to the host.
+        """
 
     def stop(self, timeout_s: float) -> None:
-        """End the server, by force after `timeout_s` seconds. Raises `NotHealthy` if it is still there after that."""
+        """End the server, by force after `timeout_s` seconds. Raises `NotHealthy` if it is there still then; `Interrupted` as `start`."""
 
     def is_active(self) -> bool:
         """Whether a server process runs here, serving or not, paused or not."""

@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
+from zkprov.act import former
 from zkprov.act.backup_programs import backup_here
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
-from zkprov.act.former import put_back, replace_files
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost, for_others
@@ -52,6 +52,7 @@ class LocalHost:
         self.host = host
         self._control = Path(f"{host.config_dir}.zkprov")
         self._zoo_cfg = f"{host.config_dir}/zoo.cfg"
+        self._mine: tuple[str, int] | None = None
 
     @property
     def name(self) -> str:
@@ -65,9 +66,11 @@ class LocalHost:
                 raise self._taken_over(run)
             if holder is None or before < attempt:
                 write(self._control / "run", f"{run} {attempt}".encode())
+            self._mine = run, attempt
             return holder is not None
 
     def unfence(self, run: str, attempt: int = 0) -> None:
+        self._mine = None
         if self.fenced_by() is None:
             return
         with self._disk(), self._alone():
@@ -157,18 +160,34 @@ class LocalHost:
             before = place.lstat()
             if not stat.S_ISREG(before.st_mode):
                 raise NotHealthy(f"{place} is no file", place=self.name, remedy="look what it is")
-            write(place, text.encode(), before.st_mode & 0o777)
+            write(place, text.encode(), before.st_mode & 0o777, before)
 
     def lay_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
         places = places_of(self.host, files)
         self._at_rest(run, attempt)
         with self._disk():
-            replace_files(self._control / f"before-{run}", {Path(p): text.encode() for p, text in places.items()})
+            former.replace_files(self._former(run), {Path(p): text.encode() for p, text in places.items()})
+
+    def check_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
+        self._still_mine(run, attempt)
+        with self._disk():
+            former.check_files(Path(p) for p in places_of(self.host, files))
 
     def put_back(self, run: str, attempt: int = 0) -> bool:
         self._at_rest(run, attempt)
         with self._disk():
-            return put_back(self._control / f"before-{run}")
+            return former.put_back(self._former(run))
+
+    def has_former(self, run: str) -> bool:
+        return former.has_former(self._former(run))
+
+    def drop_former(self, run: str, attempt: int = 0) -> None:
+        self._still_mine(run, attempt)
+        with self._disk():
+            former.drop(self._former(run))
+
+    def _former(self, run: str) -> Path:
+        return self._control / f"before-{run}"
 
     def _at_rest(self, run: str, attempt: int) -> None:
         """Still this attempt's, and no server runs."""
@@ -179,13 +198,20 @@ class LocalHost:
     def start(self) -> None:
         if (self._control / "disabled").exists():
             raise NotHealthy("this server was disabled when it left", place=self.name, remedy="enable it first")
+        self._not_taken()
         if self.host.start_command:
             if not self.is_active():
                 self._command(self.host.start_command)
             return
         with self._disk(), self._alone():
+            self._not_taken()
             if not self.processes():
                 self._launch()
+
+    def _not_taken(self) -> None:
+        """Whoever slept while his run was taken over does nothing more here."""
+        if self._mine is not None:
+            self._still_mine(*self._mine)
 
     def _launch(self) -> None:
         if not Path(self._zoo_cfg).is_file():
@@ -263,6 +289,7 @@ class LocalHost:
         return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
     def stop(self, timeout_s: float) -> None:
+        self._not_taken()
         if self.host.stop_command:
             if self.is_active():
                 self._command(self.host.stop_command)

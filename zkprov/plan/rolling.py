@@ -54,7 +54,8 @@ def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Pla
         told = tuple(f"{name} is no host of the group {inventory.ensemble}" for name in strange)
         others = [x.name for x in asked if x.name not in strange]
         ways = [("", f"name it in {inventory.path}, so that it can be stopped and started")]
-        ways += [(f"zkprov restart --only {','.join(others)}", "restarts the others")] if others else []
+        command = msgspec.structs.replace(wish, names=tuple(others)).command
+        ways += [(command, "restarts the others")] if others else []
         return Refusal("R8", f"{strange[0]} cannot be restarted from here.", told, tuple(ways), exit_code=4)
     if unfit := _unfit(health, live, asked):
         return unfit

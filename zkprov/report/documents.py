@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from zkprov.judge.health import Condition, Health
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import Standing, client_of, leads
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.facts import LEFT_BEHIND, Outcome, ServerFacts
+from zkprov.model.facts import LEFT_BEHIND, Ledger, Outcome, ServerFacts
 from zkprov.model.server import Server
 from zkprov.plan.steps import Plan, Refusal, seconds
 from zkprov.run.events import rfc3339
 from zkprov.run.result import Result
+
+OPEN_RUN = re.compile(r'\{"run":"([\w-]{1,40})","state":"(?:running|stopped)","head":(\d{1,4}),')
+"""How `/zkprov/run` begins, as long as that run is to be taken up or given up."""
 
 
 class EnsembleRow(msgspec.Struct, frozen=True):
@@ -292,6 +297,16 @@ def _calm(health: Health) -> str:
     )
 
 
+def _unfinished(known: Ledger | None) -> list[str]:
+    """A run that was begun and has not ended: while its lock is held it goes on."""
+    found = OPEN_RUN.match(known.run) if known else None
+    if known is None or found is None:
+        return []
+    what = f"run {found[1]} is unfinished (step {found[2]})"
+    goes_on = f"it goes on, by {known.lock_holder}" if known.lock_holder else "zkprov resume, or zkprov abort"
+    return [f"{what}: {goes_on}"]
+
+
 def _next(health: Health) -> list[str]:
     remedies = [g.remedy for g in health.gates if g.verdict is not Verdict.PASS and g.remedy and (g.stops or g.unsafe)]
     told = list(dict.fromkeys(remedies))[:3]
@@ -306,6 +321,7 @@ def _next(health: Health) -> list[str]:
         f"the disk of {r.id} ({r.host}), which left, may still vote: when it is gone, zkprov retired attest {r.id} --wiped|--destroyed"
         for r in owed[:3]
     ]
+    told += _unfinished(known)
     if seen and all(not f.up and f.disk.outcome is Outcome.ABSENT for f in seen):
         return ["nothing lies on these hosts, and nothing answers: zkprov bootstrap makes an ensemble of them"]
     return told

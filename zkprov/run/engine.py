@@ -56,12 +56,15 @@ class Engine:
         self.who, self.attempt = who, attempt
         self.gates = Gatekeeper(world, plan.options, events, clock, stop, unneeded=plan.unneeded)
         self.in_hand: Step | None = None
+        self.first = 1
+        self.stands = ""  # what a step has done to a server, as long as it is not whole
         world.on_play = self._played
 
     # -- the way through the steps
 
     def carry_out(self, first: int = 1) -> Result:
         """Runs the steps from number `first` on. Never raises for what the world does: it ends with a result that says what stands."""
+        self.first = first
         try:
             for number in range(first, len(self.plan.steps) + 1):
                 self._take(self.plan.steps[number - 1])
@@ -182,9 +185,15 @@ class Engine:
         """Raises `Interrupted` when this run was taken over. A quorum write, so what this session asked for before it is decided."""
         self.ledger.advance(self.document(State.RUNNING, head))
 
-    def unfence(self) -> None:
-        """Gives every host of the run back. One of a server that leaves, and that cannot be asked any more, is left as it is."""
-        leaving = {x.host for x in self.plan.leavers}
+    def unfence(self, *, given_up: bool = False) -> tuple[str, ...]:
+        """Gives every host of the run back; those that could not be asked, and have its fence still.
+
+        Only one of a server that leaves may be left so, or any of a restart that is given up.
+        """
+        leaving = (
+            set(self.plan.hosts) if given_up and self.plan.kind == ROLLING else {x.host for x in self.plan.leavers}
+        )
+        left: list[str] = []
         for name in self.plan.hosts:
             try:
                 host = self.world.host(name)
@@ -195,6 +204,8 @@ class Engine:
             except Problem:
                 if name not in leaving:
                     raise
+                left.append(name)
+        return tuple(left)
 
     def document(self, state: State, head: int) -> RunDocument:
         return RunDocument(self.plan.id, state, head, self.attempt, self.who, self.plan)
@@ -216,7 +227,7 @@ class Engine:
         try:
             undone = undo(self, step)
             if undone is not None and self._begun_before(step):
-                return self._rest_stands(step, headline, evidence, undone, advice)
+                return self._rest_stands(step, headline, evidence, undone, advice, 3 if code == 3 else 7)
             if undone is not None:
                 self.unfence()
                 self.end(State.UNDONE, step.number)
@@ -231,7 +242,7 @@ class Engine:
                 7,
                 headline,
                 (*evidence, f"undoing it failed: {problem}"),
-                stands="see zkprov status",
+                stands=self.stands or "see zkprov status",
                 next=again,
             )
         if undone is None:
@@ -239,7 +250,7 @@ class Engine:
             return Result(
                 self.plan.id,
                 State.STOPPED,
-                7,
+                3 if code == 3 and self.plan.kind == ROLLING else 7,
                 headline,
                 evidence,
                 stands=self.left_standing(step),
@@ -261,13 +272,20 @@ class Engine:
         """Whether other members were restarted before, so that what stands is not what was."""
         return any(s.kind is StepKind.RESTART for s in self.plan.steps[: step.number - 1])
 
-    def _rest_stands(self, step: Step, headline: str, evidence: tuple[str, ...], undone: str, advice: str) -> Result:
+    def _rest_stands(
+        self, step: Step, headline: str, evidence: tuple[str, ...], undone: str, advice: str, code: int
+    ) -> Result:
+        """A danger that came up meanwhile is for a person (3)."""
         self._try_state(State.STOPPED, step.number)
-        done = [str(s.server) for s in self.plan.steps[: step.number - 1] if s.kind is StepKind.RESTART]
-        left = [str(s.server) for s in self.plan.steps[step.number - 1 :] if s.kind is StepKind.RESTART]
-        stands = f"restarted: {', '.join(done)}; not yet: {', '.join(left)}"
         following = (advice or "zkprov status", "zkprov resume", "zkprov abort")
-        return Result(self.plan.id, State.STOPPED, 7, headline, evidence, undone, stands, following)
+        return Result(self.plan.id, State.STOPPED, code, headline, evidence, undone, self._turns(step), following)
+
+    def _turns(self, step: Step) -> str:
+        """Of a restart: who had a turn, and who not yet."""
+        turns = [s for s in self.plan.steps if s.kind is StepKind.RESTART]
+        done = ", ".join(str(s.server) for s in turns if s.number < step.number)
+        left = ", ".join(str(s.server) for s in turns if s.number >= step.number)
+        return "; ".join(filter(None, (f"restarted: {done}" * bool(done), f"not yet: {left}" * bool(left))))
 
     def _taken_back(self, step: Step) -> Step:
         """Where a run that is taken up begins: with the joiner anew, once it is in the list no more."""
@@ -278,8 +296,8 @@ class Engine:
 
     def left_standing(self, step: Step) -> str:
         """What of a step stands that is not undone, in words."""
-        if step.kind is StepKind.RESTART:
-            return f"{step.server} was stopped, and does not serve as it should; nobody else is touched"
+        if self.plan.kind == ROLLING:
+            return "; ".join(filter(None, (self.stands, self._turns(step))))
         if self.plan.kind == SET_ROLE:
             return (
                 f"{step.server} is {'an observer' if step.server in self.plan.leaving else 'a voter'} of the list now"
@@ -319,6 +337,7 @@ class Engine:
             State.STOPPED,
             why.exit_code,
             f"Stopped {where}: {why}.",
+            stands=self.stands,
             next=(why.remedy or "zkprov resume",),
         )
 

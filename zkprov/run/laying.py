@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from zkprov.run.engine import Engine
 
 
-def checked_files(run: Engine, health: Health, step: Step) -> Mapping[str, str]:
-    """Name → text of what the step lays. Raises `GateFailed` where it may not be laid, `BadInput` for a broken template."""
+def checked_files(run: Engine, health: Health, step: Step, unit: str) -> Mapping[str, str]:
+    """Name → text of what the step lays, with the `unit`. Raises `GateFailed` where it may not be laid, `BadInput` for a template."""
     host = run.world.inventory_host(step.host)
     seen = health.picture.survey.by_name(step.host)
     disk, live = seen.disk.value if seen else None, health.picture.live
@@ -40,7 +40,7 @@ def checked_files(run: Engine, health: Health, step: Step) -> Mapping[str, str]:
         raise GateFailed(GateResult("files", Verdict.FAIL, what, remedy=f"zkprov render {step.host}"), step.server)
     files = {name: made.files[name] for name in step.files if name in made.files}
     if UNIT in step.files:
-        files[UNIT] = unit_of(run.world, host)
+        files[UNIT] = unit
     return files
 
 
@@ -53,7 +53,7 @@ def unit_of(world: World, host: InventoryHost) -> str:
     return render_unit(host, control=f"{CONTROL}/{host.name}", java=java, memory_kb=memory, playbooks=world.playbooks)
 
 
-def lay(run: Engine, host: Host, step: Step) -> None:
+def lay(run: Engine, host: Host, step: Step, unit: str) -> None:
     """While its server is down: ZooKeeper writes zoo.cfg itself with each new list, until it is."""
     health = judge(run.gates.look(), Purpose.LOOK)
-    host.lay_files(checked_files(run, health, step), run.plan.id, run.attempt)
+    host.lay_files(checked_files(run, health, step, unit), run.plan.id, run.attempt)

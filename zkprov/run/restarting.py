@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.act import reconfig
+from zkprov.judge.drift import UNIT
 from zkprov.judge.leaving import in_sync, not_to_be_started, ok_to_stop
 from zkprov.judge.transfer import leader_in, transfer_proofs, why_no_transfer
 from zkprov.judge.verdict import GateResult, Verdict
@@ -19,7 +20,7 @@ from zkprov.plan.rolling import leader_last
 from zkprov.plan.steps import Step, seconds
 from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_of, prove, take
 from zkprov.run.gating import GateFailed
-from zkprov.run.laying import checked_files, lay
+from zkprov.run.laying import checked_files, lay, unit_of
 from zkprov.run.undo import STOP_S, listed
 
 if TYPE_CHECKING:
@@ -47,13 +48,16 @@ def found_anew(run: Engine, step: Step) -> Step:
 
 def _excused(run: Engine, step: Step) -> frozenset[int]:
     """Who need not answer before the step: one that was down from the start, and one that an earlier attempt may have stopped."""
-    return run.plan.excused(step.number) | (frozenset({step.server}) if run.attempt else frozenset())
+    taken_up = run.attempt > 0 and step.number == run.first
+    return run.plan.excused(step.number) | (frozenset({step.server}) if taken_up else frozenset())
 
 
 def restart(run: Engine, step: Step) -> str:
     """Stopped only where the rest is a quorum (R4); with it back, good samples in a row and a write."""
     run.gates.leaving = _excused(run, step)
     meant, host = run.plan.server(step.server), run.world.host(step.host)
+    # reading a host for its unit takes longer than a look may be old
+    unit = unit_of(run.world, run.world.inventory_host(step.host)) if UNIT in step.files else ""
     _its_vote(run, step, meant)
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
     samples = run.plan.options.samples if step.number == 1 else 1
@@ -61,11 +65,11 @@ def restart(run: Engine, step: Step) -> str:
         health = run.gates.passed(samples=samples, expect=step.after)
         live, samples = live_of(health), 1
         hands_over = leader_in(health) == step.server and _may_hand_over(run, health, step)
-        quorum_stays = _may_stop(run, health, step)
+        _may_stop(run, health, step)
         _may_start(health, step, meant)
         take(run, host, step)
         if step.files:
-            checked_files(run, health, step)
+            host.check_files(checked_files(run, health, step, unit), run.plan.id, run.attempt)
         if hands_over:
             _proved(run, health, live, step)
         if intended(run, step, deadline, live):
@@ -75,16 +79,18 @@ def restart(run: Engine, step: Step) -> str:
         _hand_over(run, host, step, live, meant)
     else:
         run.events.emit("act", what=f"{step.host}: stop")
+        run.stands = f"{step.server} was stopped"
         host.stop(STOP_S)
-    if quorum_stays:
-        run.fence(step.number)
+    # from here until it runs again nothing is asked of the ensemble: it may be this very server that it waits for
     if step.files:
         run.events.emit("act", what=f"{step.host}: lay {', '.join(step.files)}")
-        lay(run, host, step)
+        lay(run, host, step, unit)
+        run.stands = f"{step.server} was stopped, and has another {', '.join(step.files)}"
     run.events.emit("act", what=f"{step.host}: start")
     host.start()
     _await_serving(run, host, step)
     down_s = run.clock.monotonic() - stopped_at
+    run.stands = f"{step.server} was restarted" + (f" with another {', '.join(step.files)}" if step.files else "")
     run.gates.leaving = run.plan.excused(step.number + 1)
     _its_vote(run, step, meant)
     health = run.gates.passed(samples=run.plan.options.samples, expect=step.after)
@@ -92,6 +98,9 @@ def restart(run: Engine, step: Step) -> str:
     # the write probe: a quorum acknowledges it, and a leader that cannot commit is known by it (ZOOKEEPER-4708)
     run.intend(step)
     confirm(run, health, live_of(health))
+    if step.files:
+        host.drop_former(run.plan.id, run.attempt)
+    run.stands = ""
     led = f"{leader_in(health)} leads; " * hands_over
     return f"{led}serves again after {seconds(round(down_s, 1))}, in sync; {len(live_of(health).servers)} servers agree, memory and disk"
 
@@ -106,14 +115,14 @@ def _may_hand_over(run: Engine, health: Health, step: Step) -> bool:
     return not why_not
 
 
-def _may_stop(run: Engine, health: Health, step: Step) -> bool:
-    """Whether the rest is a quorum of every list that it goes by. Raises `GateFailed` where it is not, unless R4 is set aside."""
+def _may_stop(run: Engine, health: Health, step: Step) -> None:
+    """Raises `GateFailed` where the rest is no quorum of a list that it goes by, unless R4 is set aside."""
     asked = ok_to_stop(health, [step.host])
     if asked.ok:
-        return True
+        return
     reason = asked.reasons[0]
     if reason.rule == "R4" and "R4" in run.plan.options.overrides:
-        return False
+        return
     told = "; ".join((reason.what, *reason.evidence))
     raise GateFailed(GateResult(f"{reason.rule} stop", Verdict.FAIL, told, remedy="zkprov status"), step.server)
 
@@ -146,18 +155,23 @@ def _hand_over(run: Engine, host: Host, step: Step, live: Members, meant: Server
     shorter = live.with_server(observer)
     what = f"reconfig joining {observer.line} from config {live.version_hex}"
     run.events.emit("act", what=what, from_config=live.version_hex)
+    run.stands = f"{step.server} may be an observer of the list"
     outcome = reconfig.join(run.client, observer, live, patience_s=BACK_S, stop=run.stop)
     run.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
     if run.stop.is_set():
         raise Interrupted("stopped by a signal", remedy="zkprov resume")
     if outcome.answer is reconfig.Answer.REFUSED:
+        run.stands = ""
         raise GateFailed(GateResult("reconfig", Verdict.FAIL, outcome.why, remedy="zkprov status"), step.server)
     run.events.emit("act", what=f"{step.host}: stop; reconfig joining {meant.line} meanwhile")
+    run.stands = f"{step.server} was stopped, and may be an observer of the list"
     with ThreadPoolExecutor(1) as beside:
         voting = beside.submit(_vote_back, run, meant, shorter)
         host.stop(STOP_S)
         back = voting.result()
     run.events.emit("answer", answer=str(back.answer), why=back.why)
+    if back.answer is reconfig.Answer.APPLIED:
+        run.stands = f"{step.server} was stopped"
     if run.stop.is_set():
         raise Interrupted("stopped by a signal", remedy="zkprov resume")
 

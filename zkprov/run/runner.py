@@ -21,7 +21,7 @@ from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
-from zkprov.plan.steps import Plan, StepKind
+from zkprov.plan.steps import Plan, Step
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -29,11 +29,13 @@ from zkprov.run.endpoints import endpoints_of
 from zkprov.run.engine import Engine
 from zkprov.run.events import Event, Events
 from zkprov.run.gating import GateFailed
-from zkprov.run.journal import OPEN_STATES, Journal, State
+from zkprov.run.giving_up import given_up
+from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.no_right import rights_remedy
 from zkprov.run.result import Result
+from zkprov.run.stopped_server import standing_roll, start_stopped
 from zkprov.run.unchanged import carried_out, renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo
 from zkprov.run.world import SESSION_S, World
@@ -138,15 +140,12 @@ class Conductor:
     def resume(self) -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
 
-        Where one voter waits for a second that died in its promotion, the second is brought in first (`awaited_vote`).
+        Where one voter waits for a second that died in its promotion, the second is brought in first (`awaited_vote`); where nobody serves
+        because of a restart that was cut off, who was stopped for it is started (`stopped_server`).
         Raises `Stale` when the inventory or the templates are not those that the plan was made from.
         """
-        survey = self.world.survey()
-        awaited = None if endpoints_of(survey) else standing_run(self.journal, self.world.inventory.ensemble)
-        if awaited is not None:
-            self._run = awaited[0].id
-            events = Events(self._run, self.clock.now, self._readers)
-            survey = bring_vote(self.world, awaited, survey, events=events, clock=self.clock, stop=self.stop)
+        survey = self._somebody_serves(standing_run, bring_vote, self.world.survey())
+        survey = self._somebody_serves(standing_roll, start_stopped, survey)
         with self._acting(survey) as (client, ledger, endpoints):
             standing = self._standing(ledger)
             if standing is None:
@@ -173,6 +172,7 @@ class Conductor:
                 "no member of the ensemble could be read, and one voter may wait for a second: that is not taken back"
             )
             raise NotHealthy(what, place=self.world.inventory.path, remedy="zkprov resume")
+        survey = self._somebody_serves(standing_roll, start_stopped, survey)
         with self._acting(survey) as (client, ledger, _):
             standing = self._standing(ledger)
             if standing is None:
@@ -197,21 +197,26 @@ class Conductor:
                         # a voter that came in unrecorded is a newcomer from now on (R2)
                         self._ensure_ledger(ledger, plan)
                     live = ledger.live()
-                    engine.unfence()
+                    left = engine.unfence(given_up=True)
                     engine.end(State.ABORTED, standing.head)
                 except (Problem, GateFailed) as wrong:
                     remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
                     return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
-                stays = "is in it and stays"
-                member = live.get(step.server)
-                if step.server in plan.leaving and member is None:
-                    stays = "is out of it, its disk is remembered (R7)"
-                elif member is not None and not member.votes and not any(j.server == member for j in plan.joiners):
-                    stays = "is an observer of it now and stays one"
-                elif step.kind is StepKind.RESTART:
-                    stays = "is in it, and does not serve"
-                stands = f"the list is {live}" + ("" if undone is not None else f"; {step.server} {stays}")
-                return Result(plan.id, State.ABORTED, 0, f"Aborted run {plan.id}.", undone=undone or "", stands=stands)
+                return given_up(engine, step, live, undone, left)
+
+    def _somebody_serves(
+        self,
+        standing: Callable[[Journal, str], tuple[Run, Step] | None],
+        mend: Callable[..., Survey],
+        survey: Survey,
+    ) -> Survey:
+        """Where nobody serves, and the journal says that it is this run's doing: mended first, and looked at again."""
+        found = None if endpoints_of(survey) else standing(self.journal, self.world.inventory.ensemble)
+        if found is None:
+            return survey
+        self._run = found[0].id
+        events = Events(self._run, self.clock.now, self._readers)
+        return mend(self.world, found, survey, events=events, clock=self.clock, stop=self.stop)
 
     def _standing(self, ledger: EnsembleLedger) -> RunDocument | None:
         """The unfinished run that the ledger holds. What only the journal takes for unfinished ended elsewhere, or never got there."""

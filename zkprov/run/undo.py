@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
-from zkprov.judge.leaving import as_it_is
+from zkprov.judge.health import judge
+from zkprov.judge.leaving import as_it_is, not_to_be_started, ok_to_stop
 from zkprov.judge.one_quorum import prove_step
 from zkprov.model.members import Members
-from zkprov.model.problems import Interrupted, NotHealthy, Stale
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Server
 from zkprov.plan.steps import LEAVING, SET_ROLE, Plan, Step, StepKind
 
@@ -37,7 +38,7 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
     if step.kind is StepKind.RESTART:
-        return _start_again(engine, step)
+        return _start_again(engine, step, asked=asked)
     if engine.plan.kind == SET_ROLE:
         engine.fence(step.number)
         present = listed(engine.plan, engine.ledger.live(), step.server)
@@ -102,28 +103,59 @@ def _undo_leaver(engine: Engine, step: Step, *, asked: bool) -> str | None:
     return _give_back(engine, step, live, meant)
 
 
-def _start_again(engine: Engine, step: Step) -> str | None:
-    """As it was before it was stopped, where it does not serve as it is; None where it does not serve then either."""
-    engine.fence(step.number)
-    host = engine.world.host(step.host)
-    if host.fenced_by() != engine.plan.id:
-        return "nothing was begun"
-    host.fence(engine.plan.id, engine.attempt)
-    if engine.world.glance(step.host).serving:
-        return _with_its_vote(engine, step, f"{step.server} serves")
+def _start_again(engine: Engine, step: Step, *, asked: bool) -> str | None:
+    """As it was before it was stopped, where it does not serve as it is; None where it does not serve then either, or as it should not.
+
+    To start what this run has stopped takes the host's own fence and nothing of the ensemble: that may wait for this very server.
+    """
+    run, host = engine.plan.id, engine.world.host(step.host)
+    try:
+        if host.fenced_by() != run:
+            return "nothing was begun"
+        host.fence(run, engine.attempt)
+        laid, active = host.has_former(run), host.is_active()
+    except (Interrupted, Busy):
+        raise
+    except Problem as problem:
+        _not_undone(engine, step, problem.problem)
+        return None
+    survey = engine.world.survey(clients=False)
+    facts = survey.by_name(step.host)
+    if facts is not None and facts.serving:
+        if not laid:
+            return _with_its_vote(engine, step, f"{step.server} serves")
+        # what was laid is in force there, and is not what was
+        if asked:
+            host.drop_former(run, engine.attempt)
+        return None
     said = []
-    if step.files:
+    if laid:
+        # one that runs may vote, whether it serves us or not
+        if active and not ok_to_stop(judge(survey), [step.host]).ok and "R4" not in engine.plan.options.overrides:
+            _not_undone(engine, step, "it runs with the new files, and the others are no quorum without it (R4)")
+            return None
         host.stop(STOP_S)
-        if host.put_back(engine.plan.id, engine.attempt):
-            engine.events.emit("undo", what=f"{step.host}: its former {', '.join(step.files)} lies there again")
-            said.append("has its former files")
-    host.start()
+        host.put_back(run, engine.attempt)
+        engine.events.emit("undo", what=f"{step.host}: its former {', '.join(step.files)} lies there again")
+        said.append("has its former files")
+        survey = engine.world.survey([step.host], clients=False)
+        facts = survey.by_name(step.host)
+    if not host.is_active():
+        if why := not_to_be_started(facts.disk.value if facts else None, engine.plan.server(step.server)):
+            _not_undone(engine, step, f"{why} (R5)")
+            return None
+        host.start()
     deadline = engine.clock.monotonic() + engine.plan.options.step_timeout_s
     while not engine.world.glance(step.host).serving:
         if engine.clock.monotonic() > deadline or not host.is_active():
             return None
         engine.gates.pause(AGAIN_S)
     return _with_its_vote(engine, step, f"{step.server} " + " and ".join((*said, "serves again")))
+
+
+def _not_undone(engine: Engine, step: Step, why: str) -> None:
+    """Says why a server is left as it is."""
+    engine.events.emit("undo", what=f"{step.host} is left as it is: {why}")
 
 
 def _with_its_vote(engine: Engine, step: Step, done: str) -> str | None:

@@ -144,13 +144,13 @@ def index_of(kept: str) -> Dict[str, str]:
 def lay_files(kept: str, files: Dict[str, str], unit: str) -> None:
     """In place of what is there, which is in `kept` by then; a new one is its folder's owner's. zoo.cfg last."""
     known = index_of(kept)
+    check_files(list(files))
     os.makedirs(kept, mode=0o700, exist_ok=True)
     for place in files:
         if place in known:
             continue
         name = ""
         if os.path.lexists(place):
-            regular(place)
             name = str(len(known))
             with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
                 write(os.path.join(kept, name), file.read())
@@ -170,16 +170,35 @@ def put_back(kept: str, unit: str) -> bool:
             with open(os.path.join(kept, name), "rb") as file:
                 former = file.read()
             now = b""
-            with contextlib.suppress(FileNotFoundError), open(place, "rb") as file:
-                now = file.read()
+            if os.path.lexists(place):
+                regular(place)
+                with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                    now = file.read()
             pointer = POINTER.findall(now)
             replace(place, POINTER.sub(lambda _: pointer[-1], former) if pointer else former)  # noqa: B023
         elif os.path.lexists(place):
             os.unlink(place)
             sync_folder(os.path.dirname(place))
     read_units(known, unit)
-    shutil.rmtree(kept, ignore_errors=True)
+    drop_former(kept)
     return bool(known)
+
+
+def drop_former(kept: str) -> None:
+    """The index first: without it there is nothing to put back, whatever is left of the rest."""
+    if os.path.isdir(kept):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(kept, "index"))
+        sync_folder(kept)
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def check_files(places: List[str]) -> None:
+    for place in places:
+        if os.path.lexists(place):
+            regular(place)
+        elif not os.path.isdir(os.path.dirname(place)):
+            raise Problem("unhealthy", f"{os.path.dirname(place)} is no folder", "look what it is")
 
 
 def regular(place: str) -> os.stat_result:
@@ -435,11 +454,16 @@ def act(a: Dict[str, Any]) -> Any:
         if not at_rest(a["zoo_cfg"], a["unit"]):
             raise Problem("unhealthy", "a server is running here", "stop it first")
         return set_aside(folders, a["label"])
+    kept = os.path.join(control, "before-" + a.get("run", ""))
+    if kind == "has_former":
+        return bool(index_of(kept))
+    if kind in ("check_files", "drop_former"):
+        still_mine(control, a["run"], a["attempt"])
+        return check_files(a["files"]) if kind == "check_files" else drop_former(kept)
     if kind in ("lay_files", "put_back", "lay_list"):
         still_mine(control, a["run"], a["attempt"])
         if not at_rest(a["zoo_cfg"], a["unit"]):
             raise Problem("unhealthy", "a server is running here", "stop it first")
-        kept = os.path.join(control, "before-" + a["run"])
         if kind == "lay_files":
             return lay_files(kept, a["files"], a["unit"])
         if kind == "put_back":

@@ -1,0 +1,48 @@
+"""How a run ends that a person has given up: what stands, what became of the server in hand, and what that needs next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zkprov.model.members import Members
+from zkprov.plan.steps import Step, StepKind
+from zkprov.run.acts import log_of
+from zkprov.run.journal import State
+from zkprov.run.result import Result
+
+if TYPE_CHECKING:
+    from zkprov.run.engine import Engine
+
+
+def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenced: Sequence[str]) -> Result:
+    """`undone`: what was undone, None where nothing could be; `fenced`: hosts that could not be asked, and have the run's fence still.
+
+    The run is over. A member that is down, or votes no more, is not as it was: exit 4, with what brings it back.
+    """
+    plan, stays = engine.plan, ""
+    following: tuple[str, ...] = ()
+    if undone is None and step.kind is StepKind.RESTART:
+        stays, following = _restarted(engine, step, live)
+    elif undone is None:
+        stays = "is in it and stays"
+        if step.server in plan.leaving:
+            observer = "is an observer of it now and stays one"
+            stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
+    stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
+    stands += "".join(f"; {name} could not be asked, and has this run's fence still" for name in fenced)
+    headline = f"Aborted run {plan.id}."
+    return Result(
+        plan.id, State.ABORTED, 4 if following else 0, headline, undone=undone or "", stands=stands, next=following
+    )
+
+
+def _restarted(engine: Engine, step: Step, live: Members) -> tuple[str, tuple[str, ...]]:
+    """How it stands, and what it needs."""
+    member, meant = live.get(step.server), engine.plan.server(step.server)
+    if not engine.world.glance(step.host).serving:
+        again = f"zkprov restart --only {step.server}"
+        return "does not serve", (log_of(engine.world.inventory_host(step.host)), again)
+    if member is not None and meant.votes and not member.votes:
+        return "is an observer of it now", (f"zkprov set-role {step.server} participant",)
+    return f"serves, with another {', '.join(step.files)}", ()

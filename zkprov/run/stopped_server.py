@@ -1,0 +1,81 @@
+"""Where nobody serves because a restart was cut off: the server that this run has stopped is started again, on what lay there before.
+
+Only what the journal of this machine has as begun, on a host that still has that run's fence: nobody serves, so there is no ledger to ask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from zkprov.judge.leaving import not_to_be_started
+from zkprov.judge.picture import picture_of
+from zkprov.model.facts import Survey
+from zkprov.model.problems import Interrupted, NotHealthy, Problem
+from zkprov.plan.steps import ROLLING, Step, StepKind
+from zkprov.run.clock import Clock
+from zkprov.run.events import Events
+from zkprov.run.journal import Journal, Run
+from zkprov.run.world import World
+
+if TYPE_CHECKING:
+    import threading
+
+LOOK_S = 0.3
+"""Between two looks while they elect."""
+
+
+def standing_roll(journal: Journal, ensemble: str) -> tuple[Run, Step] | None:
+    """The restart that this machine has as begun and not ended, and its step in hand."""
+    found = journal.unfinished(ensemble)
+    if not found or found[0].plan.kind != ROLLING or not 0 < found[0].head <= len(found[0].plan.steps):
+        return None
+    step = found[0].plan.steps[found[0].head - 1]
+    return (found[0], step) if step.kind is StepKind.RESTART else None
+
+
+def start_stopped(
+    world: World, standing: tuple[Run, Step], survey: Survey, *, events: Events, clock: Clock, stop: threading.Event
+) -> Survey:
+    """A survey in which somebody serves. To start a server that was a voter a moment ago, on its own data, needs nobody's leave.
+
+    Raises `NotHealthy` where there is none to be started, or nobody serves then; `Busy` or `Interrupted` where others have the host.
+    """
+    run, step = standing
+    events.step = step.number
+    told: list[str] = []
+    for member in run.plan.restarted:
+        host = world.host(member.host)
+        try:
+            if host.fenced_by() != run.id or host.is_active():
+                continue
+            host.fence(run.id, run.attempt)
+            facts = survey.by_name(member.host)
+            if host.has_former(run.id):
+                host.put_back(run.id, run.attempt)
+                told.append(f"{member.host} has its former files")
+            if why := not_to_be_started(facts.disk.value if facts else None, member.server):
+                told.append(f"{member.host} is not started: {why} (R5)")
+                continue
+            events.emit("mend", what=f"nobody serves, and this run has stopped {member.host}: start")
+            host.start()
+            told.append(f"{member.host} is started")
+        except Interrupted:
+            raise
+        except Problem as problem:
+            told.append(f"{member.host}: {problem.problem}")
+    deadline = clock.monotonic() + run.plan.options.step_timeout_s
+    while any(t.endswith("started") for t in told):
+        survey = world.survey(clients=False)
+        if any(f.serving for f in picture_of(survey).members):
+            return survey
+        if clock.monotonic() > deadline:
+            break
+        if clock.wait(stop, LOOK_S):
+            raise Interrupted("stopped by a signal", remedy="zkprov resume")
+    with contextlib.suppress(Problem):
+        events.emit("mend", what="; ".join(told) or f"no host has the fence of run {run.id} and a server that is down")
+    what = (
+        f"no member of the ensemble could be read; {'; '.join(told) or f'run {run.id} has stopped nobody who is down'}"
+    )
+    raise NotHealthy(what, place=world.inventory.path, remedy="zkprov status; start the members that are down by hand")

@@ -16,6 +16,8 @@ from zkprov.shipped import shipped
 CONTROL = "/var/lib/zkprov"
 """There, `<host>/run` is the fence and `<host>/disabled` keeps a server down for good."""
 _COMMAND_S = 130.0
+STOP_MORE_S = 20.0
+"""For a server that must be ended by force, and the way there and back."""
 
 
 class Connected(Protocol):
@@ -97,6 +99,12 @@ class AnsibleHost:
         self._play("start")
 
     def stop(self, timeout_s: float) -> None:
+        if not self.host.stop_command and self._plays.playbooks is None:
+            # what the playbook does, but for the seconds that a play takes to begin: clients of a leader that hands over wait for it
+            run, attempt = self._mine
+            limit_s = timeout_s + STOP_MORE_S
+            self._act("stop", timeout_s=limit_s, patience=timeout_s, run=run, attempt=attempt)
+            return
         # where nothing runs, no play is needed to stop it
         running = self.is_active() if self.host.stop_command else not self._act("at_rest")
         if running:

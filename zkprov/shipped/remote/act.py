@@ -358,6 +358,32 @@ def end(zoo_cfg: str, timeout_s: float) -> bool:
     return not servers(zoo_cfg)
 
 
+def stop_unit(zoo_cfg: str, unit: str, timeout_s: float) -> bool:
+    """The unit, and whatever else runs on its zoo.cfg; by force after `timeout_s` seconds. Whether anything ran."""
+    if at_rest(zoo_cfg, unit):
+        return False
+    name = unit + ".service"
+    if unit_state(unit).get("ActiveState", "inactive") not in ("inactive", "failed"):
+        systemctl("stop", "--no-block", name)
+        if not unit_ended(unit, timeout_s):
+            systemctl("kill", "--signal=SIGKILL", name)
+            unit_ended(unit, 5.0)
+    # one that was started by hand belongs to no unit
+    if not end(zoo_cfg, timeout_s) or not at_rest(zoo_cfg, unit):
+        raise Problem("unhealthy", "the server does not end, even by SIGKILL", f"see: systemctl status {name}")
+    return True
+
+
+def unit_ended(unit: str, wait_s: float) -> bool:
+    """Whether the unit is at rest within `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    while unit_state(unit).get("ActiveState") not in ("inactive", "failed", None):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def disable(control: str, unit: str) -> bool:
     """The marker first: from then on the unit refuses to start, whoever asks. Whether anything changed."""
     marker, changed = os.path.join(control, "disabled"), False
@@ -444,6 +470,9 @@ def act(a: Dict[str, Any]) -> Any:
         return is_active(a["zoo_cfg"], a["unit"])
     if kind == "at_rest":
         return at_rest(a["zoo_cfg"], a["unit"])
+    if kind == "stop":
+        still_mine(control, a["run"], a["attempt"])
+        return stop_unit(a["zoo_cfg"], a["unit"], a["patience"])
     if kind == "exists":
         return exists(folders)
     if kind == "has_data":

@@ -5,7 +5,6 @@
 import errno
 import os
 import socket
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -15,10 +14,10 @@ from ansible.module_utils.zkprov_act import (
     command,
     disable,
     disk_problem,
-    end,
     servers,
     set_aside,
     still_mine,
+    stop_unit,
     systemctl,
     unit_state,
 )
@@ -89,30 +88,9 @@ def stopped(p: "dict[str, Any]", check: bool) -> bool:
         if not check:
             told(p["stop_command"])
         return True
-    if at_rest(zoo_cfg(p), p["unit"]):
-        return False
     if check:
-        return True
-    unit = p["unit"] + ".service"
-    if unit_state(p["unit"]).get("ActiveState", "inactive") not in ("inactive", "failed"):
-        systemctl("stop", "--no-block", unit)
-        if not ended(p, p["timeout"]):
-            systemctl("kill", "--signal=SIGKILL", unit)
-            ended(p, 5.0)
-    # one that was started by hand belongs to no unit
-    if not end(zoo_cfg(p), p["timeout"]) or not at_rest(zoo_cfg(p), p["unit"]):
-        raise Problem("unhealthy", "the server does not end, even by SIGKILL", f"see: systemctl status {unit}")
-    return True
-
-
-def ended(p: "dict[str, Any]", wait_s: float) -> bool:
-    """Whether the unit is at rest within `wait_s` seconds."""
-    deadline = time.monotonic() + wait_s
-    while unit_state(p["unit"]).get("ActiveState") not in ("inactive", "failed", None):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+        return not at_rest(zoo_cfg(p), p["unit"])
+    return bool(stop_unit(zoo_cfg(p), p["unit"], p["timeout"]))
 
 
 def retired(p: "dict[str, Any]", check: bool) -> bool:

@@ -173,6 +173,20 @@ def test_one_that_is_down_is_started_first(three: Zkprov, tmp_path: Path) -> Non
     three("check").expect(0)
 
 
+def test_a_saved_plan_is_carried_out_once(three: Zkprov, tmp_path: Path) -> None:
+    """Whether members were restarted for it no server tells: the ledger does, as long as no other run came after."""
+    lab, hosts, file = three.lab, list(three.lab.founders), str(tmp_path / "plan.json")
+    follower = next(h for h in hosts if mode(h) == "follower")
+    samples = QUICK[1:]
+    three("plan", "restart", "--only", follower.name, *samples, "--out", file, "--detailed-exitcode").expect(10)
+    before = pids(lab)
+    three("apply", file, "--yes").expect(0, "done")
+    now = pids(lab)
+    assert {n for n in now if now[n] != before[n]} == {follower.name}
+    three("apply", file, "--yes").expect(0, "nothing to do")
+    assert pids(lab) == now
+
+
 def test_without_the_right_to_change_the_list(three: Zkprov, tmp_path: Path) -> None:
     """The ledger is the super user's: nothing can be recorded, so nothing is begun. In a fresh ensemble it is anybody's."""
     lab = three.lab

@@ -60,7 +60,7 @@ def restart(run: Engine, step: Step) -> str:
     unit = unit_of(run.world, run.world.inventory_host(step.host)) if UNIT in step.files else ""
     _its_vote(run, step, meant)
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
-    samples = run.plan.options.samples if step.number == 1 else 1
+    samples = run.plan.options.samples if step.number == run.first else 1
     while True:
         health = run.gates.passed(samples=samples, expect=step.after)
         live, samples = live_of(health), 1

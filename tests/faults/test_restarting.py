@@ -74,7 +74,7 @@ def scene(make_lab: MakeLab, tmp_path: Path, rng: random.Random) -> Iterator[Rol
         yield found
 
 
-@pytest.mark.matrix(keep=2, of="restarts")
+@pytest.mark.matrix(keep=1, of="restarts")
 @pytest.mark.parametrize("taken_up", ["here", "elsewhere", "given up"])
 @pytest.mark.parametrize("instant", EVERY, ids=str)
 def test_killed(scene: Rolling, instant: Instant, taken_up: str) -> None:
@@ -90,7 +90,7 @@ def test_killed(scene: Rolling, instant: Instant, taken_up: str) -> None:
         scene.resumed(scene.elsewhere if taken_up == "elsewhere" else scene.zkprov)
 
 
-@pytest.mark.matrix(keep=2, of="restarts")
+@pytest.mark.matrix(keep=1, of="restarts")
 @pytest.mark.parametrize("ended", ["the one that is restarted", "the leader", "another follower"])
 @pytest.mark.parametrize("instant", [*FOLLOWER, *LEADER], ids=str)
 def test_a_server_is_killed(scene: Rolling, instant: Instant, ended: str) -> None:
@@ -132,7 +132,7 @@ def _wait_for_act(scene: Rolling, running: Running, what: str) -> None:
     )
 
 
-@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.matrix(keep=1, of="restarts that meet something else")
 def test_another_dies_while_one_is_stopped(scene: Rolling) -> None:
     """Then nobody can write until the stopped one is back: it is started, whatever the ensemble says."""
     leader = scene.leader()
@@ -149,7 +149,7 @@ def test_another_dies_while_one_is_stopped(scene: Rolling) -> None:
     scene.everybody_votes()
 
 
-@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.matrix(keep=1, of="restarts that meet something else")
 @pytest.mark.parametrize("taken_up", ["resume", "abort"])
 def test_nobody_serves_since_zkprov_was_killed_with_one_stopped(scene: Rolling, taken_up: str) -> None:
     leader = scene.leader()
@@ -169,7 +169,7 @@ def test_nobody_serves_since_zkprov_was_killed_with_one_stopped(scene: Rolling, 
     scene.everybody_votes()
 
 
-@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.matrix(keep=1, of="restarts that meet something else")
 @pytest.mark.parametrize("taken_up", ["resume", "abort"])
 def test_its_data_is_gone_when_the_run_is_taken_up(scene: Rolling, taken_up: str) -> None:
     """R5: neither the run nor its undoing starts an empty voter."""
@@ -204,7 +204,7 @@ def test_its_data_is_gone_when_the_run_is_taken_up(scene: Rolling, taken_up: str
     scene.everybody_votes()
 
 
-@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.matrix(keep=1, of="restarts that meet something else")
 def test_who_slept_while_his_run_was_taken_over_stops_nobody(scene: Rolling) -> None:
     leader = scene.leader()
     running = scene.restart("--only", f"zk{leader}")
@@ -223,7 +223,7 @@ def test_who_slept_while_his_run_was_taken_over_stops_nobody(scene: Rolling) -> 
     scene.everybody_votes()
 
 
-@pytest.mark.matrix(keep=2, of="restarts that meet something else")
+@pytest.mark.matrix(keep=1, of="restarts that meet something else")
 def test_files_that_do_not_start_are_taken_back_from_the_only_server(make_lab: MakeLab, tmp_path: Path) -> None:
     """While it is down nobody can be asked for leave."""
     lab = make_lab(1)

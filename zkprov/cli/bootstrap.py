@@ -42,8 +42,9 @@ def bootstrap(ctx: click.Context, /, yes: bool, dry_run: bool, events: str | Non
     from zkprov.run.founding import look
 
     with world_of(ctx, given) as world:
-        made = look(world)
-        if isinstance(made, Refusal) and (run := _lost_second(ctx, world)):
+        run = _lost_second(ctx, world)
+        made = look(world, patient=run is None)
+        if isinstance(made, Refusal) and run is not None:
             click.echo(f"Bootstrap of {world.inventory.ensemble}")
             click.echo(f"  take up run {run}, in which the second voter was lost; then go on")
             if dry_run:

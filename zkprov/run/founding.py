@@ -43,10 +43,11 @@ FOUNDER_S = 60.0
 """For the first server to lead itself: a cold Java on a slow disk takes some ten seconds."""
 
 
-def look(world: World) -> Founding | Refusal | None:
+def look(world: World, *, patient: bool = True) -> Founding | Refusal | None:
     """What is to be done, of a fresh survey (`plan_founding`). Raises `BadInput`, also where nobody could change what is founded.
 
-    Servers of the group that run, and do not serve yet, are waited for: a machine that has just come back is no bare host.
+    Servers of the group that run, and do not serve yet, are waited for: a machine that has just come back is no bare host. Not where it is
+    known that they wait for something that zkprov is to do (`patient` false).
     """
     host = founder_of(world.inventory)
     deadline = time.monotonic() + FOUNDER_S
@@ -59,7 +60,7 @@ def look(world: World) -> Founding | Refusal | None:
             break
         if world.host(host.name).fenced_by() != holder:
             continue  # another founding began, or ended, while it was looked
-        if found.exit_code == Busy.exit_code or not starting(health, world.inventory):
+        if found.exit_code == Busy.exit_code or not patient or not starting(health, world.inventory):
             break
         time.sleep(LOOK_S)
     if isinstance(found, Founding) and found.stage in (Stage.BARE, Stage.BEGUN):

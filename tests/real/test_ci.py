@@ -216,7 +216,6 @@ def held(session: KazooClient) -> Any:
     return lock
 
 
-@pytest.mark.matrix(keep=1, of="files for CI")
 def test_the_files_of_github_played_step_by_step(lab: Lab, tmp_path: Path) -> None:
     runner = Github(lab, tmp_path)
     jobs = GITHUB["jobs"]
@@ -260,7 +259,6 @@ def test_the_files_of_github_played_step_by_step(lab: Lab, tmp_path: Path) -> No
     runner.job("apply")[0].expect(0, "nothing to do")
 
 
-@pytest.mark.matrix(keep=1, of="files for CI")
 def test_the_files_of_gitlab_played_step_by_step(lab: Lab, tmp_path: Path) -> None:
     runner = Gitlab(lab, tmp_path)
     runner.job("apply").expect(0, "nothing to do")

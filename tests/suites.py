@@ -137,6 +137,10 @@ def _end_what_is_left(base: Path) -> list[str]:
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    # the kernel takes a moment for it
+    deadline = time.monotonic() + 3
+    while left and _left(base) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return [f"{pid} {command[:200]}" for pid, command in left.items()]
 
 

@@ -65,7 +65,7 @@ def saved(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_a_removal_begins_with_one(saved: Saved) -> None:
-    saved.done.expect(0, "back up: configs and epochs of all, data of", "done: {")
+    saved.done.expect(0, "back up: configs and epochs of all, data of", f"backup {saved.source.id}", "done: {")
     assert saved.hosts.keys() == {h.name for h in saved.lab.founders}
     steps = [e["evidence"]["step"].split()[0] for e in events_in(saved.events_file) if e["kind"] == "step.begun"]
     assert steps == ["backup", "remove", "retire"]
@@ -76,7 +76,7 @@ def test_a_removal_begins_with_one(saved: Saved) -> None:
     assert {tuple(b["what"]) for b in listed} == {("config", "epochs"), ("config", "epochs", "data")}
     run = events_in(saved.events_file)[0]["run"]
     assert {b["run"] for b in listed} == {run} and saved.name.endswith(run)
-    saved.zkprov("history", run).expect(0, "backup ")
+    saved.zkprov("history", run).expect(0, f"backup {saved.source.id}")
 
 
 def test_its_own_release_loads_it(saved: Saved) -> None:
@@ -231,7 +231,7 @@ def test_cut_off_in_the_middle_it_is_made_anew(saved: Saved, tmp_path: Path) -> 
     name = partial()[0]["name"]
     saved.zkprov("backup", "verify", name).expect(4, "partial", "FAILED")
     saved.zkprov("backup", "fetch", str(tmp_path / "here"), name).expect(4, "partial")
-    saved.zkprov("resume").expect(0, "done: {", "backup ")
+    saved.zkprov("resume").expect(0, "done: {", f"backup {saved.source.id}")
     listed = saved.zkprov("backup", "list", "--output", "json").expect(0).json["backups"]
     assert {b["state"] for b in listed} == {"whole"} and name not in {b["name"] for b in listed}
     assert len({b["name"] for b in listed}) == 2

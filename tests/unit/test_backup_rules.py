@@ -25,8 +25,8 @@ from zkprov.run.world import World
 HOSTS = frozenset(f"zk{i}" for i in range(1, 8))
 
 
-def source(made: Made, leaving: frozenset[int] = frozenset(), hosts: frozenset[str] = HOSTS) -> str:
-    found = data_source(made.health(), hosts, leaving)
+def source(made: Made, leaving: frozenset[int] = frozenset(), hosts: frozenset[str] = HOSTS, planned: str = "") -> str:
+    found = data_source(made.health(), hosts, leaving, planned)
     return found.name if found else ""
 
 
@@ -36,7 +36,14 @@ class TestWhoseData:
         assert source(five) == "zk1"
         assert source(five, frozenset({1})) == "zk2"
         assert source(five.down(1)) == "zk2"
-        assert source(five.reading(1, zxid=ZXID - 5).reading(2, zxid=ZXID - 7)) == "zk3"
+        behind = five.reading(1, zxid=ZXID - 5).reading(2, zxid=ZXID - 7)
+        assert source(behind) == "zk3"
+
+    def test_whom_the_plan_names_as_long_as_it_is_able(self) -> None:
+        five = ensemble(members((1, 2, 3, 4, 5)), 5).reading(2, zxid=ZXID - 7)
+        assert source(five, planned="zk2") == "zk2"
+        assert source(five, planned="zk9") == source(five, planned="zk5") == "zk1", "it leads, or is nobody"
+        assert source(five, frozenset({2}), planned="zk2") == source(five.down(2), planned="zk2") == "zk1"
 
     def test_of_no_observer_where_there_is_a_voter(self) -> None:
         assert source(healthy(2, observers=(3,)), frozenset({1})) == "zk3", "the leader has enough to do"

@@ -20,19 +20,22 @@ class Check(msgspec.Struct, frozen=True):
     said: str
 
 
-def data_source(health: Health, hosts: Set[str], leaving: Set[int] = frozenset()) -> ServerFacts | None:
+def data_source(
+    health: Health, hosts: Set[str], leaving: Set[int] = frozenset(), planned: str = ""
+) -> ServerFacts | None:
     """The member whose data is saved: a follower in sync, that stays, and is furthest; the leader only where there is no other.
 
-    `hosts`: those of the inventory. A follower has what the leader has, and the leader has enough to do.
+    `hosts`: those of the inventory. A follower has what the leader has, and the leader has enough to do. `planned`: whom a plan names; who
+    was a few writes further at one look is no reason to take another.
     """
     picture = health.picture
     able = [f for f in picture.members if f.serving and f.name in hosts]
     voters = picture.live.voters if picture.live else frozenset()
 
-    def rank(facts: ServerFacts) -> tuple[bool, bool, bool, int, int]:
-        server_id = picture.member_id(facts)
+    def rank(facts: ServerFacts) -> tuple[bool, bool, bool, bool, int, int]:
+        server_id, named = picture.member_id(facts), facts.name == planned
         zxid = facts.srvr.value.zxid if facts.srvr.value else 0
-        return server_id not in leaving, not leads(facts), server_id in voters, zxid, -server_id
+        return server_id not in leaving, not leads(facts), server_id in voters, named, zxid, -server_id
 
     return max(able, key=rank, default=None)
 

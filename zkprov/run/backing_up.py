@@ -68,6 +68,7 @@ def back_up(run: Engine, step: Step) -> str:
             now=run.clock.now(),
             run=run.plan.id,
             leaving=run.plan.leaving,
+            source=data_source(health, {h.name for h in run.world.inventory.hosts}, run.plan.leaving, step.host),
             around=lambda when, host: run.world.hooks(when, "backup", host, run.plan.id),
         )
     except Interrupted:

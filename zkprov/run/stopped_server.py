@@ -44,6 +44,7 @@ def start_stopped(
     run, step = standing
     events.step = step.number
     told: list[str] = []
+    started = False
     for member in run.plan.restarted:
         host = world.host(member.host)
         try:
@@ -59,13 +60,14 @@ def start_stopped(
                 continue
             events.emit("mend", what=f"nobody serves, and this run has stopped {member.host}: start")
             host.start()
+            started = True
             told.append(f"{member.host} is started")
         except Interrupted:
             raise
         except Problem as problem:
             told.append(f"{member.host}: {problem.problem}")
     deadline = clock.monotonic() + run.plan.options.step_timeout_s
-    while any(t.endswith("started") for t in told):
+    while started:
         survey = world.survey(clients=False)
         if any(f.serving for f in picture_of(survey).members):
             return survey

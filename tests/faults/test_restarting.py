@@ -132,6 +132,20 @@ def _wait_for_act(scene: Rolling, running: Running, what: str) -> None:
     )
 
 
+def _killed_with_one_stopped(scene: Rolling) -> tuple[int, int]:
+    """zkprov is gone, and the first follower is down; it, and the other follower."""
+    leader = scene.leader()
+    first, other = (i for i in (1, 2, 3) if i != leader)
+    running = scene.restart("--only", f"zk{first}")
+    _wait_for_act(scene, running, f"zk{first}: stop")
+    running.process.kill()
+    running.process.wait()
+    for process in scene.servers(first):  # the start was quicker than the kill
+        os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: not scene.servers(first), what="its end")
+    return first, other
+
+
 @pytest.mark.matrix(keep=1, of="restarts that meet something else")
 def test_another_dies_while_one_is_stopped(scene: Rolling) -> None:
     """Then nobody can write until the stopped one is back: it is started, whatever the ensemble says."""
@@ -152,14 +166,7 @@ def test_another_dies_while_one_is_stopped(scene: Rolling) -> None:
 @pytest.mark.matrix(keep=1, of="restarts that meet something else")
 @pytest.mark.parametrize("taken_up", ["resume", "abort"])
 def test_nobody_serves_since_zkprov_was_killed_with_one_stopped(scene: Rolling, taken_up: str) -> None:
-    leader = scene.leader()
-    first, other = (i for i in (1, 2, 3) if i != leader)
-    running = scene.restart("--only", f"zk{first}")
-    _wait_for_act(scene, running, f"zk{first}: stop")
-    running.process.kill()
-    running.process.wait()
-    for process in scene.servers(first):  # it was quicker
-        os.kill(process.pid, signal.SIGKILL)
+    first, other = _killed_with_one_stopped(scene)
     scene.signal(signal.SIGKILL, other)
     wait_for(lambda: not any(mode(h) for h in scene.lab.founders), what="nobody that serves")
     said = scene.zkprov(taken_up)
@@ -173,15 +180,7 @@ def test_nobody_serves_since_zkprov_was_killed_with_one_stopped(scene: Rolling, 
 @pytest.mark.parametrize("taken_up", ["resume", "abort"])
 def test_its_data_is_gone_when_the_run_is_taken_up(scene: Rolling, taken_up: str) -> None:
     """R5: neither the run nor its undoing starts an empty voter."""
-    leader = scene.leader()
-    first = next(i for i in (1, 2, 3) if i != leader)
-    running = scene.restart("--only", f"zk{first}")
-    _wait_for_act(scene, running, f"zk{first}: stop")
-    running.process.kill()
-    running.process.wait()
-    for process in scene.servers(first):
-        os.kill(process.pid, signal.SIGKILL)
-    wait_for(lambda: not scene.servers(first), what="its end")
+    first, _ = _killed_with_one_stopped(scene)
     host, aside = scene.lab.host(first), scene.folder / "aside"
     data = [Path(d) / "version-2" for d in (host.data_dir, host.data_log_dir)]
     aside.mkdir()

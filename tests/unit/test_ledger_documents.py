@@ -17,8 +17,9 @@ from kazoo.exceptions import BadVersionError, ConnectionLoss, NodeExistsError, N
 from tests.unit.plans_made import plan
 from zkprov.model.facts import LedgerMember
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.report.documents import OPEN_RUN
 from zkprov.run import ledger as room
-from zkprov.run.journal import State
+from zkprov.run.journal import OPEN_STATES, State
 from zkprov.run.ledger import MAX_RUN_BYTES, RUN, EnsembleLedger, RunDocument
 
 
@@ -100,6 +101,15 @@ def document(head: int = 1, **changed: Any) -> RunDocument:
 
 def ledger(tree: Tree, stop: threading.Event | None = None) -> EnsembleLedger:
     return EnsembleLedger(tree, False, stop)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_status_knows_an_unfinished_run_by_how_its_document_begins(state: State) -> None:
+    """A survey reads no more of it than that (`observe.znodes`)."""
+    text = msgspec.json.encode(RunDocument("4f1c00", state, 12, 1, "op@host", plan())).decode()[:200]
+    found = OPEN_RUN.match(text)
+    assert (found is not None) == (state in OPEN_STATES)
+    assert found is None or found.groups() == ("4f1c00", "12")
 
 
 def test_a_run_that_is_written_is_read() -> None:

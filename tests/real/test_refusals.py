@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ from zkprov.lab.outage import freeze, kill, thaw
 from zkprov.model.facts import Retired
 from zkprov.model.inventory import InventoryHost
 from zkprov.observe.znodes import EnsembleDocument, MemberDocument, RetiredDocument
+from zkprov.run.world import SESSION_S
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("refusals")]
 
@@ -144,8 +147,27 @@ def test_a_held_lock(calm: Zkprov) -> None:
     with client(*calm.lab.founders, lab=calm.lab) as session:
         lock = session.Lock("/zkprov/lock", "bob@other run 77")
         with lock:
-            calm.add("zk4").expect(5, "/zkprov/lock: held by bob@other run 77", "next", "zkprov history")
+            late = calm.add("zk4").expect(5, "/zkprov/lock: held by bob@other run 77", "next", "zkprov history")
+    assert "waiting for the lock, held by bob@other run 77" in late.err and late.took_s > 2 * SESSION_S
     touched.nothing()
+
+
+def test_the_lock_of_one_that_was_killed_before_it_began(calm: Zkprov) -> None:
+    program = (
+        "import sys, time; from kazoo.client import KazooClient;"
+        f"session = KazooClient('{calm.lab.host(1).client}', timeout={SESSION_S}, auth_data=[('digest', sys.stdin.readline())]);"
+        "session.start(); session.Lock('/zkprov/lock', 'bob@here run 77').acquire(); print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as bob:
+        assert bob.stdin and bob.stdout
+        bob.stdin.write(calm.lab.auth_file.read_text().strip().split(":", 1)[1])
+        bob.stdin.close()
+        assert bob.stdout.readline() == "held\n"
+        bob.kill()
+    done = calm("restart", "--only", "zk1", *QUICK).expect(0)
+    assert "waiting for the lock, held by bob@here run 77" in done.err
 
 
 def test_the_kill_switch(calm: Zkprov) -> None:

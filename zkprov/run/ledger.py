@@ -36,6 +36,7 @@ FORMAT = 1
 ROOT = "/zkprov"
 MAX_RUN_BYTES = 512_000
 RUN = f"{ROOT}/run"
+LOCK = f"{ROOT}/lock"
 PATIENCE_S = 15.0
 """For an answer, lost connections and an election included: more than it takes a follower to notice that its leader is dead."""
 STOPPING_S = 1.5
@@ -277,7 +278,7 @@ class EnsembleLedger:
         `meanwhile` is called about once a second with the holder and the seconds that are left; what it raises ends the waiting.
         """
         with self._told("the lock"):
-            self._lock = lock.take(self._client, f"{ROOT}/lock", who, wait_s, stop, meanwhile)
+            self._lock = lock.take(self._client, LOCK, who, wait_s, stop, meanwhile)
 
     def unlock(self) -> None:
         if self._lock is not None:

@@ -55,9 +55,11 @@ def take(
             return lock
     except LockTimeout:
         pass
-    raise Busy(
-        f"held by {holder()}", place=path, remedy="wait until it ends (zkprov history), or stop it: zkprov pause"
-    )
+    raise held(holder(), path)
+
+
+def held(holder: str, path: str) -> Busy:
+    return Busy(f"held by {holder}", place=path, remedy="wait until it ends (zkprov history), or stop it: zkprov pause")
 
 
 def give_back(client: KazooClient, lock: Lock) -> None:

@@ -22,6 +22,7 @@ from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.steps import Plan, Step
+from zkprov.run import lock
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -32,7 +33,7 @@ from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
-from zkprov.run.ledger import EnsembleLedger, RunDocument
+from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
 from zkprov.run.no_right import rights_remedy
 from zkprov.run.result import Result
 from zkprov.run.stopped_server import standing_roll, start_stopped
@@ -42,6 +43,10 @@ from zkprov.run.world import SESSION_S, World
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
+
+
+BUSY_S = 0.5
+"""How long the lock of a run that is under way is waited for: one that ends gives it back at once."""
 
 
 class Conductor:
@@ -59,7 +64,7 @@ class Conductor:
     ) -> None:
         self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
         self._readers = [journal.record, *readers]
-        self.lock_timeout_s = 0.0  # how long another run's lock is waited for, beyond what a dead one's takes to expire
+        self.lock_timeout_s = 0.0  # how long another run's lock is waited for; 0: as long as a dead one's takes to go
         world.stop = stop
         self._run = ""
 
@@ -87,7 +92,7 @@ class Conductor:
                 )
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
-            with self._locked(ledger, plan.id, wait_s=0.5):
+            with self._locked(ledger, plan.id, wait_s=SESSION_S * 2, living_s=BUSY_S):
                 self._all_free(plan, waited=True)
                 survey, ended = self.world.survey(clients=False), self.clock.monotonic()
                 standing = ledger.read_run()
@@ -255,15 +260,28 @@ class Conductor:
 
     @contextlib.contextmanager
     def _locked(
-        self, ledger: EnsembleLedger, run: str, *, wait_s: float, whatever_is_paused: bool = False
+        self,
+        ledger: EnsembleLedger,
+        run: str,
+        *,
+        wait_s: float,
+        living_s: float | None = None,
+        whatever_is_paused: bool = False,
     ) -> Iterator[None]:
+        """The lock, waited for `wait_s` seconds, or `--lock-timeout`. `living_s`: how long where a run that is under way has it; a lock
+        that belongs to no such run is one of a run that begins, or was killed before it began, and then it goes with its session.
+        """
         # who waits has begun nothing: that is shown, and no event of a run for the journal
         events = Events(run, self.clock.now, self._readers[1:])
-        limit_s = max(wait_s, self.lock_timeout_s)
+        limit_s = max(wait_s, self.lock_timeout_s) if living_s is None else self.lock_timeout_s or wait_s
 
         def meanwhile(holder: str, left_s: float) -> None:
             if not whatever_is_paused:
                 _not_paused(ledger)
+            if living_s is not None and not self.lock_timeout_s and limit_s - left_s >= living_s:
+                standing = ledger.read_run()
+                if standing is not None and standing.state in OPEN_STATES:
+                    raise lock.held(holder, LOCK)
             events.emit("waiting", holder=holder, left_s=round(left_s, 1), of_s=limit_s)
 
         ledger.lock(f"{self.who} run {run}", limit_s, self.stop, meanwhile)

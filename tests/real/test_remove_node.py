@@ -312,10 +312,8 @@ def test_a_plan_is_saved_applied_and_stale_then(three: Zkprov, tmp_path: Path) -
     """In an emergency three become two, by a plan; made before somebody else's change it is stale."""
     plan, late = tmp_path / "plan.json", tmp_path / "late.json"
     force = ("--override", "R4", "--reason", "fire", "--settle", "0", "--drain", "0")
-    for file in (plan, late):
-        three("plan", "remove", "zk1", *force, "--out", str(file), "--detailed-exitcode").expect(
-            10, "override R4: fire"
-        )
+    for name, file in (("zk1", plan), ("zk2", late)):
+        three("plan", "remove", name, *force, "--out", str(file), "--detailed-exitcode").expect(10, "override R4: fire")
     three("apply", str(plan), "--yes").expect(0)
     three("apply", str(late), "--yes").expect(6, "plan again: zkprov plan remove")
     gone_for_good(three.lab.host(1), three.lab.host(2))

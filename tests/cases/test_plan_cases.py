@@ -13,8 +13,10 @@ from tests.unit.facts_made import Made, host, inventory
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.verdict import Purpose
+from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
-from zkprov.model.server import Role
+from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
+from zkprov.plan.address import AddressWish, plan_address
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
@@ -30,12 +32,15 @@ def planned(lines: tuple[str, ...]) -> str:
     """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
     `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
     or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`; or `restart zk1 zk2` (or none, for
-    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`.
+    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`; or
+    `move zk2` with `host=`, `quorum=`, `election=`, `client=` of its new place, or `noclient`.
     """
     *survey, last = lines
     try:
         act, *words = last.split()
-        way = {"remove": removed, "replace": replaced, "role": turned, "restart": restarted}.get(act, added)
+        way = {"remove": removed, "replace": replaced, "role": turned, "restart": restarted, "move": moved}.get(
+            act, added
+        )
         return printed(way(survey_of(tuple(survey)), words))
     except BadInput as bad:
         return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
@@ -127,6 +132,26 @@ def restarted(made: Made, words: list[str]) -> Plan | Refusal:
         "0.1.0",
     )
     return plan_restart(health, listed, wish)
+
+
+def moved(made: Made, words: list[str]) -> Plan | Refusal:
+    name, *more = words
+    given = dict(w.split("=") for w in more if "=" in w)
+    health = made.health(Purpose.CHANGE)
+    asked = leaver_of(health.picture, name)
+    assert asked.id is not None
+    was = (health.picture.live or Members.of()).get(asked.id)
+    assert was is not None and was.client is not None
+    at = ServerAddress(
+        given.get("host", was.address.host),
+        int(given.get("quorum", was.address.quorum_port)),
+        int(given.get("election", was.address.election_port)),
+    )
+    client = None if "noclient" in more else ClientAddress(int(given.get("client", was.client.port)))
+    overrides = {given["override"]: given.get("reason", "")} if "override" in given else {}
+    options = checked(Options(settle_s=0.0, reason=given.get("reason", ""), overrides=overrides), inventory(9))
+    wish = AddressWish("4f1c", name, Server(was.id, (at,), was.role, client), options, 0.0, "op@host", "0.1.0")
+    return plan_address(health, inventory(9), wish)
 
 
 def printed(made: Plan | Refusal) -> str:

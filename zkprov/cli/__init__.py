@@ -34,6 +34,10 @@ COMMANDS = {
         "Put a new server in the place of another: plan, question, apply.",
     ),
     "set-role": ("zkprov.cli.role:set_role", "Give a member a vote, or take it: plan, question, apply."),
+    "set-address": (
+        "zkprov.cli.address:set_address",
+        "Give a member other ports, or another name: plan, question, apply.",
+    ),
     "restart": (
         "zkprov.cli.restart:restart",
         "Restart members, one at a time, the leader last: plan, question, apply.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli.address import plan_set_address
 from zkprov.cli.leave import plan_remove
 from zkprov.cli.planned import (
     Duration,
@@ -59,6 +60,7 @@ def plan() -> None:
 plan.add_command(plan_remove)
 plan.add_command(plan_replace)
 plan.add_command(plan_set_role)
+plan.add_command(plan_set_address)
 plan.add_command(plan_restart)
 
 

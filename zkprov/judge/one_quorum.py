@@ -17,7 +17,7 @@ from zkprov.model.facts import LEFT_BEHIND, ServerFacts
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server
 
-__all__ = ["during", "moved", "one_quorum", "prove_step", "servers_of"]
+__all__ = ["during", "moved", "one_quorum", "prove_move", "prove_step", "servers_of"]
 
 SOURCES = ("/zookeeper/config", "lists on disk and .next", "ledger: retired")
 
@@ -86,6 +86,24 @@ def prove_step(
     named = frozenset(here.name for s in new.servers if (here := _here(starting, picture, s)))
     done = moved(starting, old, new, serving | named)
     return ("before", proof.prove(starting)), ("crash within", crash), ("after", proof.prove(done))
+
+
+def prove_move(picture: Picture, before: Members, to: Server) -> tuple[tuple[str, proof.Proof], ...]:
+    """As `prove_step`, for a member that is known at the place of `to` from then on: the same server, found by its id and not by its place.
+
+    `before` is the live list.
+    """
+    old, new = before, before.with_server(to).at_version(before.version + 1)
+    servers = servers_of(picture)
+    crash = proof.prove(during(servers, old, new))
+    if crash.safe:
+        return ("before", crash), ("crash within", crash), ("after", crash)
+    serving = frozenset(f.name for f in picture.of(Standing.MEMBER, Standing.JOINER) if f.serving)
+    return (
+        ("before", proof.prove(servers)),
+        ("crash within", crash),
+        ("after", proof.prove(moved(servers, old, new, serving))),
+    )
 
 
 def during(servers: tuple[ProofServer, ...], before: Members, after: Members) -> tuple[ProofServer, ...]:

@@ -94,6 +94,12 @@ class Server(msgspec.Struct, frozen=True):
         return f"{text};{self.client}" if self.client else text
 
     @property
+    def place(self) -> str:
+        """Where it is, without its role."""
+        text = "|".join(str(a) for a in self.addresses)
+        return f"{text};{self.client}" if self.client else text
+
+    @property
     def line(self) -> str:
         return f"server.{self.id}={self.value}"
 

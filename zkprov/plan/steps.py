@@ -25,6 +25,7 @@ class StepKind(StrEnum):
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
     RESTART = "restart"  # stopped (a leader hands over first), configured where that is wished, started, in sync again
+    MOVE = "move"  # reconfig of a member at another place: ports, or a name
     BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
 
 
@@ -37,6 +38,7 @@ RECONFIGURING = frozenset(
         StepKind.HAND_OVER,
         StepKind.DEMOTE,
         StepKind.REMOVE,
+        StepKind.MOVE,
     }
 )
 """The steps that change the list for good."""
@@ -44,6 +46,8 @@ ROLLING = "restart"
 """The kind of a plan by which members are stopped and started, one at a time; the list stays."""
 SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
+SET_ADDRESS = "set-address"
+"""The kind of a plan by which a member is known at another place."""
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -93,6 +97,9 @@ class Step(msgspec.Struct, frozen=True):
                 return f"{self.server} becomes an observer"
             case StepKind.REMOVE:
                 return f"remove {self.server}"
+            case StepKind.MOVE:
+                to = self.after.get(self.server)
+                return f"move {self.server} to {to.place if to else '?'}"
             case StepKind.BACKUP:
                 return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.RETIRE:
@@ -160,6 +167,14 @@ class Restarted(msgspec.Struct, frozen=True):
     up: bool
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """A member that is known at another place: its inventory host, its line in the list, and the line that it gets."""
+
+    host: str
+    server: Server
+    to: Server
+
+
 class Plan(msgspec.Struct, frozen=True):
     """A whole change. It may be applied only while `base`, `history`, `releases` and both digests are still what they were.
 
@@ -186,6 +201,7 @@ class Plan(msgspec.Struct, frozen=True):
     format: int = FORMAT
     leavers: tuple[Leaver, ...] = ()
     restarted: tuple[Restarted, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
     @property
     def base_version(self) -> int:
@@ -205,6 +221,9 @@ class Plan(msgspec.Struct, frozen=True):
     def leaver(self, server_id: int) -> Leaver:
         return next(x for x in self.leavers if x.server.id == server_id)
 
+    def moved_server(self, server_id: int) -> Moved:
+        return next(x for x in self.moved if x.server.id == server_id)
+
     def server(self, server_id: int) -> Server:
         """The line of one that comes in, as it will be, or of one that leaves or is restarted, as it was."""
         return next(s for s in self.servers if s.id == server_id)
@@ -216,6 +235,7 @@ class Plan(msgspec.Struct, frozen=True):
             *(x.server for x in self.joiners),
             *(x.server for x in self.leavers),
             *(x.server for x in self.restarted),
+            *(x.to for x in self.moved),
         )
 
     @property
@@ -235,7 +255,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def excused(self, number: int) -> frozenset[int]:
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
-        if self.kind == SET_ROLE:
+        if self.kind in (SET_ROLE, SET_ADDRESS):
             return frozenset()
         if self.kind == ROLLING:
             back = {s.server for s in self.steps[: number - 1] if s.kind is StepKind.RESTART}

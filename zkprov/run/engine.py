@@ -14,8 +14,8 @@ from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import LEAVING, ROLLING, SET_ROLE, Plan, Step, StepKind
-from zkprov.run import acts, leaving, restarting
+from zkprov.plan.steps import LEAVING, ROLLING, SET_ADDRESS, SET_ROLE, Plan, Step, StepKind
+from zkprov.run import acts, leaving, moving, restarting
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -131,6 +131,8 @@ class Engine:
                 said = leaving.retire(self, step)
             case StepKind.RESTART:
                 said = restarting.restart(self, step)
+            case StepKind.MOVE:
+                said = moving.move(self, step)
             case StepKind.BACKUP:
                 said = back_up(self, step)
         self._hooks("after", step)
@@ -298,6 +300,8 @@ class Engine:
         """What of a step stands that is not undone, in words."""
         if self.plan.kind == ROLLING:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
+        if self.plan.kind == SET_ADDRESS:
+            return f"{step.server} is known at {self.plan.moved_server(step.server).to.place}"
         if self.plan.kind == SET_ROLE:
             return (
                 f"{step.server} is {'an observer' if step.server in self.plan.leaving else 'a voter'} of the list now"
@@ -320,7 +324,7 @@ class Engine:
             live = self.ledger.live()
         except Problem:
             return "see zkprov status", ()
-        if self.plan.kind in (SET_ROLE, ROLLING):
+        if self.plan.kind in (SET_ROLE, SET_ADDRESS, ROLLING):
             return f"the list is {live}", ()
         hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
         leavers = [x.host or str(x.server.id) for x in self.plan.leavers if x.server.id in live.ids]

@@ -24,11 +24,13 @@ from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import release_of
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.config import scan_zoo_cfg
-from zkprov.model.facts import Retired
+from zkprov.model.facts import Retired, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
+from zkprov.model.members import Members
 from zkprov.model.problems import BadInput, NotHealthy
-from zkprov.model.server import Role
+from zkprov.model.server import Role, Server
 from zkprov.observe.disk import ZOO_CFG
+from zkprov.plan.address import AddressWish, plan_address
 from zkprov.plan.configure import to_lay
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
@@ -153,6 +155,60 @@ def make_role(world: World, server: str, role: Role, options: Options, made_by: 
         world.templates_digest(),
     )
     return plan_role(_health(world), world.inventory, wish)
+
+
+def make_address(world: World, name: str, options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans that the member on the host `name` (or of that id) is known at the place that the inventory has for it now.
+
+    Raises `BadInput` for a host that is none, or whose disk is no member's; `NotHealthy` where that cannot be read.
+    """
+    by_id = next((h for h in world.inventory.hosts if str(h.id) == name), None)
+    host = world.inventory.host(name) or by_id or _host(world.inventory, name)
+    _resolves(host)
+    survey = world.survey()
+    live = judge(survey, Purpose.LOOK).picture.live
+    if live is None:
+        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
+    server = _on_disk(survey, host, live)
+    world.places[host.name] = server
+    wish = AddressWish(
+        secrets.token_hex(3),
+        host.name,
+        Server(server.id, (host.server_address,), server.role, host.client_part),
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+    )
+    health = _health(world)
+    made = plan_address(health, world.inventory, wish)
+    if isinstance(made, Refusal) or not made.steps:
+        return made
+    stop = first_stop(preflights(world, health.picture, host.name, live, wish.to))
+    if stop is None:
+        return made
+    evidence, again = tuple(str(e) for e in stop.evidence), (wish.command, "again, when this is mended")
+    headline = f"{host.name} and the members are not ready for its new place."
+    return Refusal("R8", headline, evidence, (("", stop.remedy), again), exit_code=4)
+
+
+def _on_disk(survey: Survey, host: InventoryHost, live: Members) -> Server:
+    """The member whose disk lies on the host, by its line in the list: an id alone is no proof that it is the same server."""
+    facts = survey.by_name(host.name)
+    disk = facts.disk.value if facts is not None else None
+    if facts is None or disk is None:
+        told = facts.disk.detail if facts is not None else "it was not looked at"
+        raise NotHealthy(f"its disk could not be read: {told}", place=host.name, remedy="zkprov status")
+    server = live.get(disk.my_id) if disk.my_id is not None else None
+    own = disk.acting.members.get(disk.my_id) if disk.acting is not None and disk.my_id is not None else None
+    if server is None or own is None or not own.same_place(server):
+        what = f"what lies on {host.name} is no member of {live}"
+        raise BadInput(what, place=survey.ensemble, remedy="zkprov status shows who is")
+    if host.id not in (None, server.id):
+        what = f"zkprov_id of {host.name} is {host.id}, and the server there is {server.id}"
+        raise BadInput(what, place=host.name, remedy="correct zkprov_id")
+    return server
 
 
 def make_restart(

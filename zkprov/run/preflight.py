@@ -14,6 +14,7 @@ from zkprov.model.hiding import Seal
 from zkprov.model.jaas import NAME
 from zkprov.model.members import Members
 from zkprov.model.server import Server
+from zkprov.run.reaching import reach
 from zkprov.run.world import World
 
 
@@ -24,7 +25,7 @@ def preflights(world: World, picture: Picture, name: str, live: Members, server:
     gates = [sasl, certificates]
     if world.inventory_host(name).quorum_sasl:
         gates.append(_passwords(world, name, live))
-    seen = world.reach(name, live, server)
+    seen = reach(world, name, live, server)
     return (*gates, preflight(seen, name)) if seen else tuple(gates)
 
 

@@ -34,6 +34,7 @@ from zkprov.run.giving_up import given_up
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
+from zkprov.run.moving import look_where_it_is
 from zkprov.run.no_right import rights_remedy
 from zkprov.run.result import Result
 from zkprov.run.stopped_server import standing_roll, start_stopped
@@ -76,6 +77,7 @@ class Conductor:
 
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out; of one whose end stands already it says so. Raises any `Problem` as long as nothing was begun."""
+        self.world.places |= {x.host: x.server for x in plan.moved}
         survey = self.world.last or self.world.survey()
         same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made
@@ -162,7 +164,7 @@ class Conductor:
                     return None
                 same_sources(self.world, standing.plan, "or end the run: zkprov abort")
                 checked(standing.plan.options, self.world.inventory)
-                plan, attempt = self._taken(standing)
+                plan, attempt = self._taken(standing, ledger)
                 self._ensure_ledger(ledger, plan)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 run = self._engine(plan, client, ledger, attempt)
@@ -187,7 +189,7 @@ class Conductor:
                 if standing is None:
                     return None
                 same_place(self.world, standing)
-                plan, attempt = self._taken(standing)
+                plan, attempt = self._taken(standing, ledger)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 engine = self._engine(plan, client, ledger, attempt).engine
                 step = plan.steps[standing.head - 1]
@@ -233,10 +235,11 @@ class Conductor:
                 self.journal.finish(mine.id, ended, self.clock.now())
         return standing
 
-    def _taken(self, standing: RunDocument) -> tuple[Plan, int]:
+    def _taken(self, standing: RunDocument, ledger: EnsembleLedger) -> tuple[Plan, int]:
         """The plan of a run that is taken up, and the number of this attempt; recorded here before anything is done."""
         attempt = standing.attempt + 1
         self._begin(standing.plan, standing.head, attempt)
+        look_where_it_is(self.world, standing.plan, ledger.live())
         return standing.plan, attempt
 
     def _begin(self, plan: Plan, head: int, attempt: int) -> None:

@@ -39,6 +39,10 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
         return _undo_leaver(engine, step, asked=asked)
     if step.kind is StepKind.RESTART:
         return _start_again(engine, step, asked=asked)
+    if step.kind is StepKind.MOVE:
+        from zkprov.run.moving import undo_move
+
+        return undo_move(engine, step)
     if engine.plan.kind == SET_ROLE:
         engine.fence(step.number)
         present = listed(engine.plan, engine.ledger.live(), step.server)

@@ -16,7 +16,7 @@ import msgspec
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.certificates import Stores, client_tls, quorum_tls, tls_settings
-from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Reach, Retired, ServerFacts, Survey
+from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -27,7 +27,7 @@ from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.rights import Identity
 from zkprov.model.sasl import Sasl
-from zkprov.model.server import HostPort, Server, ServerAddress
+from zkprov.model.server import HostPort, Server
 from zkprov.observe.credentials import acting_credential, credential_of, super_settings
 from zkprov.observe.identities import digest_of
 from zkprov.observe.sasl import jaas_of, sasl_of
@@ -78,6 +78,8 @@ class World:
         self._extra: list[Target] = []
         self._acting: WeakSet[KazooClient] = WeakSet()
         self.last: Survey | None = None
+        self.places: dict[str, Server] = {}
+        """Hosts that are looked at where this line says, and not where the inventory does."""
 
     @classmethod
     def connected(
@@ -199,8 +201,7 @@ class World:
 
     def glance(self, name: str) -> ServerFacts:
         """`srvr` of one host: whether it serves yet, and as what. For waiting only; what is decided rests on a survey."""
-        host = self.inventory_host(name)
-        glance = [Target(name, host.client)]
+        glance = [Target(name, self._at(self.inventory_host(name)).client)]
         survey = take_survey(
             glance,
             ensemble=name,
@@ -227,7 +228,7 @@ class World:
             from zkprov.act.local import LocalHost
 
             return LocalHost(host)
-        if not _over_ssh(host):
+        if not over_ssh(host):
             raise BadInput(
                 f"ansible_connection {host.connection}: hosts are changed over `ssh` and `local` only",
                 place=f"{self.inventory.path}: {name}",
@@ -252,7 +253,18 @@ class World:
             stop=self.stop,
         )
 
+    def _at(self, host: InventoryHost) -> InventoryHost:
+        """The host, with the place at which its server is looked for."""
+        server = self.places.get(host.name)
+        if server is None:
+            return host
+        at = server.address
+        client = {} if server.client is None else {"client_port": server.client.port, "client_host": server.client.host}
+        ports = {"quorum_port": at.quorum_port, "election_port": at.election_port}
+        return msgspec.structs.replace(host, address=at.host, **ports, **client)
+
     def _target(self, host: InventoryHost) -> Target:
+        host = self._at(host)
         # where the line does not say where clients are served
         hidden = host.posture.clients or host.client in self.tunnels
         address = host.server_address if hidden else None
@@ -261,28 +273,11 @@ class World:
     def _read_disk(self, host: InventoryHost) -> Fact[Disk]:
         if host.connection == "local":
             return read_local(host)
-        if not _over_ssh(host):
+        if not over_ssh(host):
             return Fact("disk", Outcome.NOT_ASKED, detail=f"no way to read files over {host.connection}")
         from zkprov.observe.remote import read_remote
 
         return read_remote(self.connections, host)
-
-    def reach(self, name: str, live: Members, server: Server) -> tuple[Reach, ...]:
-        """What the joiner `name` and the members that can be asked make of each other; empty for a joiner on this machine."""
-        joiner = self.inventory_host(name)
-        if not _over_ssh(joiner):
-            return ()
-        from zkprov.observe.reach import look_reach
-
-        members = [(h, s) for h in self.inventory.hosts for s in live.servers if h.is_server(s) and h.name != name]
-        there = [(a.host, p) for s in live.servers if s.id != server.id for a in s.addresses for p in _ports(a)]
-        here = [(a.host, p) for a in server.addresses for p in _ports(a)]
-        asked = [(joiner, there), *((h, here) for h, _ in members if _over_ssh(h))]
-        names = dict.fromkeys(a.host for s in (*live.servers, server) for a in s.addresses)
-        others = {s.id for s in live.servers} - {s.id for h, s in members if _over_ssh(h)} - {server.id}
-        why = "not asked: it is no host of the inventory that is reached over SSH"
-        unasked = tuple(Reach(str(server_id), problem=why) for server_id in sorted(others))
-        return (*look_reach(self.connections, asked, list(names)), *unasked)
 
     def stores(self, name: str) -> Stores:
         """The key and trust stores that the inventory names for a server to come, as they lie on its host; none of a plain one."""
@@ -294,7 +289,7 @@ class World:
             return Stores()
         if host.connection == "local":
             return wished_stores(host)
-        if not _over_ssh(host):
+        if not over_ssh(host):
             return unread_stores(host, f"no way to read files over {host.connection}")
         from zkprov.observe.remote import look_remote
 
@@ -365,12 +360,8 @@ class World:
         return files
 
 
-def _over_ssh(host: InventoryHost) -> bool:
+def over_ssh(host: InventoryHost) -> bool:
     return host.access is not None and host.connection in SSH
-
-
-def _ports(address: ServerAddress) -> tuple[int, int]:
-    return address.quorum_port, address.election_port
 
 
 def read_local(host: InventoryHost) -> Fact[Disk]:

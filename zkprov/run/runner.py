@@ -77,7 +77,8 @@ class Conductor:
 
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out; of one whose end stands already it says so. Raises any `Problem` as long as nothing was begun."""
-        self.world.places |= {x.host: x.server for x in plan.moved}
+        for moved in plan.moved:
+            self.world.places[moved.host] = moved.server
         survey = self.world.last or self.world.survey()
         same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made

@@ -203,6 +203,16 @@ class InventoryHost(msgspec.Struct, frozen=True):
     def server_address(self) -> ServerAddress:
         return ServerAddress(self.address, self.quorum_port, self.election_port)
 
+    def at(self, server: Server) -> InventoryHost:
+        """The host, with its server at the place of that line."""
+        address, client = server.address, server.client
+        moved = msgspec.structs.replace(
+            self, address=address.host, quorum_port=address.quorum_port, election_port=address.election_port
+        )
+        if client is None:
+            return moved
+        return msgspec.structs.replace(moved, client_port=client.port, client_host=client.host)
+
     def is_server(self, server: Server) -> bool:
         """Whether a member's line names this host: one of its addresses with the quorum port."""
         return any(a.host == self.address and a.quorum_port == self.quorum_port for a in server.addresses)

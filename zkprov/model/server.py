@@ -100,6 +100,15 @@ class Server(msgspec.Struct, frozen=True):
         return f"{text};{self.client}" if self.client else text
 
     @property
+    def listens_at(self) -> frozenset[HostPort]:
+        """Where it is found by members and clients."""
+        found = {HostPort(a.host, p) for a in self.addresses for p in (a.quorum_port, a.election_port)}
+        if self.client is not None:
+            host = self.client.host
+            found.add(HostPort(self.address.host if host is None or host in WILDCARDS else host, self.client.port))
+        return frozenset(found)
+
+    @property
     def line(self) -> str:
         return f"server.{self.id}={self.value}"
 

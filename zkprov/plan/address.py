@@ -13,7 +13,7 @@ from zkprov.judge.leaving import Reason, in_sync, untold
 from zkprov.judge.one_quorum import prove_move
 from zkprov.judge.picture import client_of
 from zkprov.judge.transfer import leader_in
-from zkprov.model.inventory import Inventory
+from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces, spare
 from zkprov.model.server import Server
@@ -47,7 +47,7 @@ def plan_address(health: Health, inventory: Inventory, wish: AddressWish) -> Pla
         return refused(untold(health), wish.command, (wish.host,))
     if server.canonical == to.canonical:
         return begun(health, live, inventory, wish, kind=SET_ADDRESS, steps=())
-    stop = state_allows(health, wish.command, (wish.host,)) or _cannot(health, live, server, wish)
+    stop = state_allows(health, wish.command, (wish.host,)) or _cannot(health, live, server, inventory, wish)
     if stop:
         return stop
     steps = _steps(health, live, server, wish)
@@ -78,8 +78,8 @@ def _between_servers(server: Server) -> frozenset[object]:
     return frozenset(server.canonical.addresses)
 
 
-def _cannot(health: Health, live: Members, server: Server, wish: AddressWish) -> Refusal | None:
-    to = wish.to
+def _cannot(health: Health, live: Members, server: Server, inventory: Inventory, wish: AddressWish) -> Refusal | None:
+    to, host = wish.to, inventory.host(wish.host)
     if len(server.addresses) > 1:
         told = (server.line, f"the inventory gives one: {to.line}")
         other = ((f"zkprov replace-node {wish.host} …", "puts a new server in its place"),)
@@ -90,6 +90,13 @@ def _cannot(health: Health, live: Members, server: Server, wish: AddressWish) ->
             ("", "leave zkprov_posture as it is: where clients are served in the clear is no matter of the address"),
         )
         return Refusal("R8", f"{wish.host} would begin or end to serve clients in the clear.", told, leave, 4)
+    if host is not None and (why := _known_by_place(host)) and host.at(server).client != host.at(to).client:
+        told = (f"clients find it at {host.at(server).client} now, and would at {host.at(to).client}", why)
+        ways = (
+            ("", f"leave {wish.host}'s place for clients as it is"),
+            (f"zkprov replace-node {wish.host} …", "puts a new server in its place"),
+        )
+        return Refusal("R8", f"{wish.host} could not be asked on its way.", told, ways, 4)
     if taken := _taken(live, to):
         way = ("", "give it ports or a name of its own in the inventory")
         return Refusal("R8", f"{to.line} is another member's place.", taken, (way,), 4)
@@ -106,18 +113,19 @@ def _cannot(health: Health, live: Members, server: Server, wish: AddressWish) ->
     return Refusal("R4", f"{reason.what}.", reason.evidence, ways)
 
 
+def _known_by_place(host: InventoryHost) -> str:
+    """Why zkprov gets through to a server's clients' port only where the inventory has it; empty where that is no matter."""
+    if host.posture.clients:
+        return "TLS is spoken where the inventory names the server, and nowhere else"
+    if host.client_sasl:
+        return "who we are is said by SASL where the inventory names the server, and nowhere else"
+    return "a tunnel leads where the inventory names the server, and nowhere else" if host.tunnels else ""
+
+
 def _taken(live: Members, to: Server) -> tuple[str, ...]:
     """ZooKeeper itself takes the same place twice on loopback (3.9.5, measured)."""
-    ours = _places(to)
-    return tuple(s.line for s in live.servers if s.id != to.id and _places(s) & ours)
-
-
-def _places(server: Server) -> set[tuple[str, int]]:
-    found = {(a.host, p) for a in server.canonical.addresses for p in (a.quorum_port, a.election_port)}
-    if server.client is not None:
-        wild = server.client.host in (None, "0.0.0.0", "::")  # noqa: S104 — compared, not bound
-        found |= {(a.host if wild else str(server.client.host), server.client.port) for a in server.addresses}
-    return found
+    ours = to.canonical.listens_at
+    return tuple(s.line for s in live.servers if s.id != to.id and s.canonical.listens_at & ours)
 
 
 def _steps(health: Health, live: Members, server: Server, wish: AddressWish) -> tuple[Step, ...]:

@@ -301,7 +301,9 @@ class Engine:
         if self.plan.kind == ROLLING:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
         if self.plan.kind == SET_ADDRESS:
-            return f"{step.server} is known at {self.plan.moved_server(step.server).to.place}"
+            with contextlib.suppress(Problem):
+                return moving.how_it_stands(self, step, self.ledger.live())[0]
+            return f"{step.server} is at its former place or at the new one: see zkprov status"
         if self.plan.kind == SET_ROLE:
             return (
                 f"{step.server} is {'an observer' if step.server in self.plan.leaving else 'a voter'} of the list now"

@@ -9,6 +9,7 @@ from zkprov.model.members import Members
 from zkprov.plan.steps import Step, StepKind
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
+from zkprov.run.moving import how_it_stands
 from zkprov.run.result import Result
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     following: tuple[str, ...] = ()
     if undone is None and step.kind is StepKind.RESTART:
         stays, following = _restarted(engine, step, live)
+    elif undone is None and step.kind is StepKind.MOVE:
+        said, following = how_it_stands(engine, step, live)
+        stays = said.removeprefix(f"{step.server} ")
     elif undone is None:
         stays = "is in it and stays"
         if step.server in plan.leaving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
@@ -9,10 +10,10 @@ from zkprov.judge.one_quorum import prove_move
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
-from zkprov.model.server import Server
+from zkprov.model.server import HostPort, Server
 from zkprov.plan.address import why_not_now
 from zkprov.plan.steps import Plan, Step
-from zkprov.run.acts import FRESH_S, GLANCE_S, ask, confirm, intended, live_of
+from zkprov.run.acts import GLANCE_S, ask, confirm, intended, live_of, log_of
 from zkprov.run.gating import GateFailed
 from zkprov.run.reaching import answering
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from zkprov.run.world import World
 
 TRIES = 3
+LISTENS_S = 2.0
+"""For a server to listen at its new ports (measured: 0.06 s); less than ZooKeeper takes to give up and end."""
 
 
 def move(run: Engine, step: Step) -> str:
@@ -37,15 +40,17 @@ def move(run: Engine, step: Step) -> str:
         if present == moved.to.canonical:
             break
         _may_move(run, health, live, step, moved.server, moved.to)
-        _nobody_is_there(run, step)
+        _nobody_is_there(run, step, moved.server, moved.to)
         _proved(health, live, moved.to)
         if intended(run, step, deadline, live):
             ask(run, step, moved.to, live)
-            look_where_it_is(run.world, run.plan, run.ledger.live())
-            _await_serving(run, step)
+            live = run.ledger.live()
+            look_where_it_is(run.world, run.plan, live)
+            if live.get(step.server) != moved.server:
+                _listens(run, step, moved.to)
+    _listens(run, step, moved.to)
     health = run.gates.passed(expect=step.after)
     live = live_of(health)
-    _listens(run, step, moved.to)
     run.intend(step)
     confirm(run, health, live)
     return f"serves at {moved.to.place}; config {live.version_hex} on {len(live.servers)} servers, memory and disk"
@@ -60,7 +65,9 @@ def look_where_it_is(world: World, plan: Plan, live: Members) -> None:
 
 
 def undo_move(engine: Engine, step: Step) -> str | None:
-    """Back to its former place, from exactly the list that the way there left; None where that does not come about."""
+    """Back to its former place, from exactly the list that the way there left; None where that does not come about, or it does not serve
+    there: a server that could not listen where it was to has ended by itself.
+    """
     moved = engine.plan.moved_server(step.server)
     for tried in range(TRIES):
         # after this write whatever the session asked for is decided
@@ -69,6 +76,8 @@ def undo_move(engine: Engine, step: Step) -> str | None:
         look_where_it_is(engine.world, engine.plan, live)
         present = live.get(step.server)
         if present is not None and present.canonical == moved.server.canonical:
+            if not _serves(engine, step, moved.server):
+                return None
             return "nothing was begun" if not tried else f"{step.server} is at {moved.server.place} again"
         if present is None or present.canonical != moved.to.canonical:
             return None
@@ -79,6 +88,32 @@ def undo_move(engine: Engine, step: Step) -> str | None:
         if engine.stop.is_set():
             raise Interrupted("stopped by a signal", remedy="zkprov abort, or zkprov resume")
     return None
+
+
+def _serves(engine: Engine, step: Step, at: Server) -> bool:
+    """Whether it is found there by clients and members."""
+    deadline = engine.clock.monotonic() + engine.plan.options.step_timeout_s
+    while not engine.world.glance(step.host).serving or _silent(engine, step, at):
+        if engine.clock.monotonic() > deadline or not engine.world.host(step.host).is_active():
+            return False
+        engine.gates.pause(GLANCE_S)
+    return True
+
+
+def _silent(run: Engine, step: Step, at: Server) -> set[HostPort]:
+    """The places of that line at which nothing listens; the leader alone listens at its quorum port."""
+    wanted = at.listens_at - {HostPort(a.host, a.quorum_port) for a in at.addresses}
+    return set(wanted - answering(run.world, step.host, wanted))
+
+
+def how_it_stands(engine: Engine, step: Step, live: Members) -> tuple[str, tuple[str, ...]]:
+    """Of one that was to move, and is not as it was: how it stands, and what it needs."""
+    moved, present = engine.plan.moved_server(step.server), live.get(step.server)
+    where = f"{step.server} is at {present.place} by the list" if present else f"{step.server} is out of the list"
+    if present is None or engine.world.glance(step.host).serving:
+        return where, ()
+    again = f"zkprov restart --only {step.host}, with that place in the inventory"
+    return f"{where}, and does not serve there", (log_of(engine.world.inventory_host(moved.host)), again)
 
 
 def _listed(live: Members, step: Step, before: Server, to: Server) -> Server:
@@ -109,41 +144,27 @@ def _proved(health: Health, live: Members, to: Server) -> None:
             raise GateFailed(GateResult("R1 one quorum", Verdict.FAIL, what, remedy="zkprov prove"), to.id)
 
 
-def _nobody_is_there(run: Engine, step: Step) -> None:
+def _nobody_is_there(run: Engine, step: Step, before: Server, to: Server) -> None:
     """A port that something else listens at would leave the member without it: ZooKeeper says so in its log only."""
-    moved = run.plan.moved_server(step.server)
-    new = ports_of(moved.to) - ports_of(moved.server)
-    taken = sorted(answering(run.world, step.host, new))
+    taken = answering(run.world, step.host, to.listens_at - before.listens_at)
     if taken:
-        what = f"{step.host}: something listens at {', '.join(f'{h}:{p}' for h, p in taken)} already"
+        what = f"{step.host}: something listens at {_named(taken)} already"
         remedy = "free the port, or name another in the inventory, and plan again"
         raise GateFailed(GateResult("place", Verdict.FAIL, what, remedy=remedy), step.server)
 
 
 def _listens(run: Engine, step: Step, to: Server) -> None:
-    """A follower that does not listen at its election port is missed in the next election only; so it is tried now."""
-    wanted = {(a.host, a.election_port) for a in to.addresses}
-    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
-    while missing := wanted - answering(run.world, step.host, wanted):
+    """A follower that does not listen at its election port would be missed in the next election only; so it is tried now, and soon:
+    ZooKeeper tries three times, and then ends (3.9.5: 3 s).
+    """
+    deadline = run.clock.monotonic() + LISTENS_S
+    while missing := _silent(run, step, to):
         if run.clock.monotonic() > deadline:
-            what = f"{step.host} serves, and does not listen at {', '.join(f'{h}:{p}' for h, p in sorted(missing))}"
-            gate = GateResult("place", Verdict.FAIL, what, remedy=f"zkprov restart --only {step.host}")
+            what = f"{step.host} does not listen at {_named(missing)}"
+            gate = GateResult("place", Verdict.FAIL, what, remedy=log_of(run.world.inventory_host(step.host)))
             raise GateFailed(gate, step.server)
         run.gates.pause(GLANCE_S)
 
 
-def ports_of(server: Server) -> set[tuple[str, int]]:
-    """(host, port) of what a line says that its server listens at; the leader alone listens at its quorum port."""
-    found = {(a.host, p) for a in server.addresses for p in (a.quorum_port, a.election_port)}
-    if server.client is not None:
-        host = server.client.host
-        wild = host in (None, "0.0.0.0", "0:0:0:0:0:0:0:0", "::")  # noqa: S104 — compared, not bound
-        found.add((server.address.host if wild else str(host), server.client.port))
-    return found
-
-
-def _await_serving(run: Engine, step: Step) -> None:
-    """What comes of it, also when it takes too long, the gates judge."""
-    deadline = run.clock.monotonic() + FRESH_S
-    while run.clock.monotonic() < deadline and not run.world.glance(step.host).serving:
-        run.gates.pause(GLANCE_S)
+def _named(places: Set[HostPort]) -> str:
+    return ", ".join(str(place) for place in sorted(places))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zkprov.model.facts import Reach
 from zkprov.model.members import Members
 from zkprov.model.problems import NotHealthy
-from zkprov.model.server import Server, ServerAddress
+from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.run.world import over_ssh
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def reach(world: World, name: str, live: Members, server: Server) -> tuple[Reach
     return (*look_reach(world.connections, asked, list(names)), *unasked)
 
 
-def answering(world: World, name: str, places: Set[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Of (host, port) places of the host `name`'s server those at which something listens, as the host itself sees it.
+def answering(world: World, name: str, places: Set[HostPort]) -> set[HostPort]:
+    """Of `places` of the host `name`'s server those at which something listens, as the host itself sees it.
 
     Raises `NotHealthy` where the host cannot be asked.
     """
@@ -44,15 +44,15 @@ def answering(world: World, name: str, places: Set[tuple[str, int]]) -> set[tupl
     if over_ssh(host):
         from zkprov.observe.reach import look_reach
 
-        (seen,) = look_reach(world.connections, [(host, sorted(places))], [])
+        (seen,) = look_reach(world.connections, [(host, sorted((p.host, p.port) for p in places))], [])
         if seen.problem:
             raise NotHealthy(seen.problem, place=name, remedy="zkprov status")
-        return {place for place in places if seen.ports.get(place) == "open"}
-    return {place for place in places if _listens_at(*place)}
+        return {p for p in places if seen.ports.get((p.host, p.port)) == "open"}
+    return {p for p in places if _listens_at(p)}
 
 
-def _listens_at(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), 1.0):
+def _listens_at(place: HostPort) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((place.host, place.port), 1.0):
         return True
     return False
 

@@ -256,12 +256,7 @@ class World:
     def _at(self, host: InventoryHost) -> InventoryHost:
         """The host, with the place at which its server is looked for."""
         server = self.places.get(host.name)
-        if server is None:
-            return host
-        at = server.address
-        client = {} if server.client is None else {"client_port": server.client.port, "client_host": server.client.host}
-        ports = {"quorum_port": at.quorum_port, "election_port": at.election_port}
-        return msgspec.structs.replace(host, address=at.host, **ports, **client)
+        return host if server is None else host.at(server)
 
     def _target(self, host: InventoryHost) -> Target:
         host = self._at(host)

@@ -164,8 +164,10 @@ def test_the_lock_of_one_that_was_killed_before_it_began(calm: Zkprov) -> None:
         assert bob.stdin and bob.stdout
         bob.stdin.write(calm.lab.auth_file.read_text().strip().split(":", 1)[1])
         bob.stdin.close()
-        assert bob.stdout.readline() == "held\n"
-        bob.kill()
+        try:
+            assert bob.stdout.readline() == "held\n"
+        finally:
+            bob.kill()
     done = calm("restart", "--only", "zk1", *QUICK).expect(0)
     assert "waiting for the lock, held by bob@here run 77" in done.err
 

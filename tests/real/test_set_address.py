@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +64,18 @@ def spare_ports(lab: Lab, number: int = 9) -> dict[str, int]:
 
 
 def moved(zkprov: Zkprov, path: Path, name: str, **variables: Any) -> Zkprov:
-    """With another place for one host; the one whose ports it gets is in that inventory no more."""
+    """With another place for one host; those whose ports it may get are in that inventory no more."""
     document = yaml.safe_load(edited_inventory(zkprov.lab, path, name, **variables).read_text())
-    del document["all"]["children"][zkprov.lab.name]["hosts"]["zk9"]
+    hosts = document["all"]["children"][zkprov.lab.name]["hosts"]
+    for spare in ("zk8", "zk9"):
+        del hosts[spare]
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return zkprov.with_inventory(path)
+
+
+def at_home(lab: Lab, folder: Path) -> Zkprov:
+    """With the places that all had from the start."""
+    return moved(Zkprov(lab, folder / "runs"), folder / "home.yml", "zk1")
 
 
 def host_in(zkprov: Zkprov, name: str) -> InventoryHost:
@@ -74,8 +84,20 @@ def host_in(zkprov: Zkprov, name: str) -> InventoryHost:
     return host
 
 
+def killed_at(
+    zkprov: Zkprov, host: InventoryHost, events: Path, at: str, later: Callable[[Running], None] = lambda _: None
+) -> Running:
+    """zkprov on its way to move the host, ended at the first event of that kind, or `later`."""
+    running = zkprov.start("set-address", host.name, *QUICK, "--settle", "5s", "--events", str(events))
+    wait_for(lambda: [e for e in events_in(events) if e["kind"] == at] or running.process.poll() is not None, what=at)
+    later(running)
+    running.process.kill()
+    running.process.wait()
+    return running
+
+
 def test_a_follower_moves_under_load_and_back(lab: Lab, tmp_path: Path) -> None:
-    zkprov, old = Zkprov(lab, tmp_path / "runs"), follower_of(lab)
+    zkprov, old = at_home(lab, tmp_path), follower_of(lab)
     others = [h for h in lab.founders if h != old]
     pid = LocalHost(old).processes()
     there = moved(zkprov, tmp_path / "there.yml", old.name, **spare_ports(lab))
@@ -104,7 +126,7 @@ def test_a_follower_moves_under_load_and_back(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_leader_moves_its_clients_only(lab: Lab, tmp_path: Path) -> None:
-    zkprov, leader = Zkprov(lab, tmp_path / "runs"), leader_of(lab)
+    zkprov, leader = at_home(lab, tmp_path), leader_of(lab)
     touched = Touched(lab, leader.name)
     spare = spare_ports(lab)
     there = moved(zkprov, tmp_path / "there.yml", leader.name, **spare)
@@ -121,10 +143,10 @@ def test_a_leader_moves_its_clients_only(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_what_is_refused(lab: Lab, tmp_path: Path) -> None:
-    zkprov, host, other = Zkprov(lab, tmp_path / "runs"), follower_of(lab), leader_of(lab)
+    zkprov, host, other = at_home(lab, tmp_path), follower_of(lab), leader_of(lab)
     touched = Touched(lab, host.name)
     zkprov("set-address", "zk33", "--yes").expect(2, "no host 'zk33'")
-    zkprov("set-address", "zk9", "--yes").expect(4, "zk9", "its disk could not be read")
+    zkprov("set-address", "zk7", "--yes").expect(4, "zk7", "its disk could not be read")
     zkprov("set-address").expect(2, "Missing argument 'SERVER'")
     taken = moved(zkprov, tmp_path / "taken.yml", host.name, zkprov_election_port=other.election_port)
     taken("set-address", host.name, *QUICK).expect(2, f"{other.name}: zkprov_election_port", "zkprov_election_port too")
@@ -140,9 +162,73 @@ def test_what_is_refused(lab: Lab, tmp_path: Path) -> None:
     touched.nothing()
 
 
+@pytest.mark.parametrize("port", ["client_port", "election_port"])
+def test_one_that_cannot_listen_there_is_taken_back_and_lives(lab: Lab, tmp_path: Path, port: str) -> None:
+    """ZooKeeper says so in its log only, and ends after three tries of an election port."""
+    zkprov, host = at_home(lab, tmp_path), follower_of(lab)
+    pid, spare = LocalHost(host).processes(), spare_ports(lab, 8)
+    with socket.socket() as taken:
+        # bound, and not listening: nobody who looks finds it
+        taken.bind(("127.0.0.1", spare[f"zkprov_{port}"]))
+        there = moved(zkprov, tmp_path / "there.yml", host.name, **spare)
+        there("set-address", host.name, *QUICK).expect(
+            4,
+            f"does not listen at 127.0.0.1:{spare[f'zkprov_{port}']}",
+            f"{host.id} is at {host.server_address}",
+            "log",
+        )
+        zkprov("check").expect(0)
+    assert LocalHost(host).processes() == pid and mode(host) == "follower"
+    with socket.create_connection(("127.0.0.1", host.election_port), 2):
+        pass
+
+
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
+@pytest.mark.parametrize("at", ["answer", "settling"])
+def test_one_that_dies_on_its_way_is_not_called_taken_back(lab: Lab, tmp_path: Path, at: str) -> None:
+    zkprov, host = at_home(lab, tmp_path), follower_of(lab)
+    there = moved(zkprov, tmp_path / "there.yml", host.name, **spare_ports(lab))
+    killed_at(there, host, tmp_path / "events.jsonl", at)
+    os.kill(LocalHost(host).processes()[0].pid, signal.SIGKILL)
+    there("abort").expect(4, "does not serve there", f"zkprov restart --only {host.name}")
+    others = [h for h in lab.founders if h != host]
+    back = f"server.{host.id}={host.server_address}" in live_config(*others)
+    assert not (back and at == "settling")
+    (zkprov if back else there)("restart", "--only", host.name, *QUICK).expect(0, "serves again")
+    zkprov("set-address", host.name, *QUICK).expect(0)
+    zkprov("check").expect(0)
+
+
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
+def test_one_that_came_to_lead_meanwhile_is_not_moved(lab: Lab, tmp_path: Path) -> None:
+    """The list is the same, so the plan is not stale: the step looks for itself."""
+    zkprov, leader = at_home(lab, tmp_path), leader_of(lab)
+    # equal zxids: the greater id wins
+    heir = max((h for h in lab.founders if h != leader), key=lambda h: h.id or 0)
+    there, plan = moved(zkprov, tmp_path / "there.yml", heir.name, **spare_ports(lab)), tmp_path / "plan.json"
+    there("plan", "set-address", heir.name, *QUICK[1:], "--out", str(plan)).expect(0)
+    os.kill(LocalHost(leader).processes()[0].pid, signal.SIGKILL)
+    wait_for(lambda: mode(heir) == "leader", what="the heir")
+    LocalHost(leader).start()
+    wait_for(lambda: mode(leader) == "follower", what="the old leader")
+    there("apply", str(plan), "--yes").expect(4, f"{heir.id} leads", "nothing was begun", "hands over")
+    zkprov("check").expect(0)
+
+
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
+def test_a_plan_is_applied_once_and_then_stands(lab: Lab, tmp_path: Path) -> None:
+    zkprov, host = at_home(lab, tmp_path), follower_of(lab)
+    there, plan = moved(zkprov, tmp_path / "there.yml", host.name, **spare_ports(lab)), tmp_path / "plan.json"
+    there("plan", "set-address", host.name, *QUICK[1:], "--out", str(plan)).expect(0)
+    there("apply", str(plan), "--yes").expect(0, "done: {")
+    there("apply", str(plan), "--yes").expect(0, "nothing to do")
+    zkprov("set-address", host.name, *QUICK).expect(0, "done: {")
+    there("apply", str(plan), "--yes").expect(6, "plan again: zkprov plan set-address")
+
+
 def test_not_without_a_quorum_of_the_others(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(2)
-    zkprov, host = Zkprov(lab, tmp_path / "runs"), follower_of(lab)
+    zkprov, host = at_home(lab, tmp_path), follower_of(lab)
     there = moved(zkprov, tmp_path / "there.yml", host.name, **spare_ports(lab))
     there("set-address", host.name, *QUICK).expect(3, "Refused by R4", "--override R4 --reason")
     force = ("--override", "R4", "--reason", "nobody is here at night")
@@ -154,14 +240,11 @@ def test_not_without_a_quorum_of_the_others(make_lab: Any, tmp_path: Path) -> No
 @pytest.mark.parametrize("how", ["resume", "abort"])
 @pytest.mark.parametrize("at", ["act", "answer", "settling"])
 def test_killed_anywhere(lab: Lab, tmp_path: Path, at: str, how: str, rng: random.Random) -> None:
-    zkprov, host = Zkprov(lab, tmp_path / "runs"), follower_of(lab)
+    zkprov, host = at_home(lab, tmp_path), follower_of(lab)
     there = moved(zkprov, tmp_path / "there.yml", host.name, **spare_ports(lab))
-    new, events = host_in(there, host.name), tmp_path / "events.jsonl"
-    running: Running = there.start("set-address", host.name, *QUICK, "--settle", "5s", "--events", str(events))
-    wait_for(lambda: [e for e in events_in(events) if e["kind"] == at] or running.process.poll() is not None, what=at)
-    some_instant(running, rng, 0.2)
-    running.process.kill()
-    running.process.wait()
+    new = host_in(there, host.name)
+    running = killed_at(there, host, tmp_path / "events.jsonl", at, lambda r: some_instant(r, rng, 0.2))
+    assert running.process.returncode < 0
     there(how).expect(0)
     where = new if mode(new) else host
     if how == "resume" or at == "settling":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
-from zkprov.plan.steps import Step, StepKind
+from zkprov.plan.steps import SET_ADDRESS, Step, StepKind
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.moving import how_it_stands
@@ -25,7 +25,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     following: tuple[str, ...] = ()
     if undone is None and step.kind is StepKind.RESTART:
         stays, following = _restarted(engine, step, live)
-    elif undone is None and step.kind is StepKind.MOVE:
+    elif undone is None and plan.kind == SET_ADDRESS:
         said, following = how_it_stands(engine, step, live)
         stays = said.removeprefix(f"{step.server} ")
     elif undone is None:

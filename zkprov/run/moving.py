@@ -12,7 +12,7 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import HostPort, Server
 from zkprov.plan.address import why_not_now
-from zkprov.plan.steps import Plan, Step
+from zkprov.plan.steps import Moved, Plan, Step
 from zkprov.run.acts import GLANCE_S, ask, confirm, intended, live_of, log_of
 from zkprov.run.gating import GateFailed
 from zkprov.run.reaching import answering
@@ -65,8 +65,8 @@ def look_where_it_is(world: World, plan: Plan, live: Members) -> None:
 
 
 def undo_move(engine: Engine, step: Step) -> str | None:
-    """Back to its former place, from exactly the list that the way there left; None where that does not come about, or it does not serve
-    there: a server that could not listen where it was to has ended by itself.
+    """Back to its former place, from exactly the list that the way there left; None where that does not come about, or where it does not
+    serve there. One that has ended with the new place on its disk keeps it: it is started where its own list has it.
     """
     moved = engine.plan.moved_server(step.server)
     for tried in range(TRIES):
@@ -79,7 +79,7 @@ def undo_move(engine: Engine, step: Step) -> str | None:
             if not _serves(engine, step, moved.server):
                 return None
             return "nothing was begun" if not tried else f"{step.server} is at {moved.server.place} again"
-        if present is None or present.canonical != moved.to.canonical:
+        if present is None or present.canonical != moved.to.canonical or _ended_there(engine, moved):
             return None
         what = f"reconfig joining {moved.server.line} from config {live.version_hex}"
         engine.events.emit("undo", what=what, from_config=live.version_hex)
@@ -88,6 +88,15 @@ def undo_move(engine: Engine, step: Step) -> str | None:
         if engine.stop.is_set():
             raise Interrupted("stopped by a signal", remedy="zkprov abort, or zkprov resume")
     return None
+
+
+def _ended_there(engine: Engine, moved: Moved) -> bool:
+    if engine.world.host(moved.host).is_active():
+        return False
+    facts = engine.world.survey([moved.host], clients=False).by_name(moved.host)
+    disk = facts.disk.value if facts is not None else None
+    own = disk.acting.members.get(moved.server.id) if disk is not None and disk.acting is not None else None
+    return own is not None and own.canonical == moved.to.canonical
 
 
 def _serves(engine: Engine, step: Step, at: Server) -> bool:

@@ -169,7 +169,7 @@ def make_address(world: World, name: str, options: Options, made_by: str | None 
     live = judge(survey, Purpose.LOOK).picture.live
     if live is None:
         raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
-    server = _on_disk(survey, host, live)
+    server = _on_disk(survey, host, world.inventory.hosts, live)
     world.places[host.name] = server
     wish = AddressWish(
         secrets.token_hex(3),
@@ -193,7 +193,7 @@ def make_address(world: World, name: str, options: Options, made_by: str | None 
     return Refusal("R8", headline, evidence, (("", stop.remedy), again), exit_code=4)
 
 
-def _on_disk(survey: Survey, host: InventoryHost, live: Members) -> Server:
+def _on_disk(survey: Survey, host: InventoryHost, hosts: Sequence[InventoryHost], live: Members) -> Server:
     """The member whose disk lies on the host, by its line in the list: an id alone is no proof that it is the same server."""
     facts = survey.by_name(host.name)
     disk = facts.disk.value if facts is not None else None
@@ -205,6 +205,10 @@ def _on_disk(survey: Survey, host: InventoryHost, live: Members) -> Server:
     if server is None or own is None or not own.same_place(server):
         what = f"what lies on {host.name} is no member of {live}"
         raise BadInput(what, place=survey.ensemble, remedy="zkprov status shows who is")
+    other = next((h.name for h in hosts if h.name != host.name and h.is_server(server)), "")
+    if other:
+        what = f"the list has {server.id} at {server.place}, and that is {other}"
+        raise BadInput(what, place=host.name, remedy="name one host for one server; zkprov status shows who is who")
     if host.id not in (None, server.id):
         what = f"zkprov_id of {host.name} is {host.id}, and the server there is {server.id}"
         raise BadInput(what, place=host.name, remedy="correct zkprov_id")

@@ -77,9 +77,11 @@ class Conductor:
 
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out; of one whose end stands already it says so. Raises any `Problem` as long as nothing was begun."""
-        for moved in plan.moved:
-            self.world.places[moved.host] = moved.server
         survey = self.world.last or self.world.survey()
+        live = picture_of(survey).live if plan.moved else None
+        if live is not None:
+            look_where_it_is(self.world, plan, live)
+            survey = self.world.survey()
         same_sources(self.world, plan)
         # a plan is a file, and what it may ask for was checked where it was made
         checked(plan.options, self.world.inventory)

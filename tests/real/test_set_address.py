@@ -162,6 +162,7 @@ def test_what_is_refused(lab: Lab, tmp_path: Path) -> None:
     touched.nothing()
 
 
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize("port", ["client_port", "election_port"])
 def test_one_that_cannot_listen_there_is_taken_back_and_lives(lab: Lab, tmp_path: Path, port: str) -> None:
     """ZooKeeper says so in its log only, and ends after three tries of an election port."""

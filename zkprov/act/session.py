@@ -64,8 +64,14 @@ def connect(
         ours = by_sasl(client, *sasl, logger=quiet)
     began = time.monotonic()
     opened = client.start_async()
-    # kazoo calls a session open before it has said who it is, and no longer once that was refused
-    while not (ours.settled.wait(0.05) and (ours.refused or opened.wait(0.05)) if ours else opened.wait(0.05)):
+
+    def came_out() -> bool:
+        # kazoo calls a session open before it has said who it is, and no longer once that was refused
+        if ours is not None and (not ours.settled.wait(0.05) or ours.refused):
+            return bool(ours.refused)
+        return bool(opened.wait(0.05))
+
+    while not came_out():
         if stop is not None and stop.is_set():
             close(client)
             raise Interrupted("stopped by a signal before anything was begun")

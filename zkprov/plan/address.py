@@ -44,10 +44,10 @@ def plan_address(health: Health, inventory: Inventory, wish: AddressWish) -> Pla
     live, to = health.picture.live, wish.to
     server = live.get(to.id) if live is not None else None
     if live is None or server is None:
-        return refused(untold(health), wish.command, (wish.host,))
+        return refused(untold(health), wish.command)
     if server.canonical == to.canonical:
         return begun(health, live, inventory, wish, kind=SET_ADDRESS, steps=())
-    stop = state_allows(health, wish.command, (wish.host,)) or _cannot(health, live, server, inventory, wish)
+    stop = state_allows(health, wish.command) or _cannot(health, live, server, inventory, wish)
     if stop:
         return stop
     steps = _steps(health, live, server, wish)

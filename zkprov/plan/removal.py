@@ -86,7 +86,7 @@ def excused(leavers: Sequence[Asked]) -> frozenset[int]:
 
 
 def state_allows(
-    health: Health, command: str, names: Sequence[str], unneeded: Set[str] = frozenset()
+    health: Health, command: str, names: Sequence[str] = (), unneeded: Set[str] = frozenset()
 ) -> Refusal | None:
     """The ensemble as it is: danger first, then what has a name, then the gates but the `unneeded` ones."""
     first = next(iter(as_it_is(health)), None)
@@ -137,9 +137,11 @@ def may_leave(leaver: Asked, health: Health, inventory: Inventory, command: str)
     return None
 
 
-def refused(reason: Reason, command: str, names: Sequence[str]) -> Refusal:
-    ask = ("zkprov ok-to-remove " + " ".join(names), "asks the same, and changes nothing")
-    following: tuple[tuple[str, str], ...] = (("zkprov status", "shows every server"), ask)
+def refused(reason: Reason, command: str, names: Sequence[str] = ()) -> Refusal:
+    """`names`: of those that are to leave."""
+    following: tuple[tuple[str, str], ...] = (("zkprov status", "shows every server"),)
+    if names:
+        following += (("zkprov ok-to-remove " + " ".join(names), "asks the same, and changes nothing"),)
     if reason.rule == "R4" and "last voter" not in reason.what:
         forced = (f"{command} --override R4 --reason …", "in an emergency, while a quorum stays")
         following = (("zkprov add-node HOST", "adds another first"), forced)

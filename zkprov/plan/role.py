@@ -42,10 +42,10 @@ def plan_role(health: Health, inventory: Inventory, wish: RoleWish) -> Plan | Re
     asked = leaver_of(health.picture, wish.name)
     server = live.get(asked.id) if live is not None and asked.id is not None else None
     if live is None or server is None:
-        return refused(untold(health), wish.command, (wish.name,))
+        return refused(untold(health), wish.command)
     if server.role is wish.role:
         return begun(health, live, inventory, wish, kind=SET_ROLE, steps=())
-    refusal = state_allows(health, wish.command, (wish.name,))
+    refusal = state_allows(health, wish.command)
     if refusal:
         return refusal
     after, host = server.with_role(wish.role), asked.name if inventory.host(asked.name) else ""
@@ -90,7 +90,7 @@ def _vote_less(health: Health, live: Members, observer: Server, wish: RoleWish) 
     here, young = in_sync(health), {n.id for n in health.newcomers}
     after = live.with_server(observer)
     reasons = vote_may_go(live, after, here, young, observer.id, up=True, overrides=set(wish.options.overrides))
-    return refused(reasons[0], wish.command, (wish.name,)) if reasons else None
+    return refused(reasons[0], wish.command) if reasons else None
 
 
 def _steps(health: Health, live: Members, server: Server, host: str, options: Options) -> tuple[Step, ...]:

@@ -47,7 +47,7 @@ def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Pla
     """`health` must judge, for a change, with those of the named that are down excused. Total: a refusal is a value."""
     live = health.picture.live
     if live is None:
-        return refused(untold(health), wish.command, wish.names)
+        return refused(untold(health), wish.command)
     asked = in_turn([leaver_of(health.picture, name) for name in wish.names])
     strange = [x.name for x in asked if inventory.host(x.name) is None]
     if strange:
@@ -62,7 +62,7 @@ def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Pla
     leader = next((x for x in asked if x.part == "leader"), None)
     here = in_sync(health) | {x.id for x in asked if not x.up and x.id in live.voters and x.id is not None}
     why_not = _why_no_transfer(health, leader, here, wish) if leader is not None else "no leader is among them"
-    stop = state_allows(health, wish.command, wish.names, frozenset(NEEDED) if why_not else frozenset())
+    stop = state_allows(health, wish.command, unneeded=frozenset(NEEDED) if why_not else frozenset())
     short = stop or _short(health, live, asked, wish)
     if short:
         return short

@@ -46,10 +46,6 @@ if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
 
-BUSY_S = 0.5
-"""How long the lock of a run that is under way is waited for: one that ends gives it back at once."""
-
-
 class Conductor:
     """Carries out, resumes and aborts runs on one world. `readers` get every event; `stop` ends a run within seconds."""
 
@@ -97,7 +93,7 @@ class Conductor:
                 )
             if self.stop.is_set():
                 raise Interrupted("stopped by a signal before anything was begun")
-            with self._locked(ledger, plan.id, wait_s=SESSION_S * 2, living_s=BUSY_S):
+            with self._locked(ledger, plan.id, wait_s=SESSION_S * 2, for_nobody=True):
                 self._all_free(plan, waited=True)
                 survey, ended = self.world.survey(clients=False), self.clock.monotonic()
                 standing = ledger.read_run()
@@ -271,20 +267,20 @@ class Conductor:
         run: str,
         *,
         wait_s: float,
-        living_s: float | None = None,
+        for_nobody: bool = False,
         whatever_is_paused: bool = False,
     ) -> Iterator[None]:
-        """The lock, waited for `wait_s` seconds, or `--lock-timeout`. `living_s`: how long where a run that is under way has it; a lock
-        that belongs to no such run is one of a run that begins, or was killed before it began, and then it goes with its session.
+        """The lock, waited for `wait_s` seconds, or `--lock-timeout`. `for_nobody`: without that flag only as long as no run is under
+        way: it is then a run's that begins, or was killed before it began, and goes with its session.
         """
         # who waits has begun nothing: that is shown, and no event of a run for the journal
         events = Events(run, self.clock.now, self._readers[1:])
-        limit_s = max(wait_s, self.lock_timeout_s) if living_s is None else self.lock_timeout_s or wait_s
+        limit_s = self.lock_timeout_s or wait_s if for_nobody else max(wait_s, self.lock_timeout_s)
 
         def meanwhile(holder: str, left_s: float) -> None:
             if not whatever_is_paused:
                 _not_paused(ledger)
-            if living_s is not None and not self.lock_timeout_s and limit_s - left_s >= living_s:
+            if for_nobody and not self.lock_timeout_s:
                 standing = ledger.read_run()
                 if standing is not None and standing.state in OPEN_STATES:
                     raise lock.held(holder, LOCK)

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.planned import (
+    both,
     decorated,
     made_or_refused,
     nothing_to_do,
     options_of,
-    plan_and_run,
-    plan_only,
-    plan_options,
-    run_options,
     step_options,
     text,
 )
@@ -31,27 +28,6 @@ options = decorated(
 )
 
 
-@click.command("set-address")
-@options
-@plan_options()
-@click.pass_context
-def plan_set_address(ctx: click.Context, /, **given: object) -> None:
-    """Plan that the list names the member SERVER (a host or an id) as the inventory does now."""
-    plan_only(ctx, given, _made)
-
-
-@click.command("set-address")
-@options
-@run_options()
-@click.pass_context
-def set_address(ctx: click.Context, /, **given: object) -> None:
-    """Give the member SERVER (a host or an id) the ports and the name that the inventory has for it now: plan, question, apply.
-
-    Write them there first. The process is not restarted, its disk and its vote stay; anything else is a replacement.
-    """
-    plan_and_run(ctx, given, _made)
-
-
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan. A place that the list has already ends the command."""
     from zkprov.run.planning import make_address
@@ -62,3 +38,17 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     if not made.steps:
         nothing_to_do(world, output)
     return made
+
+
+plan_set_address, set_address = both(
+    options,
+    _made,
+    plan=("set-address", "Plan that the list names the member SERVER (a host or an id) as the inventory does now."),
+    run=(
+        "set-address",
+        "Give the member SERVER (a host or an id) the ports and the name that the inventory has for it now: "
+        "plan, question, apply.\n\n"
+        "Write them there first. The process is not restarted, its disk and its vote stay; anything else is a "
+        "replacement.",
+    ),
+)

@@ -12,6 +12,7 @@ from zkprov.cli.leave import plan_remove
 from zkprov.cli.planned import (
     Duration,
     ask,
+    both,
     carry_out,
     ci_options,
     decorated,
@@ -19,10 +20,6 @@ from zkprov.cli.planned import (
     nothing_to_do,
     one_stdout,
     options_of,
-    plan_and_run,
-    plan_only,
-    plan_options,
-    run_options,
     show,
     step_options,
     text,
@@ -64,15 +61,6 @@ plan.add_command(plan_set_address)
 plan.add_command(plan_restart)
 
 
-@plan.command("add")
-@add_options
-@plan_options()
-@click.pass_context
-def plan_add_command(ctx: click.Context, /, **given: object) -> None:
-    """Plan to add HOST…, one at a time."""
-    plan_only(ctx, given, _made)
-
-
 @plan.command("configure")
 @target_options()
 @click.option(
@@ -112,15 +100,6 @@ def plan_configure_command(
     else:
         show(document, diff=diff)
     ctx.exit(3 if drift.refused else 4 if drift.unread else 10 if detailed_exitcode and drift.differs else 0)
-
-
-@click.command("add-node")
-@add_options
-@run_options()
-@click.pass_context
-def add_node(ctx: click.Context, /, **given: object) -> None:
-    """Add HOST…, one at a time, each step gated and proved: plan, question, apply."""
-    plan_and_run(ctx, given, _made)
 
 
 @click.command()
@@ -173,3 +152,12 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     role = Role(said) if said else role_of(world, names)
     made = make_plan(world, names, options_of(world, given, role), text(given["made_by"]))
     return made_or_refused(made, output)
+
+
+plan_add, add_node = both(
+    add_options,
+    _made,
+    plan=("add", "Plan to add HOST…, one at a time."),
+    run=("add-node", "Add HOST…, one at a time, each step gated and proved: plan, question, apply."),
+)
+plan.add_command(plan_add)

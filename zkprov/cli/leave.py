@@ -8,15 +8,12 @@ import click
 
 from zkprov.cli.planned import (
     Duration,
+    both,
     decorated,
     made_or_refused,
     no_backup_option,
     nothing_to_do,
     options_of,
-    plan_and_run,
-    plan_only,
-    plan_options,
-    run_options,
     step_options,
     text,
 )
@@ -41,28 +38,6 @@ options = decorated(
 )
 
 
-@click.command("remove")
-@options
-@plan_options()
-@click.pass_context
-def plan_remove(ctx: click.Context, /, **given: object) -> None:
-    """Plan to remove SERVER… (names or ids), one at a time."""
-    plan_only(ctx, given, _made)
-
-
-@click.command("remove-node")
-@options
-@run_options()
-@click.pass_context
-def remove_node(ctx: click.Context, /, **given: object) -> None:
-    """Remove SERVER… (names or ids), one at a time: plan, question, apply.
-
-    A leader hands over first. Who has left is stopped, kept down, and its folders are set aside (never deleted); one that is down and
-    cannot be reached stays named until somebody attests what became of its disk (zkprov retired attest).
-    """
-    plan_and_run(ctx, given, _made)
-
-
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan. Servers that have left already are named; where there are no others, that ends the command."""
     from zkprov.run.planning import make_removal, who_leaves
@@ -76,3 +51,17 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     if not names:
         nothing_to_do(world, output)
     return made_or_refused(make_removal(world, names, options, text(given["made_by"])), output)
+
+
+plan_remove, remove_node = both(
+    options,
+    _made,
+    plan=("remove", "Plan to remove SERVER… (names or ids), one at a time."),
+    run=(
+        "remove-node",
+        "Remove SERVER… (names or ids), one at a time: plan, question, apply.\n\n"
+        "A leader hands over first. Who has left is stopped, kept down, and its folders are set aside (never "
+        "deleted); one that is down and cannot be reached stays named until somebody attests what became of "
+        "its disk (zkprov retired attest).",
+    ),
+)

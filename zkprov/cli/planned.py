@@ -134,6 +134,23 @@ def ci_options() -> Decorator:
     )
 
 
+def both(
+    options: Decorator, make: Make, *, plan: tuple[str, str], run: tuple[str, str]
+) -> tuple[click.Command, click.Command]:
+    """The command of `plan` that works a change out, and the one that plans, asks and carries out; (name, help) of each."""
+
+    def only(ctx: click.Context, /, **given: object) -> None:
+        plan_only(ctx, given, make)
+
+    def whole(ctx: click.Context, /, **given: object) -> None:
+        plan_and_run(ctx, given, make)
+
+    return (
+        click.command(plan[0], help=plan[1])(options(plan_options()(click.pass_context(only)))),
+        click.command(run[0], help=run[1])(options(run_options()(click.pass_context(whole)))),
+    )
+
+
 def plan_only(ctx: click.Context, given: dict[str, object], make: Make) -> None:
     """A `plan` command: made, saved where that is asked for, shown. Ends the command."""
     output, out = str(given["output"]), given["out"]

@@ -8,14 +8,11 @@ import click
 
 from zkprov.cli.planned import (
     Duration,
+    both,
     decorated,
     made_or_refused,
     no_backup_option,
     options_of,
-    plan_and_run,
-    plan_only,
-    plan_options,
-    run_options,
     step_options,
     text,
 )
@@ -42,29 +39,21 @@ options = decorated(
 )
 
 
-@click.command("replace")
-@options
-@plan_options()
-@click.pass_context
-def plan_replace(ctx: click.Context, /, **given: object) -> None:
-    """Plan to put the host NEW in the place of the member OLD (a name or an id)."""
-    plan_only(ctx, given, _made)
-
-
-@click.command("replace-node")
-@options
-@run_options()
-@click.pass_context
-def replace_node(ctx: click.Context, /, **given: object) -> None:
-    """Put the host NEW in the place of the member OLD: plan, question, apply.
-
-    NEW comes in, is seasoned, then OLD leaves. Of an OLD that is down, first it leaves: one voter more would be one too many to lose.
-    """
-    plan_and_run(ctx, given, _made)
-
-
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     from zkprov.run.planning import make_replacement
 
     options, who = options_of(world, given), text(given["made_by"])
     return made_or_refused(make_replacement(world, str(given["old"]), str(given["new"]), options, who), output)
+
+
+plan_replace, replace_node = both(
+    options,
+    _made,
+    plan=("replace", "Plan to put the host NEW in the place of the member OLD (a name or an id)."),
+    run=(
+        "replace-node",
+        "Put the host NEW in the place of the member OLD: plan, question, apply.\n\n"
+        "NEW comes in, is seasoned, then OLD leaves. Of an OLD that is down, first it leaves: one voter more "
+        "would be one too many to lose.",
+    ),
+)

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.planned import (
+    both,
     decorated,
     made_or_refused,
     nothing_to_do,
     options_of,
-    plan_and_run,
-    plan_only,
-    plan_options,
-    run_options,
     step_options,
     text,
 )
@@ -38,27 +35,6 @@ options = decorated(
 )
 
 
-@click.command("restart")
-@options
-@plan_options()
-@click.pass_context
-def plan_restart(ctx: click.Context, /, **given: object) -> None:
-    """Plan a rolling restart: observers, then followers, the leader last."""
-    plan_only(ctx, given, _made)
-
-
-@click.command("restart")
-@options
-@run_options()
-@click.pass_context
-def restart(ctx: click.Context, /, **given: object) -> None:
-    """Restart members one at a time, each only while the rest is a quorum: plan, question, apply.
-
-    Those that are down come first, then observers, followers, and the leader, which hands over before it is stopped.
-    """
-    plan_and_run(ctx, given, _made)
-
-
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan. Where nothing differs that a restart would mend, it ends the command."""
     from zkprov.run.planning import make_restart
@@ -72,3 +48,16 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
         nothing_to_do(world, output)
     assert made is not None  # noqa: S101 — nothing_to_do does not return
     return made_or_refused(made, output)
+
+
+plan_restart, restart = both(
+    options,
+    _made,
+    plan=("restart", "Plan a rolling restart: observers, then followers, the leader last."),
+    run=(
+        "restart",
+        "Restart members one at a time, each only while the rest is a quorum: plan, question, apply.\n\n"
+        "Those that are down come first, then observers, followers, and the leader, which hands over before "
+        "it is stopped.",
+    ),
+)

@@ -8,14 +8,11 @@ import click
 
 from zkprov.cli.planned import (
     Duration,
+    both,
     decorated,
     made_or_refused,
     nothing_to_do,
     options_of,
-    plan_and_run,
-    plan_only,
-    plan_options,
-    run_options,
     step_options,
     text,
 )
@@ -36,27 +33,6 @@ options = decorated(
 )
 
 
-@click.command("set-role")
-@options
-@plan_options()
-@click.pass_context
-def plan_set_role(ctx: click.Context, /, **given: object) -> None:
-    """Plan that the member SERVER (a name or an id) votes, or observes."""
-    plan_only(ctx, given, _made)
-
-
-@click.command("set-role")
-@options
-@run_options()
-@click.pass_context
-def set_role(ctx: click.Context, /, **given: object) -> None:
-    """Give the member SERVER (a name or an id) a vote, or take it: plan, question, apply.
-
-    Its process and its disk stay. A leader hands over; a new voter is a newcomer until it is seasoned.
-    """
-    plan_and_run(ctx, given, _made)
-
-
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan. A role that the server has already ends the command."""
     from zkprov.model.server import Role
@@ -68,3 +44,15 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     if not made.steps:
         nothing_to_do(world, output)
     return made
+
+
+plan_set_role, set_role = both(
+    options,
+    _made,
+    plan=("set-role", "Plan that the member SERVER (a name or an id) votes, or observes."),
+    run=(
+        "set-role",
+        "Give the member SERVER (a name or an id) a vote, or take it: plan, question, apply.\n\n"
+        "Its process and its disk stay. A leader hands over; a new voter is a newcomer until it is seasoned.",
+    ),
+)

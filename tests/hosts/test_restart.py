@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import yaml
 
 from tests.hosts.operator import QUICK, Operator
 from tests.real.driver import Load, Sampler, epoch, events_in, mode, wait_for, word
@@ -52,6 +55,34 @@ def test_machines_are_restarted_with_other_files(operator: Callable[[int], Opera
     zkprov = made.of(3, zkprov_heap="96m", zkprov_settings=settings)
     zkprov("plan", "configure", "--detailed-exitcode").expect(0, "no drift")
     zkprov("check").expect(0)
+
+    # other ports, without a restart; one that it may not have, since something listens there
+    host = next(h for h in made.hosts() if mode(h) == "follower")
+    machine = made.machines[host.name]
+    document = yaml.safe_load(made.inventory.read_text())
+    _variables(document, host.name).update(zkprov_client_port=2291, zkprov_quorum_port=2998, zkprov_election_port=22)
+    made.inventory.write_text(yaml.safe_dump(document))
+    zkprov("set-address", host.name, *QUICK).expect(4, "something listens at", ":22 already", "nothing was begun")
+    _variables(document, host.name).update(zkprov_election_port=3998)
+    made.inventory.write_text(yaml.safe_dump(document))
+    pid = machine.shell("pgrep -f [Q]uorumPeerMain")
+    zkprov("set-address", host.name, *QUICK).expect(0, "done: {1,2,3}", ":2998:3998")
+    moved = next(h for h in made.hosts() if h.name == host.name)
+    assert mode(moved) == "follower" and not mode(host) and machine.shell("pgrep -f [Q]uorumPeerMain") == pid
+    zkprov("check").expect(0)
+
+
+def _variables(document: Any, name: str) -> dict[str, Any]:
+    """Of a host, wherever the inventory has it."""
+    if isinstance(document, dict):
+        hosts = document.get("hosts")
+        if isinstance(hosts, dict) and name in hosts:
+            hosts[name] = hosts[name] or {}
+            return cast(dict[str, Any], hosts[name])
+        for part in document.values():
+            with contextlib.suppress(KeyError):
+                return _variables(part, name)
+    raise KeyError(name)
 
 
 @pytest.mark.timeout(600)

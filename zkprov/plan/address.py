@@ -90,10 +90,10 @@ def _cannot(health: Health, live: Members, server: Server, inventory: Inventory,
             ("", "leave zkprov_posture as it is: where clients are served in the clear is no matter of the address"),
         )
         return Refusal("R8", f"{wish.host} would begin or end to serve clients in the clear.", told, leave, 4)
-    if host is not None and (why := _known_by_place(host)) and host.at(server).client != host.at(to).client:
-        told = (f"clients find it at {host.at(server).client} now, and would at {host.at(to).client}", why)
+    if host is not None and (why := _known_by_place(host.at(server), host.at(to))):
+        told = (f"it is asked at {host.at(server).client} now, and would be at {host.at(to).client}", why)
         ways = (
-            ("", f"leave {wish.host}'s place for clients as it is"),
+            ("", f"leave {wish.host}'s name, and its place for clients, as they are"),
             (f"zkprov replace-node {wish.host} …", "puts a new server in its place"),
         )
         return Refusal("R8", f"{wish.host} could not be asked on its way.", told, ways, 4)
@@ -113,13 +113,14 @@ def _cannot(health: Health, live: Members, server: Server, inventory: Inventory,
     return Refusal("R4", f"{reason.what}.", reason.evidence, ways)
 
 
-def _known_by_place(host: InventoryHost) -> str:
-    """Why zkprov gets through to a server's clients' port only where the inventory has it; empty where that is no matter."""
-    if host.posture.clients:
-        return "TLS is spoken where the inventory names the server, and nowhere else"
-    if host.client_sasl:
-        return "who we are is said by SASL where the inventory names the server, and nowhere else"
-    return "a tunnel leads where the inventory names the server, and nowhere else" if host.tunnels else ""
+def _known_by_place(here: InventoryHost, there: InventoryHost) -> str:
+    """Why zkprov gets through to a server at one of the two places only; empty where it does at both."""
+    where = "where the inventory names the server, and nowhere else"
+    if here.posture.clients and here.client != there.client:
+        return f"TLS is spoken {where}"
+    if here.client_sasl and here.client != there.client:
+        return f"who we are is said by SASL {where}"
+    return f"a tunnel leads {where}" if set(here.tunnels) != set(there.tunnels) else ""
 
 
 def _taken(live: Members, to: Server) -> tuple[str, ...]:

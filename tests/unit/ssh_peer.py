@@ -80,8 +80,8 @@ class Sshd:
             transport.start_server(event=threading.Event(), server=_Session(self))
 
     def cut(self) -> None:
-        """The network fails: every connection is gone without a word."""
-        for transport in self.transports:
+        """The network fails: every connection of this moment is gone without a word; whoever lost one may be here again before it ends."""
+        for transport in tuple(self.transports):
             with contextlib.suppress(OSError):
                 transport.sock.shutdown(socket.SHUT_RDWR)
             transport.close()

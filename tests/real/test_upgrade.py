@@ -41,7 +41,7 @@ def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, old: str, new: st
     zkprov, hosts, file = Zkprov(lab, tmp_path / "runs"), list(lab.founders), str(tmp_path / "plan.json")
     leader, was = leader_of(hosts), epoch(hosts[0])
     zkprov("plan", "upgrade", "--to", new, *QUICK[1:], "--out", file, "--detailed-exitcode").expect(
-        10, f"lay out {new} on zk1, zk2, zk3", f"hand over and restart {leader.id} with {new}"
+        10, f"lay out {new} on zk", f"hand over and restart {leader.id} with {new}"
     )
     with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
         wait_for(lambda: len(load.acknowledged) > 20)

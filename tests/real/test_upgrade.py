@@ -59,6 +59,8 @@ def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, old: str, new: st
     assert all(len(names) <= 1 for names in sampler.leaders)
     assert not any(load.missing(h) for h in hosts)
     zkprov("check").expect(0, new)
+    zkprov("backup", "create").expect(0)
+    zkprov("backup", "verify").expect(0)
     now = pids(lab)
     zkprov("upgrade", "--to", new, *QUICK).expect(0, "nothing to do")
     zkprov("apply", file, "--yes").expect(0, "nothing to do")

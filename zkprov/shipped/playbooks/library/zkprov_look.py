@@ -11,8 +11,8 @@ import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import Problem, at_rest, entries, holder, holds_data, systemctl, unit_state
 from ansible.module_utils.zkprov_owned import differs
+from ansible.module_utils.zkprov_stands import Problem, at_rest, entries, holder, holds_data, systemctl, unit_state
 
 LEAST_JAVA = 11
 OURS = "Written by zkprov"

@@ -18,7 +18,7 @@ import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import Problem, at_rest, disk_problem, entries, sync_folder
+from ansible.module_utils.zkprov_stands import Problem, at_rest, disk_problem, entries, sync_folder
 
 MOST = 2_000_000_000
 """Bytes of an archive when unpacked; an official one has 30 MB."""

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.inventories import THREE, calls, own_cache, refused, write
-from zkprov.model.inventory import Access, InventoryHost
+from zkprov.model.inventory import Access, InventoryHost, ReleaseSource
 from zkprov.model.problems import BadInput, BadInputs
 from zkprov.observe.ansible_inventory import Listing
 from zkprov.observe.host_variables import host_of
@@ -285,6 +285,16 @@ class TestOneHost:
             ("settings", {"tickTime": "{{ x }}"}, "template"),
             ("settings", {"tickTime": [1]}, "not text"),
             ("settings", {"ssl.keyStore.password": {"__ansible_vault": "…"}}, "not|vault"),
+            ("releases", "3.9.5", "not a dictionary"),
+            ("releases", {"3.9": {"archive": "/z.tar.gz"}}, "not a release: '3.9'"),
+            ("releases", {"../3.9.5": {"archive": "/z.tar.gz"}}, "not a release"),
+            ("releases", {"3.9.5": "/z.tar.gz"}, "3.9.5: not a dictionary"),
+            ("releases", {"3.9.5": {"path": "/z"}}, "3.9.5: path: none of classpath, java, archive, sha512"),
+            ("releases", {"3.9.5": {"archive": "z.tar.gz"}}, "3.9.5: archive: not an absolute path"),
+            ("releases", {"3.9.5": {"archive": "/z", "sha512": "ab"}}, "3.9.5: sha512: not a SHA-512"),
+            ("releases", {"3.9.5": {}}, "3.9.5 has no archive"),
+            ("releases", {"3.9.5": {"archive": "/z", "classpath": "/lib/*"}}, "classpath, which means nothing"),
+            ("releases", {"3.9": {}, "3.9.5": {"sha512": "ab", "java": ";"}}, "'3.9'; 3.9.5: sha512: .*; 3.9.5: java:"),
             ("start_command", "'", "quotation"),
             ("start_command", "systemctl start zk", "all three"),
         ],
@@ -292,6 +302,17 @@ class TestOneHost:
     def test_values_that_are_none(self, field: str, value: object, word: str) -> None:
         with pytest.raises(BadInput, match=f"(?i){word}"):
             host_of("zk1", variables(**{field: value}), "i.ini")
+
+    def test_where_releases_come_from(self) -> None:
+        of_archive = {"3.9.5": {"archive": "/a.tar.gz", "sha512": "A" * 128}}
+        host = host_of("zk1", variables(releases=of_archive, release="3.8.6", archive="https://x/8"), "i.ini")
+        assert host.source_of("3.9.5") == ReleaseSource(archive="/a.tar.gz", sha512="a" * 128)
+        assert host.source_of("3.8.6") == ReleaseSource(java="java", archive="https://x/8")
+        assert host.source_of("3.7.2") is None and host.source_of(None) is None
+        local = {**variables(releases={"3.9.5": {"classpath": ["/a/*", "/b.jar"]}}), "ansible_connection": "local"}
+        assert host_of("zk1", local, "i.ini").source_of("3.9.5") == ReleaseSource("/a/*:/b.jar")
+        with pytest.raises(BadInput, match="archive, which means nothing for a host that is this machine"):
+            host_of("zk1", {**variables(releases=of_archive), "ansible_connection": "local"}, "i.ini")
 
     def test_no_error_shows_a_secret(self) -> None:
         for value in ("hidden\nx", ["hidden"], "hidden {{ x }}"):

@@ -20,8 +20,8 @@ import pytest
 from zkprov.act import local as local_module
 from zkprov.act.hosts import Host
 from zkprov.act.local import LocalHost
-from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, send, server_process
-from zkprov.model.inventory import InventoryHost
+from zkprov.act.processes import MAIN_CLASS, ServerProcess, command_line, end, running_servers, send, server_process
+from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.marks import COPY, NOTE
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
 from zkprov.observe.disk import read_host
@@ -324,6 +324,64 @@ class TestInstall:
         with pytest.raises(NotHealthy, match=word) as caught:
             LocalHost(msgspec.structs.replace(host, **change)).install()
         assert "zkprov_" in caught.value.remedy
+
+
+class TestReleases:
+    """`zkprov_releases` names 3.8.6 and 3.9.5, of which 3.9.5 is not there yet."""
+
+    @pytest.fixture
+    def two(self, host: InventoryHost, tmp_path: Path) -> LocalHost:
+        known = {"3.8.6": ReleaseSource(host.classpath), "3.9.5": ReleaseSource(str(tmp_path / "nine.jar"))}
+        return LocalHost(msgspec.structs.replace(host, release="3.8.6", classpath="", releases=known))
+
+    def test_laid_out_and_switched(self, two: LocalHost, tmp_path: Path) -> None:
+        two.install()
+        assert two.releases() == ("3.8.6",) and two.current() == "3.8.6"
+        two.fence("r1")
+        for act in (two.lay_release, two.switch):
+            with pytest.raises(NotHealthy, match=r"not there: .*nine\.jar"):
+                act("3.9.5", "r1")
+            with pytest.raises(NotHealthy, match=r"nothing says where 3\.7\.2 lies"):
+                act("3.7.2", "r1")
+        (tmp_path / "nine.jar").touch()
+        two.lay_release("3.9.5", "r1")
+        assert two.releases() == ("3.8.6", "3.9.5") and two.current() == "3.8.6", "what is in force is not touched"
+        two.switch("3.9.5", "r1")
+        two.switch("3.9.5", "r1")
+        assert two.current() == LocalHost(two.host).current() == "3.9.5"
+
+    def test_the_one_in_force_is_started(self, two: LocalHost, tmp_path: Path) -> None:
+        configure(two, FILES, "r1")
+        (tmp_path / "nine.jar").touch()
+        two.switch("3.9.5", "r1")
+        two.start()
+        try:
+            line = command_line(two.processes()[0])
+            assert line[line.index("-cp") + 1] == str(tmp_path / "nine.jar")
+            with pytest.raises(NotHealthy, match="a server is running"):
+                two.switch("3.8.6", "r1")
+        finally:
+            two.stop(5)
+        # never another one in its place
+        forgetful = LocalHost(msgspec.structs.replace(two.host, releases={}, classpath=two.host.java))
+        with pytest.raises(NotHealthy, match=r"nothing says where 3\.9\.5 lies") as caught:
+            forgetful.start()
+        assert "zkprov_releases" in caught.value.remedy and not forgetful.is_active()
+
+    def test_only_whoever_has_the_host(self, two: LocalHost) -> None:
+        two.fence("r1", 1)
+        for act in (two.lay_release, two.switch):
+            with pytest.raises(Busy):
+                act("3.8.6", "r2")
+            with pytest.raises(Interrupted):
+                act("3.8.6", "r1", 0)
+
+    def test_one_that_comes_in_runs_what_the_inventory_says(self, two: LocalHost, tmp_path: Path) -> None:
+        (tmp_path / "nine.jar").touch()
+        two.fence("r1")
+        two.switch("3.9.5", "r1")
+        configure(two, FILES, "r1")
+        assert two.current() == "3.8.6"
 
 
 class TestSetAside:

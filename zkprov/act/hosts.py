@@ -73,6 +73,22 @@ class Host(Protocol):
     def drop_former(self, run: str, attempt: int = 0) -> None:
         """What `lay_files` of this run replaced is not needed any more; may be repeated. Raises `Busy` and `Interrupted` as `configure`."""
 
+    def releases(self) -> tuple[str, ...]:
+        """The releases that lie here, whole, oldest first: what `switch` may choose from."""
+
+    def lay_release(self, release: str, run: str, attempt: int = 0) -> None:
+        """See to it that `release` lies here, whole and checked, beside what runs, which is not touched. Raises `Busy` and `Interrupted` as
+        `configure`, `NotHealthy` where it cannot be had or is damaged, `BadInput` where the inventory does not say where it comes from.
+        """
+
+    def current(self) -> str:
+        """The release that the next start runs; empty where nothing says it."""
+
+    def switch(self, release: str, run: str, attempt: int = 0) -> None:
+        """The next start runs `release`: at once or not at all, and durable. Raises `Busy` and `Interrupted` as `configure`, `NotHealthy`
+        when a server runs, or that release does not lie here whole.
+        """
+
     def start(self) -> None:
         """Start the server, detached. Returns once the process runs, not once it serves. Raises `NotHealthy` when disabled.
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from zkprov.act import former
+from zkprov.act import former, local_releases
 from zkprov.act.backup_programs import backup_here
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
@@ -45,7 +45,7 @@ class LocalHost:
     """`Host` for `ansible_connection: local`.
 
     What zkprov needs to know between commands lies in `<config_dir>.zkprov`: `run` (the fence), `server` (pid and start of the process),
-    `disabled`. Loss of `server` loses nothing: the process is found again by its zoo.cfg.
+    `disabled`, `release` (the one in force, once it was switched). Loss of `server` loses nothing: its zoo.cfg finds the process again.
     """
 
     def __init__(self, host: InventoryHost) -> None:
@@ -123,20 +123,8 @@ class LocalHost:
     def install(self) -> None:
         if self.host.start_command:
             return
-        if not shutil.which(self.host.java):
-            raise NotHealthy(
-                f"no executable {self.host.java}",
-                place=self.name,
-                remedy="install Java, or name it with zkprov_java in the inventory",
-            )
-        entries = [e for e in self.host.classpath.split(":") if e]
-        missing = [e for e in entries if not _on_disk(e)]
-        if missing or not entries:
-            raise NotHealthy(
-                f"not there: {missing[0]}" if missing else "no ZooKeeper jars are named",
-                place=self.name,
-                remedy="install ZooKeeper, or correct zkprov_classpath in the inventory",
-            )
+        # a server that comes in runs what the inventory says, whatever ran here before
+        local_releases.check(self.host, local_releases.wanted(self.host))
 
     def configure(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
         places = {place_of(self.host, name): content for name, content in files.items()}
@@ -149,6 +137,7 @@ class LocalHost:
         with self._disk():
             for folder in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir, self.host.log_dir):
                 Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._control / local_releases.IN_FORCE).unlink(missing_ok=True)
             for place, content in places.items():
                 write(Path(place), content.encode() if isinstance(content, str) else content)
         self.mark_disk()
@@ -195,6 +184,23 @@ class LocalHost:
         if self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
 
+    def releases(self) -> tuple[str, ...]:
+        return local_releases.laid(self.host)
+
+    def lay_release(self, release: str, run: str, attempt: int = 0) -> None:
+        self._still_mine(run, attempt)
+        local_releases.check(self.host, local_releases.named(self.host, release))
+
+    def current(self) -> str:
+        with self._disk():
+            return local_releases.in_force(self._control) or self.host.release or ""
+
+    def switch(self, release: str, run: str, attempt: int = 0) -> None:
+        self._at_rest(run, attempt)
+        local_releases.check(self.host, local_releases.named(self.host, release))
+        with self._disk():
+            write(self._control / local_releases.IN_FORCE, f"{release}\n".encode())
+
     def start(self) -> None:
         if (self._control / "disabled").exists():
             raise NotHealthy("this server was disabled when it left", place=self.name, remedy="enable it first")
@@ -216,18 +222,21 @@ class LocalHost:
     def _launch(self) -> None:
         if not Path(self._zoo_cfg).is_file():
             raise NotHealthy(f"no {self._zoo_cfg}", place=self.name, remedy="configure the host first")
+        with self._disk():
+            in_force = local_releases.in_force(self._control)
+        software = local_releases.named(self.host, in_force) if in_force else local_releases.wanted(self.host)
         self._ports_are_free()
         log_dir = Path(self.host.log_dir)
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = Path(self.host.config_dir) / "logback.xml"
         arguments = [
-            shutil.which(self.host.java) or self.host.java,
+            shutil.which(software.java) or software.java,
             *self._flags(),
             f"-Dlogback.configurationFile={own if own.is_file() else shipped('logging') / 'logback.xml'}",
             f"-Dzkprov.log.dir={log_dir}",
             "-Dzookeeper.jmx.log4j.disable=true",
             "-cp",
-            self.host.classpath,
+            software.classpath,
             MAIN_CLASS,
             self._zoo_cfg,
         ]
@@ -415,13 +424,6 @@ class LocalHost:
 
 def _entries(folder: Path) -> list[str]:
     return [p.name for p in folder.iterdir() if p.name != "lost+found"]
-
-
-def _on_disk(entry: str) -> bool:
-    """Whether a classpath entry is there: a file, a folder, or `folder/*` (Java's way to say all jars of it)."""
-    if entry.endswith("/*"):
-        return any(Path(entry[:-2]).glob("*.jar"))
-    return Path(entry).exists()
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -21,6 +21,9 @@ def lab() -> None:
 @_name
 @click.option("--servers", type=int, help="How many founders.  [default: 3]")
 @click.option("--release", help="ZooKeeper's release.  [default: 3.9.5]")
+@click.option(
+    "--also", multiple=True, metavar="RELEASE", help="Have this release too, for `zkprov upgrade`; repeatable."
+)
 @click.option("--tick", "tick_ms", type=int, help="tickTime in ms.  [default: 2000]")
 @click.option(
     "--posture",
@@ -33,12 +36,18 @@ def lab() -> None:
     help="Who says by SASL who they are: the servers to each other, clients, or both.  [default: none]",
 )
 def up(
-    name: str, servers: int | None, release: str | None, tick_ms: int | None, posture: str | None, sasl: str | None
+    name: str,
+    servers: int | None,
+    release: str | None,
+    also: tuple[str, ...],
+    tick_ms: int | None,
+    posture: str | None,
+    sasl: str | None,
 ) -> None:
     """Make an ensemble, or start again what is not running of it."""
     from zkprov.lab.asked import make_or_open
 
-    found = make_or_open(name, servers=servers, release=release, tick_ms=tick_ms, posture=posture, sasl=sasl)
+    found = make_or_open(name, servers=servers, release=release, also=also, tick_ms=tick_ms, posture=posture, sasl=sasl)
     started = found.up()
     status = found.status()
     ids = ", ".join(s.name for s in status.servers if s.up)

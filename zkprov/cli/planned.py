@@ -225,6 +225,7 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         "interval_s": "sample_interval",
         "step_timeout_s": "step_timeout",
         "drain_s": "drain",
+        "soak_s": "soak",
     }
     numbers = {field: float(str(given[flag])) for field, flag in by_flag.items() if given.get(flag) is not None}
     reason, overrides = str(given["reason"]), given["overrides"]

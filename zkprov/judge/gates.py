@@ -222,7 +222,7 @@ def release_allowed(picture: Picture, purpose: Purpose, excused: Set[int] = froz
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
     seen: dict[str, list[str]] = defaultdict(list)
     for server, facts in listed(picture, excused):
-        release = _release(facts) if facts else None
+        release = release_told(facts) if facts else None
         if facts is None or release is None:
             unknown.append(unseen(picture, server, facts, *((facts.srvr, facts.mntr) if facts else ())))
             continue
@@ -242,7 +242,8 @@ def release_allowed(picture: Picture, purpose: Purpose, excused: Set[int] = froz
     )
 
 
-def _release(facts: ServerFacts) -> Release | None:
+def release_told(facts: ServerFacts) -> Release | None:
+    """The release that a server says it runs."""
     return Release.read(
         facts.srvr.value.release if facts.srvr.value else (facts.mntr.value or {}).get("zk_version", "")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from enum import StrEnum
 
 import msgspec
@@ -13,6 +13,7 @@ from zkprov.judge.leaders import Leader, leaders_of, one_leader
 from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
 from zkprov.judge.picture import Picture, picture_of
+from zkprov.judge.releases import releases_as_planned
 from zkprov.judge.sasl import sasl
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.facts import Survey
@@ -56,8 +57,12 @@ def judge(
     earlier: Survey | None = None,
     doubted_s: float = 0.0,
     excused: Set[int] = frozenset(),
+    releases: Mapping[int, Set[str]] | None = None,
 ) -> Health:
-    """Puts every gate to a survey. `earlier`: the sample before. `excused`: ids that need not answer just now."""
+    """Puts every gate to a survey. `earlier`: the sample before. `excused`: ids that need not answer just now.
+
+    `releases`: what each member may run at this moment of a change of releases; None where all are to run the same.
+    """
     picture = picture_of(survey)
     asked: list[Callable[[], GateResult]] = [
         lambda: one_leader(picture, purpose, doubted_s=doubted_s, earlier=earlier),
@@ -70,7 +75,11 @@ def judge(
         lambda: data.same_history(picture, purpose, excused),
         lambda: data.digests_equal(picture, purpose, earlier),
         lambda: gates.spare_kept(picture, purpose, excused),
-        lambda: gates.release_allowed(picture, purpose, excused),
+        lambda: (
+            gates.release_allowed(picture, purpose, excused)
+            if releases is None
+            else releases_as_planned(picture, releases, excused)
+        ),
         lambda: certificates(picture, purpose, excused),
         lambda: sasl(picture, purpose, excused),
         lambda: one_quorum(picture, purpose),

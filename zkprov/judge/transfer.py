@@ -11,6 +11,7 @@ from collections.abc import Set
 from zkprov.judge.health import Health
 from zkprov.judge.newcomers import newcomers_rule
 from zkprov.judge.one_quorum import prove_step
+from zkprov.judge.releases import too_old
 from zkprov.model.members import Members
 from zkprov.model.proof import Proof
 from zkprov.model.quorum import braces
@@ -41,6 +42,8 @@ def why_no_transfer(health: Health, leader: int, here: Set[int]) -> str:
         gate = health.gate(name)
         if gate.stops:
             return gate.summary
+    if old := too_old(health.picture):
+        return old
     if len(live.voters) < LEAST_VOTERS:
         return f"too few voters for it: {braces(live.voters)}"
     shorter = live.with_server(server.with_role(Role.OBSERVER))

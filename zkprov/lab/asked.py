@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from zkprov.lab.lab import DEFAULT_SERVERS, DEFAULT_TICK_MS, Lab, folder_of
@@ -19,6 +20,7 @@ def make_or_open(
     tick_ms: int | None,
     posture: str | None = None,
     sasl: str | None = None,
+    also: Sequence[str] = (),
     home: Path | None = None,
 ) -> Lab:
     """The lab of that name, made if it is not there. Raises `BadInput` when it is there and is not as asked for (None: as it may be)."""
@@ -32,14 +34,17 @@ def make_or_open(
             tick_ms=DEFAULT_TICK_MS if tick_ms is None else tick_ms,
             posture=Posture(posture or "plain"),
             secured=Secured(sasl or "none"),
+            also=also,
             home=home,
         )
-    has = {
+    others = sorted(set(state.hosts[0].releases) - {state.release})
+    has: dict[str, tuple[object, object]] = {
         "--servers": (servers, state.founders),
         "--release": (release, state.release),
         "--tick": (tick_ms, int(state.hosts[0].settings.get("tickTime", "0"))),
         "--posture": (posture, str(state.hosts[0].posture)),
         "--sasl": (sasl, str(Secured.of(state.hosts[0]))),
+        "--also": (", ".join(sorted(set(also) - {state.release})) or None, ", ".join(others) or "no other release"),
     }
     for option, (wanted, there) in has.items():
         if wanted not in (None, there):

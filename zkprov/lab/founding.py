@@ -120,6 +120,10 @@ def inventory_document(
         "zkprov_jvm_flags": list(first.jvm_flags),
         "zkprov_settings": dict(first.settings),
     }
+    if first.releases:
+        shared["zkprov_releases"] = {
+            release: {"classpath": source.classpath, "java": source.java} for release, source in first.releases.items()
+        }
     shared |= sasl.variables(first)
     if first.posture.quorum:
         shared |= {

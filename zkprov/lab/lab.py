@@ -22,7 +22,7 @@ from zkprov.lab.home import state_home
 from zkprov.lab.provision import DEFAULT_RELEASE, provision
 from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
 from zkprov.lab.sasl import Secured
-from zkprov.model.inventory import InventoryHost
+from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput, Busy, NotHealthy
 
@@ -49,6 +49,7 @@ class Lab:
         servers: int = DEFAULT_SERVERS,
         release: str = DEFAULT_RELEASE,
         *,
+        also: Sequence[str] = (),
         spares: int | None = None,
         tick_ms: int = DEFAULT_TICK_MS,
         whitelist: str = DEFAULT_WHITELIST,
@@ -62,6 +63,7 @@ class Lab:
     ) -> Lab:
         """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
 
+        `also`: other releases, to which its servers may be brought.
         `static`: the founders' list stands in their zoo.cfg, with no reconfig, as in ensembles made before 3.5.
         `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
         `posture`: with TLS, by certificates made for this lab. (The plain client port is on 127.0.0.1 anyway.) `secured`: who uses SASL.
@@ -73,6 +75,8 @@ class Lab:
         if not 50 <= tick_ms <= 60_000:
             raise BadInput(f"a tick is 50 to 60000 ms long, not {tick_ms}", place="--tick")
         software = provision(release)
+        others = [provision(other) for other in dict.fromkeys(also) if other != release]
+        known = {s.release: ReleaseSource(s.classpath, s.java) for s in (software, *others)} if others else {}
         lab = cls(folder_of(name, home))
         lab._makefolder_of()
         with lab._locked():
@@ -112,6 +116,7 @@ class Lab:
                     posture=posture,
                     super_dn=subject if posture.clients else "",
                     secured=secured,
+                    releases=known,
                 )
                 for number in range(1, servers + spares + 1)
             )
@@ -133,6 +138,7 @@ class Lab:
         posture: Posture,
         super_dn: str,
         secured: Secured,
+        releases: dict[str, ReleaseSource],
     ) -> InventoryHost:
         folder = self.folder / f"zk{number}"
         return InventoryHost(
@@ -162,6 +168,7 @@ class Lab:
             super_dn=super_dn,
             quorum_sasl=secured.quorum,
             client_sasl=secured.clients,
+            releases=releases,
         )
 
     @classmethod
@@ -317,7 +324,9 @@ class Lab:
             )
             for host in self.hosts
         )
-        return LabStatus(self.name, self.release, str(self.folder), str(self.inventory_path), self.connect, servers)
+        running = {LocalHost(host).current(): None for host in self.hosts if LocalHost(host).exists()}
+        release = ", ".join(running) or self.release
+        return LabStatus(self.name, release, str(self.folder), str(self.inventory_path), self.connect, servers)
 
     def _end_all(self) -> None:
         left = end(self.processes(), 0)

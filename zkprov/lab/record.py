@@ -41,7 +41,9 @@ class ServerStatus(msgspec.Struct, frozen=True):
 
 
 class LabStatus(msgspec.Struct, frozen=True):
-    """`lab status --output json`. `connect` names the servers that have files, up or not."""
+    """`lab status --output json`. `release`: of its servers, several where they differ.
+
+    `connect` names the servers that have files, up or not."""
 
     name: str
     release: str

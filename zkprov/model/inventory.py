@@ -41,6 +41,17 @@ class Access(msgspec.Struct, frozen=True):
     python: str = "python3"
 
 
+class ReleaseSource(msgspec.Struct, frozen=True):
+    """Where a release comes from. For hosts that are this machine: `classpath`, and `java` (empty: the host's). For others: `archive`
+    (a path on *this* machine, or an URL) and its `sha512`.
+    """
+
+    classpath: str = ""
+    java: str = ""
+    archive: str = ""
+    sha512: str = ""
+
+
 class InventoryHost(msgspec.Struct, frozen=True):
     """One host of the inventory with zkprov's variables (`zkprov_*`) read and checked. Paths are absolute, on that host.
 
@@ -53,6 +64,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `enforce_auth`: whether clients are refused who are known neither by a certificate nor by SASL, as far as there is each.
     `quorum_sasl`, `client_sasl`: whether servers, and clients, say who they are by SASL; `quorum_sasl_user`: all servers' name;
     `sasl_user`: zkprov's, the super user's with `sasl_super`; `sasl_users`: the names of other clients.
+    `releases`: what `upgrade` may choose from, and where each comes from; `release` is the one that the operator wants in the end.
     `other_servers`: zoo.cfg of servers of other ensembles on the same host, which are none of ours.
     `backup_dir`: where backups are kept (empty: beside the data), `backup_keep` how many of them.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
@@ -104,6 +116,14 @@ class InventoryHost(msgspec.Struct, frozen=True):
     other_servers: tuple[str, ...] = ()
     backup_dir: str = ""
     backup_keep: int = 5
+    releases: dict[str, ReleaseSource] = {}
+
+    def source_of(self, release: str | None) -> ReleaseSource | None:
+        """By `zkprov_releases`, else, for `zkprov_release`, by the variables of its own; None where nothing says it."""
+        if release in self.releases:
+            return self.releases[release]
+        own = ReleaseSource(self.classpath, self.java, self.archive, self.archive_sha512)
+        return own if release == self.release and (own.classpath or own.archive) else None
 
     @property
     def backups(self) -> str:

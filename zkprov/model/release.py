@@ -208,6 +208,12 @@ def may_upgrade(old: Release, new: Release) -> UpgradeStep:
     )
 
 
+def way(old: Release, new: Release) -> tuple[Release, ...]:
+    """The releases to run one after another from `old` on, `new` the last of them; empty where no way is known."""
+    step = may_upgrade(old, new)
+    return (new,) if step.allowed else (*step.via, new) if step.via else ()
+
+
 def _way(old: Release, new: Release) -> tuple[Release, ...]:
     """The fewest stops between `old` and `new` with each step allowed; of equally few, the newest first."""
     ways: list[tuple[Release, ...]] = [()]

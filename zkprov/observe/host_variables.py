@@ -61,6 +61,7 @@ _FIELDS = {
     "zkprov_other_servers": "other_servers",
     "zkprov_backup_dir": "backup_dir",
     "zkprov_backup_keep": "backup_keep",
+    "zkprov_releases": "releases",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")
@@ -115,6 +116,7 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
             fields["access"] = access_of(name, variables)
         except ValueError as error:
             wrong.append(BadInput(str(error), place=place, remedy="put what ssh needs into ~/.ssh/config"))
+    wrong += _releases(place, fields, local=connection == "local")
     if not wrong:
         wrong += [*_tls(place, fields), *_sasl(place, fields)]
     raise_all(wrong)
@@ -127,6 +129,18 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
 
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
+
+
+def _releases(place: str, fields: Mapping[str, Any], *, local: bool) -> Iterator[BadInput]:
+    """A release of a host that is this machine is run from where it lies, one of any other is laid out from an archive."""
+    needed, remedy = ("classpath", "name its jars") if local else ("archive", "name the archive, with its sha512")
+    for release, source in fields.get("releases", {}).items():
+        other = "archive" if local else "classpath"
+        if getattr(source, other):
+            what = f"zkprov_releases: {release} has {other}, which means nothing for a host that is {'' if local else 'not '}this machine"
+            yield BadInput(what, place=place, remedy=f"{remedy} in its place")
+        elif not getattr(source, needed):
+            yield BadInput(f"zkprov_releases: {release} has no {needed}", place=place, remedy=remedy)
 
 
 def _tls(place: str, fields: Mapping[str, Any]) -> Iterator[BadInput]:

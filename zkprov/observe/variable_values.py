@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from zkprov.model.inventory import ReleaseSource
 from zkprov.model.posture import Posture
 from zkprov.model.server import Role
 
@@ -193,6 +194,42 @@ def _sha512(value: object) -> str:
     return text
 
 
+_OF_A_RELEASE = {"classpath": _classpath, "java": _java, "archive": _archive, "sha512": _sha512}
+
+
+def _releases(value: object) -> dict[str, ReleaseSource]:
+    """Release → where it comes from. All that is wrong with it is said at once."""
+    if not isinstance(value, dict):
+        raise ValueError("not a dictionary")
+    found, wrong = {}, []
+    for key, given in value.items():
+        try:
+            release = _release(key)
+            found[release] = _source(release, given)
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong[:10]))
+    return found
+
+
+def _source(release: str, given: object) -> ReleaseSource:
+    if not isinstance(given, dict):
+        raise ValueError(f"{release}: not a dictionary")
+    fields, wrong = {}, []
+    for key, value in given.items():
+        reader = _OF_A_RELEASE.get(key) if isinstance(key, str) else None
+        try:
+            if reader is None:
+                raise ValueError(f"none of {', '.join(_OF_A_RELEASE)}")
+            fields[str(key)] = reader(value)
+        except ValueError as error:
+            wrong.append(f"{release}: {key!s:.40}: {error}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return ReleaseSource(**fields)
+
+
 def _unit(value: object) -> str:
     text = _plain(value).removesuffix(".service")
     if not re.fullmatch(r"[A-Za-z0-9:_.@-]{1,200}", text) or text.startswith(("-", ".")):
@@ -296,6 +333,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "other_servers": _folders,
     "backup_dir": _folder,
     "backup_keep": _count,
+    "releases": _releases,
 }
 """Field of `InventoryHost` → what reads its value; raises ValueError."""
 
@@ -326,6 +364,7 @@ REMEDIES = {
         ("config_dir", "data_dir", "data_log_dir", "log_dir", "install_dir", "backup_dir"),
         "write an absolute path without blanks",
     ),
+    "releases": "write a dictionary like 3.9.5: {archive: URL, sha512: …}, or {classpath: …, java: …} for hosts that are this machine",
     "backup_keep": "write how many are to be kept, such as 5",
     **dict.fromkeys(("java", "classpath", "key_store", "trust_store", "other_servers"), "write absolute paths"),
 }

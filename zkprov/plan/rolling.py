@@ -61,16 +61,16 @@ def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Pla
         return unfit
     leader = next((x for x in asked if x.part == "leader"), None)
     here = in_sync(health) | {x.id for x in asked if not x.up and x.id in live.voters and x.id is not None}
-    why_not = _why_no_transfer(health, leader, here, wish) if leader is not None else "no leader is among them"
+    why_not = why_no_handover(health, leader, here, wish) if leader is not None else "no leader is among them"
     stop = state_allows(health, wish.command, wish.names, frozenset(NEEDED) if why_not else frozenset())
-    short = stop or _short(health, live, asked, wish)
+    short = stop or too_short(health, live, asked, wish)
     if short:
         return short
     restarted = tuple(
         Restarted(x.name, server, x.up) for x in asked if x.id is not None and (server := live.get(x.id)) is not None
     )
     steps = tuple(_steps(health, live, restarted, None if why_not or leader is None else leader.id, here, wish))
-    notes = _notes(health, live, restarted, here, why_not if leader is not None else "", wish)
+    notes = notes_of(health, live, restarted, here, why_not if leader is not None else "", wish)
     plan = begun(health, live, inventory, wish, kind=ROLLING, steps=steps)
     return msgspec.structs.replace(plan, restarted=restarted, notes=tuple(notes))
 
@@ -81,21 +81,28 @@ def in_turn(members: Sequence[Leaver]) -> list[Leaver]:
 
 
 def leader_last(plan: Plan, number: int, leader: int | None) -> Plan:
-    """The plan with the restart of who leads now as the last of those from step `number` on; as many steps as before."""
-    tail = [s for s in plan.steps[number - 1 :] if s.kind is StepKind.RESTART]
+    """The plan with the restart of who leads now as the last of those from step `number` on; as many steps as before.
+
+    The last of those that get the same release: the next one is begun when all have it.
+    """
+    left = [s for s in plan.steps[number - 1 :] if s.kind is StepKind.RESTART]
+    tail = [s for s in left if s.release == left[0].release]
     if leader is None or leader not in {s.server for s in tail} or tail[-1].server == leader:
         return plan
-    turns = iter([*(s for s in tail if s.server != leader), *(s for s in tail if s.server == leader)])
+    turns = [*(s for s in tail if s.server != leader), *(s for s in tail if s.server == leader)]
     found, turn = list(plan.steps[: number - 1]), tail[0]
-    for step in plan.steps[number - 1 :]:
+    for at, step in enumerate(plan.steps[number - 1 :], number - 1):
         restarts = step.kind is StepKind.RESTART
-        turn = next(turns) if restarts else turn
+        if restarts and not turns:
+            found += plan.steps[at:]
+            break
+        turn = turns.pop(0) if restarts else turn
         files, over = (turn.files, plan.reconfigures and turn.server == leader) if restarts else ((), False)
         found.append(msgspec.structs.replace(step, server=turn.server, host=turn.host, files=files, hands_over=over))
     return msgspec.structs.replace(plan, steps=tuple(found))
 
 
-def _why_no_transfer(health: Health, leader: Leaver, here: Set[int], wish: RestartWish) -> str:
+def why_no_handover(health: Health, leader: Leaver, here: Set[int], wish: RestartWish) -> str:
     if not wish.options.handover:
         return "--no-handover"
     return wish.no_right or (why_no_transfer(health, leader.id, here) if leader.id is not None else "it is not known")
@@ -118,7 +125,7 @@ def _unfit(health: Health, live: Members, asked: Sequence[Leaver]) -> Refusal | 
     return None
 
 
-def _short(health: Health, live: Members, asked: Sequence[Leaver], wish: RestartWish) -> Refusal | None:
+def too_short(health: Health, live: Members, asked: Sequence[Leaver], wish: RestartWish) -> Refusal | None:
     """R4: a server is stopped only where the others that are in sync then are a quorum."""
     if "R4" in wish.options.overrides:
         return None
@@ -172,7 +179,7 @@ def _steps(
             yield step(StepKind.SETTLE, member, wait_s=wish.options.settle_s)
 
 
-def _notes(
+def notes_of(
     health: Health,
     live: Members,
     restarted: Sequence[Restarted],

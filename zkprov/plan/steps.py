@@ -25,6 +25,7 @@ class StepKind(StrEnum):
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
     RESTART = "restart"  # stopped (a leader hands over first), configured where that is wished, started, in sync again
+    LAY_OUT = "lay-out"  # a release is laid out on hosts, beside what runs there
     BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
 
 
@@ -42,6 +43,8 @@ RECONFIGURING = frozenset(
 """The steps that change the list for good."""
 ROLLING = "restart"
 """The kind of a plan by which members are stopped and started, one at a time; the list stays."""
+UPGRADE = "upgrade"
+"""The same with another release at each start."""
 SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 
@@ -57,7 +60,8 @@ class Step(msgspec.Struct, frozen=True):
     """One step. `server` is the id it is about. `before` and `after` carry no version: that is ZooKeeper's to give.
 
     `spare_after`: voters that may fail once it is done. `wait_s`: seconds, for settle and season. `files`: what a restart lays.
-    `hands_over`: of one that leads, by two reconfigs that end where they began.
+    `hands_over`: of one that leads, by two reconfigs that end where they began. `release`: which one the server runs once it is restarted
+    (empty: as before), or which one is laid out on `hosts`.
     """
 
     number: int
@@ -73,6 +77,8 @@ class Step(msgspec.Struct, frozen=True):
     wait_s: float = 0.0
     files: tuple[str, ...] = ()
     hands_over: bool = False
+    release: str = ""
+    hosts: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -97,16 +103,17 @@ class Step(msgspec.Struct, frozen=True):
                 return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.RETIRE:
                 return f"retire {self.server}: " + ("stop, disable, set aside" if self.host else "remember its disk")
+            case StepKind.LAY_OUT:
+                return f"lay out {self.release} on {', '.join(self.hosts)}"
             case StepKind.RESTART:
-                first = "hand over and " * self.hands_over
-                return f"{first}restart {self.server}" + (
-                    f" with another {', '.join(self.files)}" if self.files else ""
-                )
+                first, with_what = "hand over and " * self.hands_over, ", ".join(self.files)
+                other = self.release or (f"another {with_what}" if with_what else "")
+                return f"{first}restart {self.server}" + (f" with {other}" if other else "")
 
     @property
     def name(self) -> str:
         """Short, for events and the journal: `promote 4`."""
-        return f"{self.kind} {self.server}"
+        return f"{self.kind} {self.release if self.kind is StepKind.LAY_OUT else self.server}"
 
     @property
     def proof(self) -> str:
@@ -119,7 +126,7 @@ class Options(msgspec.Struct, frozen=True):
     """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves.
 
     Of a restart: `handover`, whether a leader hands over before it is stopped; `configure`, whether differing files are laid.
-    `backup`: whether the plan begins with one.
+    `backup`: whether the plan begins with one. Of an upgrade: `soak_s`, good samples for this long after the first server of each release.
     """
 
     role: Role = Role.PARTICIPANT
@@ -135,6 +142,7 @@ class Options(msgspec.Struct, frozen=True):
     handover: bool = True
     configure: bool = False
     backup: bool = False
+    soak_s: float = 60.0
 
 
 class Joiner(msgspec.Struct, frozen=True):
@@ -229,15 +237,38 @@ class Plan(msgspec.Struct, frozen=True):
         return any(s.kind in RECONFIGURING or s.hands_over for s in self.steps)
 
     @property
+    def rolls(self) -> bool:
+        """Whether members are stopped and started by it, one at a time, and the list stays."""
+        return self.kind in (ROLLING, UPGRADE)
+
+    def runs(self, number: int) -> dict[int, str]:
+        """Id → the release that the member runs before step `number`, by what ran when planned and the steps until then."""
+        done = {s.server: s.release for s in self.steps[: number - 1] if s.kind is StepKind.RESTART and s.release}
+        return {**self.releases, **done}
+
+    def former(self, step: Step) -> str:
+        """The release that the step's server ran before it, where it gets another; else empty."""
+        return self.runs(step.number).get(step.server, "") if step.release else ""
+
+    def owner(self, step: Step) -> Step:
+        """The restart that a wait of an upgrade belongs to: what fails in it fails that server; else the step itself."""
+        before = self.steps[step.number - 2] if step.number > 1 else step
+        waits = step.kind is StepKind.SETTLE and self.kind == UPGRADE
+        return before if waits and before.kind is StepKind.RESTART and before.server == step.server else step
+
+    @property
     def unneeded(self) -> frozenset[str]:
         """The gates that this plan does without: what leaves the list as it is may be done to static lists, and to old releases."""
-        return frozenset({"dynamic", "release"}) if self.kind == ROLLING and not self.reconfigures else frozenset()
+        if not self.rolls or self.reconfigures:
+            return frozenset()
+        # an upgrade has a gate `release` of its own
+        return frozenset({"dynamic", "release"}) if self.kind == ROLLING else frozenset({"dynamic"})
 
     def excused(self, number: int) -> frozenset[int]:
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
         if self.kind == SET_ROLE:
             return frozenset()
-        if self.kind == ROLLING:
+        if self.rolls:
             back = {s.server for s in self.steps[: number - 1] if s.kind is StepKind.RESTART}
             return frozenset(x.server.id for x in self.restarted if not x.up and x.server.id not in back)
         new = {j.server.id for j in self.joiners}

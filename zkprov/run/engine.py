@@ -14,8 +14,8 @@ from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import LEAVING, ROLLING, SET_ROLE, Plan, Step, StepKind
-from zkprov.run import acts, leaving, restarting
+from zkprov.plan.steps import LEAVING, SET_ROLE, UPGRADE, Plan, Step, StepKind
+from zkprov.run import acts, leaving, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -91,19 +91,21 @@ class Engine:
         except Problem as problem:
             return self.stopped(self.in_hand, Interrupted(problem.problem, place=problem.place, remedy="zkprov resume"))
         pause = self.canary.total if self.canary else 0.0
-        final = self.plan.final
+        final, runs = self.plan.final, switching.said_of(self)
         return Result(
             self.plan.id,
             State.DONE,
             0,
-            f"done: {final}",
+            f"done: {final}" + (f", all run {runs[0]}" if runs else ""),
             stands=f"the list is {final}",
+            next=runs[1:],
             longest_pause_s=round(pause, 3),
         )
 
     def _take(self, step: Step) -> None:
         self.in_hand, self.events.step = step, step.number
         self.gates.leaving = self.plan.excused(step.number)
+        self.gates.releases = switching.may_run(self, step)
         if step.kind is StepKind.RESTART:
             self.in_hand = step = restarting.found_anew(self, step)
         self._turn_away(step)
@@ -133,6 +135,8 @@ class Engine:
                 said = restarting.restart(self, step)
             case StepKind.BACKUP:
                 said = back_up(self, step)
+            case StepKind.LAY_OUT:
+                said = switching.lay_out(self, step)
         self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
@@ -190,9 +194,7 @@ class Engine:
 
         Only one of a server that leaves may be left so, or any of a restart that is given up.
         """
-        leaving = (
-            set(self.plan.hosts) if given_up and self.plan.kind == ROLLING else {x.host for x in self.plan.leavers}
-        )
+        leaving = set(self.plan.hosts) if given_up and self.plan.rolls else {x.host for x in self.plan.leavers}
         left: list[str] = []
         for name in self.plan.hosts:
             try:
@@ -246,11 +248,11 @@ class Engine:
                 next=again,
             )
         if undone is None:
-            self._try_state(State.STOPPED, step.number)
+            self._try_state(State.STOPPED, self.plan.owner(step).number)
             return Result(
                 self.plan.id,
                 State.STOPPED,
-                3 if code == 3 and self.plan.kind == ROLLING else 7,
+                3 if code == 3 and self.plan.rolls else 7,
                 headline,
                 evidence,
                 stands=self.left_standing(step),
@@ -270,21 +272,29 @@ class Engine:
 
     def _begun_before(self, step: Step) -> bool:
         """Whether other members were restarted before, so that what stands is not what was."""
-        return any(s.kind is StepKind.RESTART for s in self.plan.steps[: step.number - 1])
+        until = self.plan.owner(step).number
+        return any(s.kind is StepKind.RESTART for s in self.plan.steps[: until - 1])
 
     def _rest_stands(
         self, step: Step, headline: str, evidence: tuple[str, ...], undone: str, advice: str, code: int
     ) -> Result:
         """A danger that came up meanwhile is for a person (3)."""
-        self._try_state(State.STOPPED, step.number)
+        self._try_state(State.STOPPED, self.plan.owner(step).number)
         following = (advice or "zkprov status", "zkprov resume", "zkprov abort")
         return Result(self.plan.id, State.STOPPED, code, headline, evidence, undone, self._turns(step), following)
 
     def _turns(self, step: Step) -> str:
         """Of a restart: who had a turn, and who not yet."""
         turns = [s for s in self.plan.steps if s.kind is StepKind.RESTART]
-        done = ", ".join(str(s.server) for s in turns if s.number < step.number)
-        left = ", ".join(str(s.server) for s in turns if s.number >= step.number)
+        until = self.plan.owner(step).number
+        if self.plan.kind == UPGRADE:
+            runs = self.plan.runs(until)
+            return "; ".join(
+                f"{release}: {', '.join(str(i) for i in sorted(runs) if runs[i] == release)}"
+                for release in sorted(set(runs.values()))
+            )
+        done = ", ".join(str(s.server) for s in turns if s.number < until)
+        left = ", ".join(str(s.server) for s in turns if s.number >= until)
         return "; ".join(filter(None, (f"restarted: {done}" * bool(done), f"not yet: {left}" * bool(left))))
 
     def _taken_back(self, step: Step) -> Step:
@@ -292,11 +302,11 @@ class Engine:
         with contextlib.suppress(Problem):
             if step.server not in self.ledger.live().ids:
                 return self.plan.steps[begins_with(self.plan, step) - 1]
-        return step
+        return self.plan.owner(step)
 
     def left_standing(self, step: Step) -> str:
         """What of a step stands that is not undone, in words."""
-        if self.plan.kind == ROLLING:
+        if self.plan.rolls:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
         if self.plan.kind == SET_ROLE:
             return (
@@ -320,7 +330,7 @@ class Engine:
             live = self.ledger.live()
         except Problem:
             return "see zkprov status", ()
-        if self.plan.kind in (SET_ROLE, ROLLING):
+        if self.plan.rolls or self.plan.kind == SET_ROLE:
             return f"the list is {live}", ()
         hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
         leavers = [x.host or str(x.server.id) for x in self.plan.leavers if x.server.id in live.ids]

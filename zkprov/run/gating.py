@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from zkprov.judge.health import Condition, Health, judge
 from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
@@ -49,6 +49,8 @@ class Gatekeeper:
         self._unneeded = unneeded
         self.leaving: Set[int] = frozenset()
         """Who leaves: they need never answer (R8)."""
+        self.releases: Mapping[int, Set[str]] | None = None
+        """What each member may run just now, while that changes; None where all are to run the same."""
         self.looked_for = 0.0
         """How long that look took, in seconds."""
         self.looked_at = 0.0
@@ -78,7 +80,14 @@ class Gatekeeper:
         survey, began = self._next()
         earlier = self._before if survey is self._last else self._last
         doubted = 0.0 if self._doubted_since is None else self._clock.monotonic() - self._doubted_since
-        health = judge(survey, Purpose.CHANGE, earlier=earlier, doubted_s=doubted, excused=excused | self.leaving)
+        health = judge(
+            survey,
+            Purpose.CHANGE,
+            earlier=earlier,
+            doubted_s=doubted,
+            excused=excused | self.leaving,
+            releases=self.releases,
+        )
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or self._clock.monotonic()) if several else None
         self._before, self._last = earlier, survey
@@ -89,7 +98,7 @@ class Gatekeeper:
         """Once more those that answered in the look before: who is silent makes a whole look as long as one may take."""
         names = [s.name for s in self._last.servers if s.up] if self._last else None
         began = self._clock.monotonic()
-        health = judge(self.look(names), Purpose.CHANGE, excused=self.leaving)
+        health = judge(self.look(names), Purpose.CHANGE, excused=self.leaving, releases=self.releases)
         self.looked_at = began
         return health
 

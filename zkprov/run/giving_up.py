@@ -45,4 +45,5 @@ def _restarted(engine: Engine, step: Step, live: Members) -> tuple[str, tuple[st
         return "does not serve", (log_of(engine.world.inventory_host(step.host)), again)
     if member is not None and meant.votes and not member.votes:
         return "is an observer of it now", (f"zkprov set-role {step.server} participant",)
-    return f"serves, with another {', '.join(step.files)}", ()
+    other = step.release or f"another {', '.join(step.files)}"
+    return f"serves, with {other}", ()

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,13 @@ from zkprov.judge.layout import misplaced, unlike_members
 from zkprov.judge.leaving import NO_MEMBER, leaver_of, named
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import release_of
+from zkprov.judge.releases import running, why_no_switch
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.config import scan_zoo_cfg
 from zkprov.model.facts import Retired
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
+from zkprov.model.release import Release
 from zkprov.model.server import Role
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.configure import to_lay
@@ -36,6 +38,7 @@ from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
+from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
@@ -204,6 +207,39 @@ def make_restart(
     return plan_restart(health, world.inventory, wish)
 
 
+def make_upgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
+    """Plans to bring all members to the release `target`, one at a time; None where all run it. Raises `BadInput` for what is no release."""
+    wanted = Release.parse(target, place="--to")
+    if str(wanted) != target.strip():
+        raise BadInput(f"not a ZooKeeper release: {target[:40]!r}", place="--to", remedy="write it like 3.9.5")
+    survey = world.survey()
+    picture = judge(survey, Purpose.LOOK).picture
+    if picture.live is None:
+        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
+    names, _ = who_leaves(world, [str(s.id) for s in picture.live.servers])
+    no_right = ""
+    if options.handover and picture.live.version:
+        with _acting(world) as client:
+            no_right = rights(client, picture.live.servers[0])
+    told = running(picture)
+    hosts = [h for name in names if (h := world.inventory.host(name)) is not None and not why_no_switch(h)]
+    health = _health(world, releases={i: frozenset({str(r)}) for i, r in told.items()})
+    wish = UpgradeWish(
+        secrets.token_hex(3),
+        names,
+        {},
+        no_right,
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+        target=wanted,
+        laid={h.name: world.host(h.name).releases() for h in hosts} if set(told.values()) - {wanted} else {},
+    )
+    return plan_upgrade(health, world.inventory, wish)
+
+
 def missing(world: World) -> tuple[str, ...]:
     """The hosts of the inventory that are no members, in its order. Raises `NotHealthy` where no list can be read."""
     live = judge(world.survey(), Purpose.LOOK).picture.live
@@ -248,8 +284,11 @@ def _settings(world: World, plan: Plan, joiner: Joiner, health: Health) -> dict[
     return scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings
 
 
-def _health(world: World, silent: Set[int] = frozenset()) -> Health:
-    """Judged for a change, `silent` ones need not answer; with the ensemble's clock told by a fresh write where newcomers' ages matter."""
+def _health(world: World, silent: Set[int] = frozenset(), releases: Mapping[int, Set[str]] | None = None) -> Health:
+    """Judged for a change: `silent` ones need not answer, and members may run `releases`.
+
+    With the ensemble's clock told by a fresh write where newcomers' ages matter.
+    """
     deadline = time.monotonic() + REST_S
     survey = world.survey()
     known = ledger_of(survey)
@@ -257,7 +296,7 @@ def _health(world: World, silent: Set[int] = frozenset()) -> Health:
         with _writer(world) as ledger:
             ledger.now_ms()
         survey = world.survey()
-    health = judge(survey, Purpose.CHANGE, excused=silent)
+    health = judge(survey, Purpose.CHANGE, excused=silent, releases=releases)
     while (
         (gate := first_stop(health.gates))
         and not gate.unsafe
@@ -265,7 +304,7 @@ def _health(world: World, silent: Set[int] = frozenset()) -> Health:
         and time.monotonic() < deadline
     ):
         time.sleep(0.2)
-        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey, excused=silent)
+        health = judge(world.survey(), Purpose.CHANGE, earlier=health.picture.survey, excused=silent, releases=releases)
     return health
 
 

@@ -21,6 +21,7 @@ from zkprov.plan.steps import Step, seconds
 from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_of, prove, take
 from zkprov.run.gating import GateFailed
 from zkprov.run.laying import checked_files, lay, unit_of
+from zkprov.run.switching import may_run, runs_it_already
 from zkprov.run.undo import STOP_S, listed
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ BACK_S = 5.0
 
 def found_anew(run: Engine, step: Step) -> Step:
     """The step in hand, with the leader of this moment as the last of those to be restarted."""
-    run.gates.leaving = _excused(run, step)
+    run.gates.leaving, run.gates.releases = _excused(run, step), may_run(run, step)
     health = run.gates.passed()
     run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
     leader = leader_in(health)
+    if runs_it_already(run, step, health):
+        return step
     turned = leader_last(run.plan, step.number, leader)
     if turned == run.plan:
         return step
@@ -54,7 +57,7 @@ def _excused(run: Engine, step: Step) -> frozenset[int]:
 
 def restart(run: Engine, step: Step) -> str:
     """Stopped only where the rest is a quorum (R4); with it back, good samples in a row and a write."""
-    run.gates.leaving = _excused(run, step)
+    run.gates.leaving, run.gates.releases = _excused(run, step), may_run(run, step)
     meant, host = run.plan.server(step.server), run.world.host(step.host)
     # reading a host for its unit takes longer than a look may be old
     unit = unit_of(run.world, run.world.inventory_host(step.host)) if UNIT in step.files else ""
@@ -82,16 +85,15 @@ def restart(run: Engine, step: Step) -> str:
         run.stands = f"{step.server} was stopped"
         host.stop(STOP_S)
     # from here until it runs again nothing is asked of the ensemble: it may be this very server that it waits for
-    if step.files:
-        run.events.emit("act", what=f"{step.host}: lay {', '.join(step.files)}")
-        lay(run, host, step, unit)
-        run.stands = f"{step.server} was stopped, and has another {', '.join(step.files)}"
+    _changed(run, host, step, unit)
     run.events.emit("act", what=f"{step.host}: start")
     host.start()
     _await_serving(run, host, step)
     down_s = run.clock.monotonic() - stopped_at
-    run.stands = f"{step.server} was restarted" + (f" with another {', '.join(step.files)}" if step.files else "")
+    other = step.release or (f"another {', '.join(step.files)}" if step.files else "")
+    run.stands = f"{step.server} was restarted" + (f" with {other}" if other else "")
     run.gates.leaving = run.plan.excused(step.number + 1)
+    run.gates.releases = may_run(run, msgspec.structs.replace(step, number=step.number + 1))
     _its_vote(run, step, meant)
     health = run.gates.passed(samples=run.plan.options.samples, expect=step.after)
     run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
@@ -102,7 +104,20 @@ def restart(run: Engine, step: Step) -> str:
         host.drop_former(run.plan.id, run.attempt)
     run.stands = ""
     led = f"{leader_in(health)} leads; " * hands_over
-    return f"{led}serves again after {seconds(round(down_s, 1))}, in sync; {len(live_of(health).servers)} servers agree, memory and disk"
+    now, agree = f"runs {step.release}; " if step.release else "", len(live_of(health).servers)
+    return f"{led}{now}serves again after {seconds(round(down_s, 1))}, in sync; {agree} servers agree, memory and disk"
+
+
+def _changed(run: Engine, host: Host, step: Step, unit: str) -> None:
+    """While it is down: another release, other files."""
+    if step.release:
+        run.events.emit("act", what=f"{step.host}: switch to {step.release}")
+        host.switch(step.release, run.plan.id, run.attempt)
+        run.stands = f"{step.server} was stopped, and is to run {step.release}"
+    if step.files:
+        run.events.emit("act", what=f"{step.host}: lay {', '.join(step.files)}")
+        lay(run, host, step, unit)
+        run.stands = f"{step.server} was stopped, and has another {', '.join(step.files)}"
 
 
 def _may_hand_over(run: Engine, health: Health, step: Step) -> bool:

@@ -12,7 +12,7 @@ from zkprov.judge.leaving import not_to_be_started
 from zkprov.judge.picture import picture_of
 from zkprov.model.facts import Survey
 from zkprov.model.problems import Interrupted, NotHealthy, Problem
-from zkprov.plan.steps import ROLLING, Step, StepKind
+from zkprov.plan.steps import Step, StepKind
 from zkprov.run.clock import Clock
 from zkprov.run.events import Events
 from zkprov.run.journal import Journal, Run
@@ -28,7 +28,7 @@ LOOK_S = 0.3
 def standing_roll(journal: Journal, ensemble: str) -> tuple[Run, Step] | None:
     """The restart that this machine has as begun and not ended, and its step in hand."""
     found = journal.unfinished(ensemble)
-    if not found or found[0].plan.kind != ROLLING or not 0 < found[0].head <= len(found[0].plan.steps):
+    if not found or not found[0].plan.rolls or not 0 < found[0].head <= len(found[0].plan.steps):
         return None
     step = found[0].plan.steps[found[0].head - 1]
     return (found[0], step) if step.kind is StepKind.RESTART else None
@@ -55,6 +55,10 @@ def start_stopped(
             if host.has_former(run.id):
                 host.put_back(run.id, run.attempt)
                 told.append(f"{member.host} has its former files")
+            former = run.plan.former(step) if member.server.id == step.server else ""
+            if former and host.current() != former:
+                host.switch(former, run.id, run.attempt)
+                told.append(f"{member.host} is back on {former}")
             if why := not_to_be_started(facts.disk.value if facts else None, member.server):
                 told.append(f"{member.host} is not started: {why} (R5)")
                 continue

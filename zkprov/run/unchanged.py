@@ -93,7 +93,7 @@ def _same_history(plan: Plan, survey: Survey) -> None:
 def same_place(world: World, standing: RunDocument) -> None:
     """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
     step = standing.plan.steps[standing.head - 1]
-    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP) or step.kind in LEAVING:
+    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP, StepKind.LAY_OUT) or step.kind in LEAVING:
         return  # no host is touched there, and a season's server is not the one that comes next
     host, meant = world.inventory_host(step.host), standing.plan.server(step.server)
     port, ours = (part.port if part else None for part in (meant.client, host.client_part))

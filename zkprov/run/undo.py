@@ -33,7 +33,12 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     Raises `NotHealthy` when the ensemble or the host does not let it be done, `Interrupted` on a signal or when the run was taken over.
     May be repeated.
     """
-    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP):
+    if (owner := engine.plan.owner(step)) != step:
+        # whoever takes the run up in the middle of this begins with that server anew
+        engine.journal.advance(engine.plan.id, owner.number)
+        engine.fence(owner.number)
+        step = owner
+    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP, StepKind.LAY_OUT):
         return None if step.kind is StepKind.SETTLE else ""
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
@@ -114,6 +119,8 @@ def _start_again(engine: Engine, step: Step, *, asked: bool) -> str | None:
             return "nothing was begun"
         host.fence(run, engine.attempt)
         laid, active = host.has_former(run), host.is_active()
+        former = engine.plan.former(step)
+        switched = bool(former) and host.current() != former
     except (Interrupted, Busy):
         raise
     except Problem as problem:
@@ -121,23 +128,29 @@ def _start_again(engine: Engine, step: Step, *, asked: bool) -> str | None:
         return None
     survey = engine.world.survey(clients=False)
     facts = survey.by_name(step.host)
-    if facts is not None and facts.serving:
+    if facts is not None and facts.serving and not switched:
         if not laid:
-            return _with_its_vote(engine, step, f"{step.server} serves")
+            return _with_its_vote(engine, step, f"{step.server} serves" + (f" with {former}" if former else ""))
         # what was laid is in force there, and is not what was
         if asked:
             host.drop_former(run, engine.attempt)
         return None
     said = []
-    if laid:
+    if laid or switched:
         # one that runs may vote, whether it serves us or not
         if active and not ok_to_stop(judge(survey), [step.host]).ok and "R4" not in engine.plan.options.overrides:
-            _not_undone(engine, step, "it runs with the new files, and the others are no quorum without it (R4)")
+            new = "the new files" if laid else step.release
+            _not_undone(engine, step, f"it runs with {new}, and the others are no quorum without it (R4)")
             return None
         host.stop(STOP_S)
-        host.put_back(run, engine.attempt)
-        engine.events.emit("undo", what=f"{step.host}: its former {', '.join(step.files)} lies there again")
-        said.append("has its former files")
+        if laid:
+            host.put_back(run, engine.attempt)
+            engine.events.emit("undo", what=f"{step.host}: its former {', '.join(step.files)} lies there again")
+            said.append("has its former files")
+        if switched:
+            host.switch(former, run, engine.attempt)
+            engine.events.emit("undo", what=f"{step.host}: switched back to {former}")
+            said.append(f"is back on {former}")
         survey = engine.world.survey([step.host], clients=False)
         facts = survey.by_name(step.host)
     if not host.is_active():

@@ -1,0 +1,53 @@
+"""Of an upgrade: releases laid out on hosts, and what each member may run at a step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zkprov.judge.releases import running
+from zkprov.plan.steps import UPGRADE, Step, StepKind
+from zkprov.run.acts import take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zkprov.judge.health import Health
+    from zkprov.run.engine import Engine
+
+
+def lay_out(run: Engine, step: Step) -> str:
+    """Beside what runs, on each host of the step; nothing is stopped for it, and nothing of it is taken back."""
+    run.gates.passed()
+    for name in step.hosts:
+        run.checkpoint()
+        host = run.world.host(name)
+        take(run, host, step)
+        run.events.emit("act", what=f"{name}: lay out {step.release}")
+        host.lay_release(step.release, run.plan.id, run.attempt)
+    return f"{step.release} lies on {len(step.hosts)} hosts"
+
+
+def may_run(run: Engine, step: Step) -> Mapping[int, frozenset[str]] | None:
+    """Id → what the member may run in a step until it is done: the server in hand of a run that is taken up, the one or the other."""
+    if run.plan.kind != UPGRADE:
+        return None
+    found = {i: frozenset({release}) for i, release in run.plan.runs(step.number).items()}
+    if step.release and step.kind is StepKind.RESTART and run.attempt > 0 and step.number == run.first:
+        found[step.server] |= {step.release}
+    return found
+
+
+def runs_it_already(run: Engine, step: Step, health: Health) -> bool:
+    """Whether the server of the step runs the step's release already, by an attempt that was cut off."""
+    told = running(health.picture).get(step.server)
+    return bool(step.release) and str(told) == step.release
+
+
+def said_of(run: Engine) -> tuple[str, ...]:
+    """At the end of an upgrade: the release that all run, and what is to be written where the inventory says another; empty for others."""
+    if run.plan.kind != UPGRADE:
+        return ()
+    target = next(s.release for s in reversed(run.plan.steps) if s.release)
+    others = [h.name for h in run.world.inventory.hosts if h.release != target]
+    write = f"set zkprov_release: {target} in {run.world.inventory.path}, for what is rendered and added from now on"
+    return target, *([write] if others else [])

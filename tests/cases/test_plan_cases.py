@@ -12,8 +12,11 @@ from tests.cases.surveys import seconds, survey_of
 from tests.unit.facts_made import Made, host, inventory
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import leaver_of
+from zkprov.judge.releases import running
 from zkprov.judge.verdict import Purpose
+from zkprov.model.inventory import ReleaseSource
 from zkprov.model.problems import BadInput
+from zkprov.model.release import Release
 from zkprov.model.server import Role
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
@@ -22,6 +25,7 @@ from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Options, Plan, Refusal
+from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 
@@ -30,12 +34,15 @@ def planned(lines: tuple[str, ...]) -> str:
     """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
     `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
     or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`; or `restart zk1 zk2` (or none, for
-    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`.
+    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`;
+    or `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can).
     """
     *survey, last = lines
     try:
         act, *words = last.split()
-        way = {"remove": removed, "replace": replaced, "role": turned, "restart": restarted}.get(act, added)
+        way = {"remove": removed, "replace": replaced, "role": turned, "restart": restarted, "upgrade": upgraded}.get(
+            act, added
+        )
         return printed(way(survey_of(tuple(survey)), words))
     except BadInput as bad:
         return f"exit 2\nerror: {bad}\nnext  {bad.remedy}"
@@ -129,7 +136,34 @@ def restarted(made: Made, words: list[str]) -> Plan | Refusal:
     return plan_restart(health, listed, wish)
 
 
-def printed(made: Plan | Refusal) -> str:
+def upgraded(made: Made, words: list[str]) -> Plan | Refusal | None:
+    given = dict(w.split("=", 1) for w in words[1:] if "=" in w)
+    named = {r: ReleaseSource(classpath=f"/{r}/*") for r in given.get("named", "").split(",") if r}
+    known = [host(i, releases=named) for i in range(1, 10) if str(i) != given.get("unknown")]
+    listed = msgspec.structs.replace(inventory(9), hosts=tuple(known))
+    options = Options(
+        settle_s=0.0, soak_s=seconds(given.get("soak", "60s")), handover="plain" not in words, backup="backup" in words
+    )
+    picture = made.health().picture
+    told = {i: frozenset({str(r)}) for i, r in running(picture).items()}
+    wish = UpgradeWish(
+        "4f1c",
+        tuple(s.name for s in picture.members),
+        {},
+        given.get("right", "").replace("_", " "),
+        options,
+        0.0,
+        "op@host",
+        "0.1.0",
+        target=Release.parse(words[0]),
+        laid={h.name: tuple(given.get("laid", "3.8.6,3.9.5").split(",")) for h in known},
+    )
+    return plan_upgrade(judge(picture.survey, Purpose.CHANGE, releases=told), listed, wish)
+
+
+def printed(made: Plan | Refusal | None) -> str:
+    if made is None:
+        return "nothing to do"
     if isinstance(made, Refusal):
         told = [f"next  {c}{'   ' if c and w else ''}{w}" for c, w in made.next]
         return "\n".join([f"exit {made.exit_code}", str(made), *(f"  {e}" for e in made.evidence), *told])

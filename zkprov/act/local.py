@@ -25,7 +25,7 @@ from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
-from zkprov.model.inventory import InventoryHost, for_others
+from zkprov.model.inventory import InventoryHost, ReleaseSource, for_others
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
@@ -222,9 +222,7 @@ class LocalHost:
     def _launch(self) -> None:
         if not Path(self._zoo_cfg).is_file():
             raise NotHealthy(f"no {self._zoo_cfg}", place=self.name, remedy="configure the host first")
-        with self._disk():
-            in_force = local_releases.in_force(self._control)
-        software = local_releases.named(self.host, in_force) if in_force else local_releases.wanted(self.host)
+        software = self._software()
         self._ports_are_free()
         log_dir = Path(self.host.log_dir)
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -269,6 +267,12 @@ class LocalHost:
                 )
             time.sleep(0.001)
         write(self._control / "server", msgspec.json.encode(process))
+
+    def _software(self) -> ReleaseSource:
+        """Of the release in force."""
+        with self._disk():
+            in_force = local_releases.in_force(self._control)
+        return local_releases.named(self.host, in_force) if in_force else local_releases.wanted(self.host)
 
     def _ports_are_free(self) -> None:
         """A server without its election port follows, is promoted, and ends seconds later by itself (3.9.5, measured)."""
@@ -370,7 +374,12 @@ class LocalHost:
         return any(holds_data(folder) for folder in (self.host.data_dir, self.host.data_log_dir))
 
     def backup(self, act: str, **given: Any) -> Any:
-        return backup_here(self.host, act, given)
+        host = self.host
+        if act == "load":
+            # read by the release that wrote it
+            software = self._software()
+            host = msgspec.structs.replace(host, java=software.java, classpath=software.classpath)
+        return backup_here(host, act, given)
 
     def _command(self, command: str) -> None:
         done = self._run(command)

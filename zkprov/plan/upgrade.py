@@ -1,7 +1,7 @@
 """Plans to bring all members to another release: by the way that the table of releases knows, one minor release at a time.
 
-Each release of the way is laid out everywhere before the first stop. Then one server, an observer or a follower, runs it alone for a while; the
-others follow as in a restart, the leader last.
+Each release of the way is laid out everywhere before the first stop. Then one server, an observer or a follower, runs it alone for a while;
+the others follow as in a restart, the leader last.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
-from zkprov.plan.steps import Step, StepKind
+from zkprov.model.release import Release
+from zkprov.plan.steps import UPGRADE, Plan, Step, StepKind
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.result import Result
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenced: Sequence[str]) -> Result:
     """`undone`: what was undone, None where nothing could be; `fenced`: hosts that could not be asked, and have the run's fence still.
 
-    The run is over. A member that is down, or votes no more, is not as it was: exit 4, with what brings it back.
+    The run is over. A member that is down, or votes no more, is not as it was: exit 4, with what brings it back. So it is with members of
+    different releases.
     """
     plan, stays = engine.plan, ""
     following: tuple[str, ...] = ()
@@ -31,10 +33,21 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
             stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
     stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
     stands += "".join(f"; {name} could not be asked, and has this run's fence still" for name in fenced)
+    if plan.kind == UPGRADE:
+        mixed, again = _releases(plan, step)
+        stands, following = "; ".join((stands, mixed)), (*following, *again)
     headline = f"Aborted run {plan.id}."
     return Result(
         plan.id, State.ABORTED, 4 if following else 0, headline, undone=undone or "", stands=stands, next=following
     )
+
+
+def _releases(plan: Plan, step: Step) -> tuple[str, tuple[str, ...]]:
+    """Who runs what by the steps that are done, and what ends that: while releases differ nobody is added or removed."""
+    runs = plan.runs(plan.owner(step).number)
+    releases = sorted(set(runs.values()), key=Release.parse)
+    told = "; ".join(f"{r}: {', '.join(str(i) for i in sorted(runs) if runs[i] == r)}" for r in releases)
+    return told, ((f"zkprov upgrade --to {releases[-1]}",) if len(releases) > 1 else ())
 
 
 def _restarted(engine: Engine, step: Step, live: Members) -> tuple[str, tuple[str, ...]]:

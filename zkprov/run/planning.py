@@ -208,7 +208,10 @@ def make_restart(
 
 
 def make_upgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
-    """Plans to bring all members to the release `target`, one at a time; None where all run it. Raises `BadInput` for what is no release."""
+    """Plans to bring all members to the release `target`, one at a time; None where all run it.
+
+    Raises `BadInput` for what is no release.
+    """
     wanted = Release.parse(target, place="--to")
     if str(wanted) != target.strip():
         raise BadInput(f"not a ZooKeeper release: {target[:40]!r}", place="--to", remedy="write it like 3.9.5")

@@ -247,7 +247,8 @@ def test_a_unit_of_the_operator_s(tmp_path: Path) -> None:
 def test_the_heap_is_the_playbooks_own(monkeypatch: pytest.MonkeyPatch) -> None:
     here = shipped("playbooks")
     beside = [
-        (f"ansible.module_utils.{n}", here / "module_utils" / f"{n}.py") for n in ("zkprov_stands", "zkprov_owned")
+        (f"ansible.module_utils.{n}", here / "module_utils" / f"{n}.py")
+        for n in ("zkprov_stands", "zkprov_releases", "zkprov_owned")
     ]
     module = _loaded("zkprov_look", here / "library" / "zkprov_look.py", monkeypatch, *beside)
     theirs: Callable[[int], str] = module.heap_of

@@ -72,7 +72,9 @@ def test_it_runs_on_python_3_6() -> None:
 
 def test_the_program_that_ansible_ships_is_the_same() -> None:
     beside = Path(ansible.__file__).parents[1] / "shipped" / "playbooks" / "module_utils"
-    assert "\n".join((beside / f"zkprov_{name}.py").read_text() for name in ("stands", "act")) == act_program()
+    assert (
+        "\n".join((beside / f"zkprov_{name}.py").read_text() for name in ("stands", "releases", "act")) == act_program()
+    )
 
 
 def test_a_fence_is_one_run_s(either: Host) -> None:

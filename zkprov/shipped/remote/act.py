@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List
 
 if TYPE_CHECKING or __name__.startswith("zkprov."):
+    from zkprov.shipped.remote.releases import current, goes_by_current, is_there, releases, switch
     from zkprov.shipped.remote.stands import (
         COPY,
         Problem,
@@ -42,6 +43,7 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         write,
     )
 elif __name__.startswith("ansible."):
+    from ansible.module_utils.zkprov_releases import current, goes_by_current, is_there, releases, switch
     from ansible.module_utils.zkprov_stands import (
         COPY,
         Problem,
@@ -342,6 +344,8 @@ def act(a: Dict[str, Any]) -> Any:
         if kind == "put_back":
             return put_back(kept, a["unit"])
         return lay_list(a["path"], a["text"].encode())
+    if kind in ("releases", "has_release", "current", "switch"):
+        return of_releases(kind, a)
     if kind == "enable":
         return enable(control)
     if kind == "disable":
@@ -349,6 +353,19 @@ def act(a: Dict[str, Any]) -> Any:
     if kind == "command":
         return command(a["command"])
     raise Problem("unhealthy", f"no act {kind!r}")
+
+
+def of_releases(kind: str, a: Dict[str, Any]) -> Any:
+    folder = a["install_dir"]
+    if kind in ("has_release", "switch"):
+        still_mine(a["control"], a["run"], a["attempt"])
+    if kind == "switch":
+        return switch(folder, a["release"], a["zoo_cfg"], a["unit"])
+    # what lies in a folder that the server is not started from tells nothing of what it runs
+    goes_by_current(folder, a["unit"])
+    if kind == "has_release":
+        return is_there(folder, a["release"])
+    return releases(folder) if kind == "releases" else current(folder)
 
 
 def answer(a: Dict[str, Any]) -> Dict[str, Any]:

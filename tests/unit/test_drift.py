@@ -246,7 +246,10 @@ def test_a_unit_of_the_operator_s(tmp_path: Path) -> None:
 
 def test_the_heap_is_the_playbooks_own(monkeypatch: pytest.MonkeyPatch) -> None:
     here = shipped("playbooks")
-    beside = [(f"ansible.module_utils.{n}", here / "module_utils" / f"{n}.py") for n in ("zkprov_act", "zkprov_owned")]
+    beside = [
+        (f"ansible.module_utils.{n}", here / "module_utils" / f"{n}.py")
+        for n in ("zkprov_stands", "zkprov_releases", "zkprov_owned")
+    ]
     module = _loaded("zkprov_look", here / "library" / "zkprov_look.py", monkeypatch, *beside)
     theirs: Callable[[int], str] = module.heap_of
     for memory_kb in (0, 100_000, 999_999, 2_000_000, 8_123_456, 64_000_000):

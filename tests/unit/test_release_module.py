@@ -26,7 +26,10 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "zkprov_release",
         here / "library" / "zkprov_release.py",
         monkeypatch,
-        ("ansible.module_utils.zkprov_act", here / "module_utils" / "zkprov_act.py"),
+        *(
+            (f"ansible.module_utils.{n}", here / "module_utils" / f"{n}.py")
+            for n in ("zkprov_stands", "zkprov_releases")
+        ),
     )
 
 
@@ -181,7 +184,10 @@ def test_a_diff_of_a_hosts_files_shows_no_password(monkeypatch: pytest.MonkeyPat
         "zkprov_files",
         here / "library" / "zkprov_files.py",
         monkeypatch,
-        ("ansible.module_utils.zkprov_act", here / "module_utils" / "zkprov_act.py"),
+        *(
+            (f"ansible.module_utils.{n}", here / "module_utils" / f"{n}.py")
+            for n in ("zkprov_stands", "zkprov_releases", "zkprov_act")
+        ),
     )
     assert files.shown("/etc/zk/jaas.conf", b'Server {\n  user_kafka="c4nary";\n};\n') == "(hidden)\n"
     assert files.shown("/etc/zk/zoo.cfg", b"a=b\nx.superDigest=c4nary\n") == "a=b\nx.superDigest=(hidden)\n"

@@ -223,4 +223,4 @@ _GIVEN = (
 @lru_cache(maxsize=1)
 def act_program() -> str:
     """The text of the program that acts on a host."""
-    return (shipped("remote") / "act.py").read_text()
+    return "\n".join((shipped("remote") / f"{name}.py").read_text() for name in ("stands", "releases", "act"))

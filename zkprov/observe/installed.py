@@ -54,7 +54,7 @@ def read_remote_installed(connections: Connections, host: InventoryHost, seal: S
     """Outcomes: OK, and TIMEOUT, REFUSED, DENIED, TRUNCATED, TOO_LARGE, JUNK, NOT_ASKED where the host could not be asked."""
     source = f"installed@{host.name}"
     try:
-        answer = decoded(connections.run(host, program("installed"), _arguments(host)), _Answer)
+        answer = decoded(connections.run(host, _program(), _arguments(host)), _Answer)
         read = {name: _bytes(file) for name, file in answer.files.items() if file.data is not None}
         unread = {name: file.problem for name, file in answer.files.items() if file.problem}
         return Fact(source, Outcome.OK, _sealed(read, unread, _unit_of(answer.unit, seal), answer, seal))
@@ -91,6 +91,10 @@ def _flags_of(command_line: Sequence[str] | None) -> list[str] | None:
     words = list(command_line or ())[1:]
     at = next((n for n, word in enumerate(words) if word.startswith(_LOGBACK)), None)
     return None if at is None else words[:at]
+
+
+def _program() -> str:
+    return "\n".join(program(name) for name in ("stands", "releases", "installed"))
 
 
 def _arguments(host: InventoryHost) -> dict[str, Any]:

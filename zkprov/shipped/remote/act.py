@@ -1,6 +1,6 @@
-# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH110, PTH112, PTH115, PTH116, PTH118, PTH119, PTH120, PTH121, PTH123, PTH208, UP006, UP022, UP035, UP045
+# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH112, PTH118, PTH120, PTH123, UP006, UP035
 # It runs on whatever Python a host has, 3.6 or later.
-"""What zkprov does to a host without Ansible, and what its Ansible modules share: fences, marks, folders, the unit's state.
+"""What zkprov does to a host without Ansible, and what its Ansible modules share, by what `stands.py` says of it.
 
 It is run as a program with `ARGUMENTS` (`act`, and that act's own), and prints one JSON document: `{"ok": …}`, or `{"problem": kind,
 "text": …, "remedy": …}` with the kinds busy, interrupted and unhealthy. Files and meaning are those of `zkprov.act.local.LocalHost`;
@@ -8,8 +8,6 @@ the control folder is /var/lib/zkprov/<host>.
 """
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import re
@@ -19,109 +17,60 @@ import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List
 
-MAIN_CLASS = b"org.apache.zookeeper.server.quorum.QuorumPeerMain"
-DISK, NOTE, COPY = ".zkprov-disk", ".zkprov-data", "zkprov-disk"
+if TYPE_CHECKING or __name__.startswith("zkprov."):
+    from zkprov.shipped.remote.releases import current, goes_by_current, is_there, releases, switch
+    from zkprov.shipped.remote.stands import (
+        COPY,
+        Problem,
+        at_rest,
+        disk_problem,
+        exists,
+        fence,
+        holder,
+        holds_data,
+        is_active,
+        run,
+        servers,
+        still_mine,
+        sync_folder,
+        systemctl,
+        text_in,
+        unfence,
+        unit_state,
+        write,
+    )
+elif __name__.startswith("ansible."):
+    from ansible.module_utils.zkprov_releases import current, goes_by_current, is_there, releases, switch
+    from ansible.module_utils.zkprov_stands import (
+        COPY,
+        Problem,
+        at_rest,
+        disk_problem,
+        exists,
+        fence,
+        holder,
+        holds_data,
+        is_active,
+        run,
+        servers,
+        still_mine,
+        sync_folder,
+        systemctl,
+        text_in,
+        unfence,
+        unit_state,
+        write,
+    )
+
+DISK, NOTE = ".zkprov-disk", ".zkprov-data"
 COMMAND_TIMEOUT_S = 120.0
 POINTER = re.compile(rb"^[ \t]*dynamicConfigFile[ \t]*[=:].*$", re.MULTILINE)
 
 
-class Problem(Exception):
-    """Told on stdout, for zkprov to raise as the kind that it is."""
-
-    def __init__(self, kind: str, text: str, remedy: str = "") -> None:
-        super().__init__(text)
-        self.kind, self.text, self.remedy = kind, text, remedy
-
-    def told(self) -> Dict[str, Any]:
-        """What an Ansible module fails with: `msg` for people, the rest for zkprov."""
-        msg = f"{self.text} ({self.remedy})" if self.remedy else self.text
-        return {"msg": msg, "zkprov_problem": {"kind": self.kind, "text": self.text, "remedy": self.remedy}}
-
-
-# --- the fence
-
-
-def holder(control: str) -> Tuple[str, int]:
-    """The run that has the host, and which attempt at it; an empty name when it is free."""
-    run, _, attempt = _text(os.path.join(control, "run")).partition(" ")
-    return run, int(attempt) if attempt.isdigit() else 0
-
-
-def free_for(control: str, run: str) -> None:
-    held = holder(control)[0]
-    if held and held != run:
-        remedy = f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {control}/run"
-        raise Problem("busy", f"run {held} has this host", remedy)
-
-
-def taken_over(run: str) -> Problem:
-    return Problem("interrupted", f"run {run} was taken over; nothing further is done here", "zkprov history")
-
-
-def still_mine(control: str, run: str, attempt: int) -> None:
-    """Whoever has lost the fence is not to take it again: the run may be over. Without a run: that nobody has the host."""
-    free_for(control, run)
-    if run and holder(control) != (run, attempt):
-        raise taken_over(run)
-
-
-@contextlib.contextmanager
-def alone(control: str) -> Iterator[None]:
-    """Without another process of this machine at the control folder; ends with the process that holds it."""
-    os.makedirs(control, mode=0o700, exist_ok=True)
-    with open(os.path.join(control, ".lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def fence(control: str, run: str, attempt: int) -> bool:
-    with alone(control):
-        held, before = holder(control)
-        free_for(control, run)
-        if held and before > attempt:
-            raise taken_over(run)
-        if not held or before < attempt:
-            write(os.path.join(control, "run"), f"{run} {attempt}".encode())
-        return bool(held)
-
-
-def unfence(control: str, run: str, attempt: int) -> None:
-    if not holder(control)[0]:
-        return
-    with alone(control):
-        held, by = holder(control)
-        free_for(control, run)
-        if held and by <= attempt:
-            os.unlink(os.path.join(control, "run"))
-            sync_folder(control)
-
-
 # --- files
-
-
-def write(path: str, content: bytes, mode: int = 0o600, owner: Optional[os.stat_result] = None) -> None:
-    """Whole or not at all, on the disk when this returns, and `owner`'s, else its folder's owner's."""
-    folder = os.path.dirname(path)
-    descriptor, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            owner = owner or os.stat(folder)
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
-        raise
-    sync_folder(folder)
 
 
 def lay_list(path: str, content: bytes) -> None:
@@ -222,46 +171,13 @@ def read_units(places: Any, unit: str) -> None:
         systemctl("daemon-reload")
 
 
-def sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, errors="replace") as file:
-            return file.read(65536).strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-
-
-def entries(folder: str) -> List[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def holds_data(folder: str) -> bool:
-    """Whether `version-2` in it has anything in it but the mark's copy."""
-    return any(name != COPY for name in entries(os.path.join(folder, "version-2")))
-
-
-def exists(folders: List[str]) -> bool:
-    """Whether one of the folders holds anything: an install lays them empty, and a disk of its own has a lost+found."""
-    return any(name != "lost+found" for folder in folders for name in entries(folder))
-
-
 def mark_disk(folders: List[str]) -> str:
     """As `zkprov.act.disk_marks.lay_mark`. `folders`: dataDir and dataLogDir."""
     data_dir, versions = folders[0], [os.path.join(f, "version-2") for f in dict.fromkeys(folders)]
-    mark = _text(os.path.join(data_dir, DISK))
-    noted = bool(mark) and _text(os.path.join(data_dir, NOTE)) == mark
+    mark = text_in(os.path.join(data_dir, DISK))
+    noted = bool(mark) and text_in(os.path.join(data_dir, NOTE)) == mark
     data = any(holds_data(f) for f in folders)
-    if not mark or (noted and not (data and all(_text(os.path.join(v, COPY)) == mark for v in versions))):
+    if not mark or (noted and not (data and all(text_in(os.path.join(v, COPY)) == mark for v in versions))):
         mark, noted = secrets.token_hex(8), False
         write(os.path.join(data_dir, DISK), f"{mark}\n".encode())
     if not noted and data and all(os.path.isdir(v) for v in versions):
@@ -286,56 +202,6 @@ def set_aside(folders: List[str], label: str) -> None:
 
 
 # --- the server
-
-
-def servers(zoo_cfg: str) -> List[Tuple[int, str]]:
-    """(pid, start in clock ticks) of every process that is a server on this zoo.cfg; zombies are not running."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-                argument = os.fsdecode(words[words.index(MAIN_CLASS) + 1])
-                if argument != zoo_cfg and not same(f"/proc/{name}/cwd", argument, zoo_cfg):
-                    continue
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-                if fields[0] not in (b"Z", b"X"):
-                    found.append((int(name), fields[19].decode()))
-    return found
-
-
-def same(cwd: str, argument: str, zoo_cfg: str) -> bool:
-    """Whether a server's zoo.cfg is ours under another path: relative, or by a link."""
-    try:
-        return os.path.samefile(os.path.join(os.readlink(cwd), argument), zoo_cfg)
-    except OSError:
-        return False
-
-
-def unit_state(unit: str) -> Dict[str, str]:
-    """LoadState, ActiveState, SubState, … of systemd's unit; nothing where there is no systemd."""
-    names = "LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,NeedDaemonReload"
-    try:
-        done = run(["systemctl", "show", "--property=" + names, unit + ".service"], 20.0)
-    except OSError:
-        return {}
-    return dict(line.partition("=")[::2] for line in done.stdout.decode(errors="replace").splitlines())
-
-
-def is_active(zoo_cfg: str, unit: str) -> bool:
-    """Whether a server process runs. A unit that systemd will start again in a moment is not, just now."""
-    if servers(zoo_cfg):
-        return True
-    state = unit_state(unit)
-    going = state.get("ActiveState") in ("active", "activating", "deactivating", "reloading")
-    return going and state.get("SubState") != "auto-restart"
-
-
-def at_rest(zoo_cfg: str, unit: str) -> bool:
-    """Whether no server runs, nor will by itself in a moment."""
-    return not servers(zoo_cfg) and unit_state(unit).get("ActiveState", "inactive") in ("inactive", "failed")
 
 
 def end(zoo_cfg: str, timeout_s: float) -> bool:
@@ -421,26 +287,6 @@ def enable(control: str) -> bool:
     return False
 
 
-def systemctl(*arguments: str) -> str:
-    done = run(["systemctl", *arguments], 90.0)
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        text = "systemctl {}: {}".format(" ".join(arguments), said[-1][:200] if said else done.returncode)
-        raise Problem("unhealthy", text, "run it by hand to see why")
-    return done.stdout.decode(errors="replace")
-
-
-def run(words: List[str], timeout_s: float) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        timeout=timeout_s,
-        check=False,
-    )
-
-
 def command(text: str) -> Dict[str, Any]:
     """One of the operator's commands, run as given, without a shell."""
     try:
@@ -498,6 +344,8 @@ def act(a: Dict[str, Any]) -> Any:
         if kind == "put_back":
             return put_back(kept, a["unit"])
         return lay_list(a["path"], a["text"].encode())
+    if kind in ("releases", "has_release", "current", "switch"):
+        return of_releases(kind, a)
     if kind == "enable":
         return enable(control)
     if kind == "disable":
@@ -507,18 +355,17 @@ def act(a: Dict[str, Any]) -> Any:
     raise Problem("unhealthy", f"no act {kind!r}")
 
 
-def disk_problem(error: OSError) -> Problem:
-    """What a disk refuses is said with its path."""
-    remedies = {
-        errno.EROFS: "mount it for writing",
-        errno.ENOSPC: "make room on it",
-        errno.EDQUOT: "make room on it",
-        errno.EBUSY: "it is a mount point: move what it holds by hand",
-        errno.EACCES: "let zkprov be root there: ansible_become: true",
-    }
-    text = "cannot write {}: {}".format(error.filename or "the disk", error.strerror or error)
-    remedy = remedies.get(error.errno or 0, "correct the folder or its rights, or zkprov_*_dir in the inventory")
-    return Problem("unhealthy", text, remedy)
+def of_releases(kind: str, a: Dict[str, Any]) -> Any:
+    folder = a["install_dir"]
+    if kind in ("has_release", "switch"):
+        still_mine(a["control"], a["run"], a["attempt"])
+    if kind == "switch":
+        return switch(folder, a["release"], a["zoo_cfg"], a["unit"])
+    # what lies in a folder that the server is not started from tells nothing of what it runs
+    goes_by_current(folder, a["unit"])
+    if kind == "has_release":
+        return is_there(folder, a["release"])
+    return releases(folder) if kind == "releases" else current(folder)
 
 
 def answer(a: Dict[str, Any]) -> Dict[str, Any]:

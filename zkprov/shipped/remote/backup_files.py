@@ -21,7 +21,7 @@ CHUNK = 1 << 20
 
 
 class Problem(Exception):
-    """As in `act.py`."""
+    """As in `stands.py`."""
 
     def __init__(self, kind: str, text: str, remedy: str = "") -> None:
         super().__init__(text)

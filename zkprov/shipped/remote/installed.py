@@ -1,9 +1,10 @@
 """Runs on a host, for zkprov to see what lies there of a server's own; reads, and changes nothing. Python 3.6 and later.
 
 `ARGUMENTS` (see `zkprov.observe.installed`): files (name → path), max_bytes, unit, install_dir, java. Prints one JSON document.
+`stands.py` and `releases.py` stand before it.
 """
 
-# ruff: noqa: F821, PTH110, PTH112, PTH118, PTH119, PTH123, PTH208, UP031
+# ruff: noqa: F821, PTH112, PTH123, UP031
 
 import base64
 import errno
@@ -17,6 +18,8 @@ import subprocess
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from zkprov.shipped.remote.releases import current, releases
 
     ARGUMENTS: "dict[str, Any]"
 
@@ -67,26 +70,6 @@ def unit(name: "str", most: "int") -> "dict[str, Any] | None":
         "drop_ins": shown.get("DropInPaths", "").split(),
         "stale": shown.get("NeedDaemonReload") == "yes",
     }
-
-
-def releases(folder: "str") -> "list[str]":
-    """Those whose jars lie there."""
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return []
-    found = []
-    for name in names:
-        whole = re.match(r"apache-zookeeper-(.+)-bin\Z", name)
-        if whole and os.path.isdir(os.path.join(folder, name, "lib")):
-            found.append(whole.group(1))
-    return sorted(found)
-
-
-def current(folder: "str") -> "str":
-    path = os.path.join(folder, "current")
-    whole = re.match(r"apache-zookeeper-(.+)-bin\Z", os.path.basename(os.path.realpath(path)))
-    return whole.group(1) if whole and os.path.exists(path) else ""
 
 
 def memory_kb() -> "int":

@@ -13,13 +13,13 @@ import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import (
+from ansible.module_utils.zkprov_act import mark_disk
+from ansible.module_utils.zkprov_stands import (
     Problem,
     alone,
     at_rest,
     disk_problem,
     holds_data,
-    mark_disk,
     still_mine,
     sync_folder,
     systemctl,

@@ -7,8 +7,8 @@ import pwd
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import Problem, disk_problem
 from ansible.module_utils.zkprov_owned import differs
+from ansible.module_utils.zkprov_stands import Problem, disk_problem
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-# ruff: noqa: PTH110, PTH119, PTH120, PTH123
+# ruff: noqa: PTH110, PTH120, PTH123
 """What a host has of what a server needs; changes nothing. With `require`, what is missing is one error that tells all of it."""
 
 import hashlib
@@ -11,8 +11,9 @@ import subprocess
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import Problem, at_rest, entries, holder, holds_data, systemctl, unit_state
 from ansible.module_utils.zkprov_owned import differs
+from ansible.module_utils.zkprov_releases import current, is_there
+from ansible.module_utils.zkprov_stands import Problem, at_rest, holder, holds_data, systemctl, unit_state
 
 LEAST_JAVA = 11
 OURS = "Written by zkprov"
@@ -51,10 +52,6 @@ def free_mb(folder: str) -> int:
     return shutil.disk_usage(folder).free // 1_000_000
 
 
-def release_there(install_dir: str, release: str) -> bool:
-    return any(name.endswith(".jar") for name in entries(f"{install_dir}/apache-zookeeper-{release}-bin/lib"))
-
-
 def sha1_of(path: str) -> str:
     """Of root's file that everybody may read; empty for any other."""
     try:
@@ -81,8 +78,6 @@ def look(p: "dict[str, Any]") -> "dict[str, Any]":
     state = unit_state(p["unit"])
     loaded = state.get("LoadState") == "loaded"
     foreign = loaded and OURS not in systemctl("cat", p["unit"] + ".service")
-    current = f"{p['install_dir']}/current"
-    found = re.fullmatch(r"apache-zookeeper-(.+)-bin", os.path.basename(os.path.realpath(current)))
     try:
         user = bool(pwd.getpwnam(p["user"]))
     except KeyError:
@@ -97,8 +92,8 @@ def look(p: "dict[str, Any]") -> "dict[str, Any]":
         "unit_sha1": sha1_of(f"/etc/systemd/system/{p['unit']}.service"),
         "folders": folders_of(p, foreign),
         "at_rest": at_rest(f"{p['config_dir']}/zoo.cfg", p["unit"]),
-        "release_there": bool(p["release"]) and release_there(p["install_dir"], p["release"]),
-        "current": found.group(1) if found and os.path.exists(current) else "",
+        "release_there": bool(p["release"]) and is_there(p["install_dir"], p["release"]),
+        "current": current(p["install_dir"]),
         "data": [f for f in dict.fromkeys((p["data_dir"], p["data_log_dir"])) if holds_data(f)],
         "disabled": os.path.exists(f"{p['control']}/disabled"),
         "fenced_by": holder(p["control"])[0],

@@ -1,6 +1,6 @@
 #!/usr/bin/python
-# ruff: noqa: PTH104, PTH105, PTH110, PTH114, PTH115, PTH118, PTH119, PTH120, PTH123, PTH211
-"""One release in a folder of its own beside the others, and `current`, which names the one that runs.
+# ruff: noqa: PTH104, PTH110, PTH114, PTH115, PTH118, PTH119, PTH120, PTH123
+"""One release in a folder of its own beside the others, and, unless `current` is false, `current` to name it.
 
 Unpacked under a name that nobody uses, looked through before anything is written, and renamed: a folder that is there is whole.
 """
@@ -18,19 +18,17 @@ import urllib.request
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.zkprov_act import Problem, at_rest, disk_problem, entries, sync_folder
+from ansible.module_utils.zkprov_releases import folder_of, is_there
+from ansible.module_utils.zkprov_releases import point as point_to
+from ansible.module_utils.zkprov_stands import Problem, at_rest, disk_problem, entries, still_mine, sync_folder
 
 MOST = 2_000_000_000
 """Bytes of an archive when unpacked; an official one has 30 MB."""
 SPARE = 50_000_000
 
 
-def folder_of(p: "dict[str, Any]") -> str:
-    return f"{p['install_dir']}/apache-zookeeper-{p['release']}-bin"
-
-
-def is_there(p: "dict[str, Any]") -> bool:
-    return any(name.endswith(".jar") for name in entries(folder_of(p) + "/lib"))
+def place_of(p: "dict[str, Any]") -> str:
+    return str(folder_of(p["install_dir"], p["release"]))
 
 
 def needs_room(folder: str, needed: int) -> None:
@@ -113,7 +111,7 @@ def members_of(archive: "tarfile.TarFile", top: str) -> "list[tarfile.TarInfo]":
 
 
 def unpack(path: str, p: "dict[str, Any]") -> None:
-    top = os.path.basename(folder_of(p))
+    top = os.path.basename(place_of(p))
     try:
         with tarfile.open(path) as archive:
             members = members_of(archive, top)
@@ -125,9 +123,9 @@ def unpack(path: str, p: "dict[str, Any]") -> None:
                 if not any(n.endswith(".jar") for n in entries(f"{unfinished}/{top}/lib")):
                     raise Problem("unhealthy", f"the archive has no {top}/lib with jars", "name another zkprov_archive")
                 os.sync()
-                if os.path.lexists(folder_of(p)):
-                    os.rename(folder_of(p), f"{unfinished}/half")
-                os.rename(f"{unfinished}/{top}", folder_of(p))
+                if os.path.lexists(place_of(p)):
+                    os.rename(place_of(p), f"{unfinished}/half")
+                os.rename(f"{unfinished}/{top}", place_of(p))
                 sync_folder(p["install_dir"])
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -144,29 +142,28 @@ def sweep(install_dir: str) -> None:
 
 def point(p: "dict[str, Any]", check: bool) -> bool:
     """Whether `current` was changed, or would be."""
-    current, want = f"{p['install_dir']}/current", os.path.basename(folder_of(p))
+    current, want = f"{p['install_dir']}/current", os.path.basename(place_of(p))
     if os.path.islink(current) and os.readlink(current) == want:
         return False
     if os.path.exists(current) and not at_rest(f"{p['config_dir']}/zoo.cfg", p["unit"]):
         text = f"a server runs here from {os.path.realpath(current)}: {p['release']} is laid, and not made current"
         raise Problem("unhealthy", text, "stop it first, or leave zkprov_release as it is")
     if not check:
-        if os.path.exists(current) and not os.path.islink(current):
-            raise Problem("unhealthy", f"{current} is no link", "move it elsewhere")
-        unfinished = f"{current}.{os.getpid()}"
-        os.symlink(want, unfinished)
-        os.replace(unfinished, current)
-        sync_folder(p["install_dir"])
+        point_to(p["install_dir"], p["release"])
     return True
 
 
 def install(module: Any) -> "dict[str, Any]":
     p = module.params
-    if is_there(p):
-        return {"changed": point(p, module.check_mode), "release": p["release"]}
+    if is_there(p["install_dir"], p["release"]):
+        return {"changed": p["current"] and point(p, module.check_mode), "release": p["release"]}
     if not p["archive"]:
         text = f"ZooKeeper {p['release']} is not in {p['install_dir']}"
-        raise Problem("unhealthy", text, "set zkprov_archive to an URL or to a path on the machine that runs Ansible")
+        raise Problem(
+            "unhealthy",
+            text,
+            "set zkprov_archive (or its archive in zkprov_releases) to an URL or to a path on the machine that runs Ansible",
+        )
     if not p["sha512"] and not p["keyring"]:
         text = f"nothing says what is right in {p['archive']}"
         raise Problem("unhealthy", text, "set zkprov_archive_sha512, from the .sha512 file beside the archive")
@@ -186,7 +183,8 @@ def install(module: Any) -> "dict[str, Any]":
         unpack(path, p)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    point(p, False)
+    if p["current"]:
+        point(p, False)
     return {"changed": True, "release": p["release"]}
 
 
@@ -195,7 +193,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **{word: {"type": "str", "required": True} for word in words},
-            **{word: {"type": "str", "default": ""} for word in ("archive", "sha512", "keyring")},
+            **{word: {"type": "str", "default": ""} for word in ("archive", "sha512", "keyring", "control", "run")},
+            "attempt": {"type": "int", "default": 0},
+            "current": {"type": "bool", "default": True},
             "size": {"type": "int", "default": 0},
             "sent": {"type": "dict"},
         },
@@ -203,12 +203,14 @@ def main() -> None:
     )
     try:
         try:
+            if module.params["control"]:
+                still_mine(module.params["control"], module.params["run"], module.params["attempt"])
             result = install(module)
         except OSError as error:
             raise disk_problem(error) from None
     except Problem as problem:
         module.fail_json(**problem.told())
-    result["diff"] = {"before": "", "after": f"{folder_of(module.params)}\n" if result["changed"] else ""}
+    result["diff"] = {"before": "", "after": f"{place_of(module.params)}\n" if result["changed"] else ""}
     module.exit_json(**result)
 
 

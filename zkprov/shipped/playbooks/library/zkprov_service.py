@@ -9,15 +9,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.zkprov_act import (
-    Problem,
-    at_rest,
     command,
     disable,
+    set_aside,
+    stop_unit,
+)
+from ansible.module_utils.zkprov_stands import (
+    Problem,
+    at_rest,
     disk_problem,
     servers,
-    set_aside,
     still_mine,
-    stop_unit,
     systemctl,
     unit_state,
 )

@@ -7,7 +7,7 @@ import pwd
 import stat
 from typing import Any, Dict  # noqa: UP035
 
-from ansible.module_utils.zkprov_act import Problem
+from ansible.module_utils.zkprov_stands import Problem
 
 
 def differs(wish: Dict[str, Any], user: str) -> Dict[str, str]:  # noqa: UP006

@@ -46,7 +46,9 @@ RECONFIGURING = frozenset(
 ROLLING = "restart"
 """The kind of a plan by which members are stopped and started, one at a time; the list stays."""
 UPGRADE = "upgrade"
-"""The same with another release at each start."""
+DOWNGRADE = "downgrade"
+SWITCHING = frozenset({UPGRADE, DOWNGRADE})
+"""The kinds of the same with another release, newer or older, at each start."""
 SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 SET_ADDRESS = "set-address"
@@ -259,7 +261,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def rolls(self) -> bool:
         """Whether members are stopped and started by it, one at a time, and the list stays."""
-        return self.kind in (ROLLING, UPGRADE)
+        return self.kind == ROLLING or self.kind in SWITCHING
 
     def runs(self, number: int) -> dict[int, str]:
         """Id → the release that the member runs before step `number`, by what ran when planned and the steps until then."""
@@ -271,9 +273,9 @@ class Plan(msgspec.Struct, frozen=True):
         return self.runs(step.number).get(step.server, "") if step.release else ""
 
     def owner(self, step: Step) -> Step:
-        """The restart that a wait of an upgrade belongs to: what fails in it fails that server; else the step itself."""
+        """The restart that a wait for another release belongs to: what fails in it fails that server; else the step itself."""
         before = self.steps[step.number - 2] if step.number > 1 else step
-        waits = step.kind is StepKind.SETTLE and self.kind == UPGRADE
+        waits = step.kind is StepKind.SETTLE and self.kind in SWITCHING
         return before if waits and before.kind is StepKind.RESTART and before.server == step.server else step
 
     @property

@@ -14,7 +14,7 @@ from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import LEAVING, SET_ADDRESS, SET_ROLE, UPGRADE, Plan, Step, StepKind
+from zkprov.plan.steps import LEAVING, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
 from zkprov.run import acts, leaving, moving, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
@@ -289,7 +289,7 @@ class Engine:
         """Of a restart: who had a turn, and who not yet."""
         turns = [s for s in self.plan.steps if s.kind is StepKind.RESTART]
         until = self.plan.owner(step).number
-        if self.plan.kind == UPGRADE:
+        if self.plan.kind in SWITCHING:
             runs = self.plan.runs(until)
             return "; ".join(
                 f"{release}: {', '.join(str(i) for i in sorted(runs) if runs[i] == release)}"

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -34,12 +34,14 @@ from zkprov.model.server import Role, Server
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.address import AddressWish, plan_address
 from zkprov.plan.configure import to_lay
+from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal
+from zkprov.plan.switch import SwitchWish
 from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 REST_S = 2.0
 """How long a plan waits for an ensemble that is a moment behind: less than a person's patience, more than a lagging sample."""
+
+Wished = TypeVar("Wished", bound=SwitchWish)
 
 
 def make_plan(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
@@ -268,10 +272,26 @@ def make_restart(
 
 
 def make_upgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
-    """Plans to bring all members to the release `target`, one at a time; None where all run it.
+    """Plans to bring all members to the newer release `target`, one at a time; None where all run it.
 
     Raises `BadInput` for what is no release.
     """
+    wish, health = _switch(world, UpgradeWish, target, options, made_by)
+    return plan_upgrade(health, world.inventory, wish)
+
+
+def make_downgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
+    """As `make_upgrade`, back to an older one. Raises `BadInput` where no reason is given, too."""
+    if not options.reason.strip():
+        raise BadInput("going back needs a reason", place="--reason", remedy="say why; it stands in the journal")
+    wish, health = _switch(world, DowngradeWish, target, options, made_by)
+    return plan_downgrade(health, world.inventory, wish)
+
+
+def _switch(
+    world: World, kind: type[Wished], target: str, options: Options, made_by: str | None
+) -> tuple[Wished, Health]:
+    """What is asked of all members, and the ensemble judged with the releases that run now taken as they are."""
     wanted = Release.parse(target, place="--to")
     if str(wanted) != target.strip():
         raise BadInput(f"not a ZooKeeper release: {target[:40]!r}", place="--to", remedy="write it like 3.9.5")
@@ -287,7 +307,7 @@ def make_upgrade(world: World, target: str, options: Options, made_by: str | Non
     told = running(picture)
     hosts = [h for name in names if (h := world.inventory.host(name)) is not None and not why_no_switch(h)]
     health = _health(world, releases={i: frozenset({str(r)}) for i, r in told.items()})
-    wish = UpgradeWish(
+    wish = kind(
         secrets.token_hex(3),
         names,
         {},
@@ -300,7 +320,7 @@ def make_upgrade(world: World, target: str, options: Options, made_by: str | Non
         target=wanted,
         laid={h.name: world.host(h.name).releases() for h in hosts} if set(told.values()) - {wanted} else {},
     )
-    return plan_upgrade(health, world.inventory, wish)
+    return wish, health
 
 
 def missing(world: World) -> tuple[str, ...]:

@@ -69,12 +69,13 @@ def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, old: str, new: st
     zkprov("restart", "--only", "zk1", *QUICK[:-2]).expect(0)
     assert releases(lab) == [new] * 3 and {n for n in now if pids(lab)[n] != now[n]} == {"zk1"}
     # and back, on the data that the newer one has written
+    was = epoch(hosts[0])
     with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
         wait_for(lambda: len(load.acknowledged) > 20)
         zkprov("downgrade", "--to", old, "--reason", "clients that fail", *QUICK).expect(0, f"all run {old}")
         wait_for(lambda: all(mode(h) for h in hosts))
     assert releases(lab) == [old] * 3 and all(len(names) <= 1 for names in sampler.leaders)
-    assert [epoch(h) for h in hosts] == [was + 2] * 3
+    assert [epoch(h) for h in hosts] == [was + 1] * 3
     assert not any(load.missing(h) for h in hosts)
 
 
@@ -124,7 +125,7 @@ def test_what_does_not_start_goes_back_and_what_was_cut_off_is_taken_up(make_lab
     zkprov("resume").expect(0, "all run 3.9.5")
     assert releases(lab) == ["3.9.5"] * 3
     zkprov("check").expect(0)
-    zkprov("apply", plan, "--yes").expect(6, f"{first.id} runs 3.9.5, the plan was made for 3.8.6")
+    zkprov("apply", plan, "--yes").expect(6, "the plan was made for {1,2,3} of 100000000")
     for target, code, *said in (
         ("3.9.6", 3, "newer than what runs"),
         ("3.6.4", 3, "3.9.5 to 3.6.4 is more than one step back", "zkprov downgrade --to 3.8.6"),

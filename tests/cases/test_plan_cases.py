@@ -24,6 +24,7 @@ from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
+from zkprov.plan.renewal import RenewalWish, plan_renew
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.rolling import RestartWish, plan_restart
@@ -41,7 +42,7 @@ def planned(lines: tuple[str, ...]) -> str:
     all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`; or
     `move zk2` with `host=`, `quorum=`, `election=`, `client=` of its new place, or `noclient`; or
     `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can); or
-    `downgrade 3.8.6` with the same.
+    `downgrade 3.8.6` with the same; or `renew zk2` with `season=2m`, `reason=…`.
     """
     *survey, last = lines
     try:
@@ -49,6 +50,7 @@ def planned(lines: tuple[str, ...]) -> str:
         ways = {
             "remove": removed,
             "replace": replaced,
+            "renew": renewed,
             "role": turned,
             "restart": restarted,
             "move": moved,
@@ -107,6 +109,18 @@ def replaced(made: Made, words: list[str]) -> Plan | Refusal:
     listed = inventory(9, **{new: joiner})
     wish = Replacement("4f1c", (joiner,), checked(options, listed), 0.0, "op@host", "0.1.0", "", old)
     return plan_replace(health, listed, wish)
+
+
+def renewed(made: Made, words: list[str]) -> Plan | Refusal:
+    name, *more = words
+    given = dict(w.split("=") for w in more)
+    options = Options(season_s=seconds(given.get("season", "15m")), settle_s=0.0, reason=given.get("reason", ""))
+    leaver = leaver_of(made.health().picture, name)
+    silent = {leaver.id} - {None} if not leaver.up else set()
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=silent)
+    listed = msgspec.structs.replace(inventory(9), hosts=tuple(h for h in inventory(9).hosts if h.name != "zk7"))
+    wish = RenewalWish("4f1c", name, checked(options, listed), 0.0, "op@host", "0.1.0")
+    return plan_renew(health, listed, wish)
 
 
 def turned(made: Made, words: list[str]) -> Plan | Refusal:

@@ -25,6 +25,7 @@ class StepKind(StrEnum):
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
     RESTART = "restart"  # stopped (a leader hands over first), configured where that is wished, started, in sync again
+    RETURN = "return"  # a member whose disk is new: laid with the live list, started, a newcomer once it is in sync
     MOVE = "move"  # reconfig of a member at another place: ports, or a name
     LAY_OUT = "lay-out"  # a release is laid out on hosts, beside what runs there
     BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
@@ -49,6 +50,8 @@ UPGRADE = "upgrade"
 DOWNGRADE = "downgrade"
 SWITCHING = frozenset({UPGRADE, DOWNGRADE})
 """The kinds of the same with another release, newer or older, at each start."""
+RENEWAL = "renew"
+"""The kind of a plan by which a member comes back on a new disk."""
 SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 SET_ADDRESS = "set-address"
@@ -108,6 +111,8 @@ class Step(msgspec.Struct, frozen=True):
             case StepKind.MOVE:
                 to = self.after.get(self.server)
                 return f"move {self.server} to {to.place if to else '?'}"
+            case StepKind.RETURN:
+                return f"bring {self.server} back on its new disk"
             case StepKind.BACKUP:
                 return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.RETIRE:
@@ -290,8 +295,8 @@ class Plan(msgspec.Struct, frozen=True):
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
         if self.kind in (SET_ROLE, SET_ADDRESS):
             return frozenset()
-        if self.rolls:
-            back = {s.server for s in self.steps[: number - 1] if s.kind is StepKind.RESTART}
+        if self.rolls or self.kind == RENEWAL:
+            back = {s.server for s in self.steps[: number - 1] if s.kind in (StepKind.RESTART, StepKind.RETURN)}
             return frozenset(x.server.id for x in self.restarted if not x.up and x.server.id not in back)
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))

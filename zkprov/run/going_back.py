@@ -1,4 +1,4 @@
-"""An upgrade that is given up in its middle goes back over the members that are done: a run of its own, one at a time, with the same gates."""
+"""An upgrade that is given up in its middle goes back over the members that are done: by a run of its own, with the same gates."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,10 +37,11 @@ from zkprov.plan.configure import to_lay
 from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
+from zkprov.plan.renewal import RenewalWish, plan_renew
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.rolling import RestartWish, plan_restart
-from zkprov.plan.steps import Joiner, Options, Plan, Refusal
+from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.plan.switch import SwitchWish
 from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 from zkprov.run.endpoints import endpoints_of
@@ -125,7 +126,9 @@ def make_replacement(world: World, old: str, new: str, options: Options, made_by
     if leaver.name == host.name or (member is not None and host.is_server(member)):
         what = f"{new} is {old}: a server is not replaced by itself"
         raise BadInput(
-            what, place=world.inventory.path, remedy="name another host; one with a new disk leaves, and comes in anew"
+            what,
+            place=world.inventory.path,
+            remedy=f"name another host; one with a new disk: zkprov replace-node {old} --same-host",
         )
     _resolves(host)
     role = Role.OBSERVER if leaver.part == "observer" else Role.PARTICIPANT
@@ -142,6 +145,30 @@ def make_replacement(world: World, old: str, new: str, options: Options, made_by
     health = _health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
     made = plan_replace(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
+
+
+def make_renewal(world: World, server: str, options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans to bring the member `server` (a name or an id), whose disk is new, back. Raises `BadInput` for one that is no member."""
+    members, left = who_leaves(world, (server,))
+    if left:
+        raise BadInput(f"{server} has left", place=world.inventory.ensemble, remedy=f"zkprov add-node {server}")
+    asked = leaver_of(judge(world.last or world.survey(), Purpose.LOOK).picture, members[0])
+    wish = RenewalWish(
+        secrets.token_hex(3),
+        members[0],
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+    )
+    health = _health(world, frozenset() if asked.up or asked.id is None else frozenset({asked.id}))
+    made = plan_renew(health, world.inventory, wish)
+    if isinstance(made, Refusal):
+        return made
+    host, meant = members[0], made.restarted[0].server
+    files = world.render_member(host, meant, made.base, release_of(health.picture))
+    return _ready_for_each_other(world, made, health, [(host, meant, files)], wish.command)
 
 
 def make_role(world: World, server: str, role: Role, options: Options, made_by: str | None = None) -> Plan | Refusal:
@@ -345,26 +372,31 @@ def role_of(world: World, names: Sequence[str]) -> Role:
 
 def _preflighted(world: World, plan: Plan, health: Health) -> Plan | Refusal:
     """The preflight of every joiner, so that no run is begun which its first step would end; what it did not see stands in the plan."""
+    release = release_of(health.picture)
+    coming = ((j.host, j.server, world.render(j.host, j.server, plan.base, release)) for j in plan.joiners)
+    return _ready_for_each_other(
+        world, plan, health, coming, f"zkprov add-node {' '.join(j.host for j in plan.joiners)}"
+    )
+
+
+def _ready_for_each_other(
+    world: World, plan: Plan, health: Health, coming: Iterable[tuple[str, Server, Mapping[str, str]]], command: str
+) -> Plan | Refusal:
+    """`coming`: host, line, and the files that it will have."""
     untold: dict[str, None] = {}
-    for joiner in plan.joiners:
-        gates = preflights(world, health.picture, joiner.host, plan.base, joiner.server)
+    for host, server, files in coming:
+        gates = preflights(world, health.picture, host, plan.base, server)
         gate = first_stop(gates)
         if gate is not None:
-            again = (f"zkprov add-node {' '.join(j.host for j in plan.joiners)}", "again, when this is mended")
             evidence = tuple(str(e) for e in gate.evidence)
-            headline = f"{joiner.host} and the members are not ready for each other."
+            headline = f"{host} and the members are not ready for each other."
+            again = (command, "again, when this is mended")
             return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
         untold |= dict.fromkeys(f"{gate.gate}: {e}" for gate in gates for e in (*gate.evidence, *gate.warnings))
-        if unlike := unlike_members(health.picture, joiner.host, _settings(world, plan, joiner, health)):
+        if unlike := unlike_members(health.picture, host, scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings):
             untold[unlike] = None
     untold |= dict.fromkeys(misplaced(health.picture, world.inventory.hosts))
     return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
-
-
-def _settings(world: World, plan: Plan, joiner: Joiner, health: Health) -> dict[str, str]:
-    """What its zoo.cfg will say. Raises `BadInput` for templates that make none."""
-    files = world.render(joiner.host, joiner.server, plan.base, release_of(health.picture))
-    return scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings
 
 
 def _health(world: World, silent: Set[int] = frozenset(), releases: Mapping[int, Set[str]] | None = None) -> Health:

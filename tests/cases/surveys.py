@@ -107,7 +107,7 @@ def _port(made: Made, rest: list[str]) -> Made:
 
 
 def _disk(made: Made, rest: list[str]) -> Made:
-    """`disk 4 data`, `own`, `initialize`, `list`, `denied`, `problem`, `next`, `another`, `stale`, `unread`, `gone`, `lost` (the data alone)."""
+    """`disk 4 data`, `own`, `initialize`, `list`, `denied`, `problem`, `next`, `another`, `stale`, `unread`, `gone`, `lost` (data)."""
     server_id, what = int(rest[0]), rest[1]
     if what in ("denied", "unread", "gone"):
         outcome = {"denied": Outcome.DENIED, "gone": Outcome.ABSENT}.get(what, Outcome.NOT_ASKED)
@@ -118,7 +118,7 @@ def _disk(made: Made, rest: list[str]) -> Made:
         "data": msgspec.structs.replace(empty, has_data=True),
         "initialize": msgspec.structs.replace(empty, initialize=True),
         "own": disk_of(server_id, made.live, active=False),
-        "lost": disk_of(server_id, made.live, has_data=False, active=False),
+        "lost": msgspec.structs.replace(disk_of(server_id, made.live, has_data=False, active=False), my_id=None),
         "list": disk_of(server_id, old, has_data=False, active=False),
         "problem": msgspec.structs.replace(
             empty, acting=None, problems=("/etc/zookeeper/zoo.cfg: cannot be read (Permission denied)",)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from zkprov.judge.leaving import not_its_disk
 from zkprov.model.facts import Outcome, ServerFacts
 from zkprov.model.server import Server
 
 
 def not_new(facts: ServerFacts | None, server: Server) -> str:
-    """Why the disk of the member `server` is no new one, in words; empty where it is. `unread` tells whether that could be told at all.
+    """Why the disk of the member `server` is no new one, in words; empty where it is. See `unread` first.
 
     What it had of its configuration may lie there still: it is set aside. Data may not, be it in one of its two folders.
     """
@@ -23,9 +25,10 @@ def not_new(facts: ServerFacts | None, server: Server) -> str:
         return "an `initialize` file would let it vote while it is empty"
     if disk.data_elsewhere:
         return disk.data_elsewhere
-    if disk.my_id is None and disk.acting is None:
-        return ""
-    return not_its_disk(disk, server) if disk.my_id not in (None, server.id) or disk.acting is not None else ""
+    if disk.my_id not in (None, server.id):
+        return f"its myid is {disk.my_id}"
+    # its myid lay with its data
+    return not_its_disk(msgspec.structs.replace(disk, my_id=server.id), server) if disk.acting is not None else ""
 
 
 def unread(facts: ServerFacts | None) -> str:

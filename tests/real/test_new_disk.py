@@ -79,7 +79,7 @@ def test_killed_and_taken_up_or_given_up(make_lab: Any, tmp_path: Path) -> None:
     def cut_off() -> None:
         running = zkprov.start("replace-node", host.name, "--same-host", *QUICK)
         try:
-            wait_for(lambda: (Path(host.config_dir) / "zoo.cfg").exists())
+            wait_for((Path(host.config_dir) / "zoo.cfg").exists)
         finally:
             running.signal(signal.SIGKILL)
             running.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.facts_made import Made, ensemble, healthy, inventory, members
 from tests.unit.test_start_again import Host, down, engine
 from zkprov.judge.health import judge
-from zkprov.judge.releases import releases_as_planned, running, why_no_switch, why_not_laid
+from zkprov.judge.releases import releases_as_planned, running, why_not_laid
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.problems import NotHealthy, Problem
@@ -38,7 +39,7 @@ def on(made: Made, release: str, *ids: int) -> Made:
     return made
 
 
-def upgrade(made: Made, target: str, **options: Any) -> Plan | Refusal | None:
+def upgrade(made: Made, target: str, fixed: Mapping[str, str] | None = None, **options: Any) -> Plan | Refusal | None:
     picture = made.health().picture
     wish = UpgradeWish(
         "4f1c",
@@ -51,6 +52,7 @@ def upgrade(made: Made, target: str, **options: Any) -> Plan | Refusal | None:
         "0.1.0",
         target=Release.parse(target),
         laid={f"zk{i}": (*ALL, "3.5.8", "3.9.1") for i in range(1, 21)},
+        fixed=fixed or {},
     )
     told = {i: frozenset({str(r)}) for i, r in running(picture).items()}
     return plan_upgrade(judge(picture.survey, Purpose.CHANGE, releases=told), inventory(20), wish)
@@ -218,8 +220,16 @@ def test_given_up_in_the_middle() -> None:
     ],
 )
 def test_hosts_that_are_not_switched(more: dict[str, Any], word: str) -> None:
-    why = why_no_switch(InventoryHost("zk1", "10.0.0.1", **more))
+    why = InventoryHost("zk1", "10.0.0.1", **more).why_no_switch
     assert word in why and bool(why) is bool(word)
+
+
+def test_all_hosts_that_say_they_cannot_be_switched_are_named() -> None:
+    fixed = {"zk1": "zk.service does not start that", "zk3": "nor does zoo.service"}
+    refusal = upgrade(on(healthy(3), "3.8.6"), "3.9.5", fixed)
+    assert isinstance(refusal, Refusal) and refusal.exit_code == 3
+    assert refusal.evidence == ("zk1: zk.service does not start that", "zk3: nor does zoo.service")
+    assert "zkprov ok-to-stop" in refusal.next[0][0]
 
 
 def test_what_can_be_laid_out() -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import Leaver, in_sync, leaver_of, untold
-from zkprov.judge.releases import running, why_no_switch, why_not_laid
+from zkprov.judge.releases import running, why_not_laid
 from zkprov.judge.transfer import transfer_proofs
 from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
@@ -26,13 +26,13 @@ from zkprov.plan.steps import Plan, Proof, Refusal, Restarted, Step, StepKind
 
 
 class SwitchWish(RestartWish, frozen=True, kw_only=True):
-    """`target`: the release that all are to run. `laid`: host → the releases that lie there whole.
-
-    `names`: all members; those that run it already are left out.
+    """`target`: the release that all are to run. `laid`: host → the releases that lie there whole; `fixed`: host → why it cannot be
+    switched, where it says so itself. `names`: all members; those that run it already are left out.
     """
 
     target: Release
     laid: Mapping[str, tuple[str, ...]]
+    fixed: Mapping[str, str] = {}
 
 
 Way = Callable[[Health, Mapping[int, Release], SwitchWish], tuple[Release, ...] | Refusal]
@@ -112,7 +112,9 @@ def _no_way(
         way_out = ("", f"name it in {inventory.path}, so that it can be stopped and started")
         return Refusal("R8", "not every member can be upgraded from here.", strange, (way_out, again), exit_code=4)
     known = [(x, host) for x in asked if (host := hosts[x.name]) is not None]
-    if fixed := tuple(f"{host.name}: {why}" for _, host in known if (why := why_no_switch(host))):
+    if fixed := tuple(
+        f"{host.name}: {why}" for _, host in known if (why := host.why_no_switch or wish.fixed.get(host.name))
+    ):
         ways = (("zkprov ok-to-stop …", "before each, where you switch it by hand"),)
         return Refusal("", "not every member can be given another release from here.", fixed, ways)
     lacking = [

@@ -22,7 +22,7 @@ from zkprov.judge.layout import misplaced, unlike_members
 from zkprov.judge.leaving import NO_MEMBER, leaver_of, named
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import release_of
-from zkprov.judge.releases import running, why_no_switch
+from zkprov.judge.releases import running
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.config import scan_zoo_cfg
 from zkprov.model.facts import Retired, Survey
@@ -47,6 +47,7 @@ from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
+from zkprov.run.switching import lying
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def _switch(
         with _acting(world) as client:
             no_right = rights(client, picture.live.servers[0])
     told = running(picture)
-    hosts = [h for name in names if (h := world.inventory.host(name)) is not None and not why_no_switch(h)]
+    laid, fixed = lying(world, names) if set(told.values()) - {wanted} else ({}, {})
     health = _health(world, releases={i: frozenset({str(r)}) for i, r in told.items()})
     wish = kind(
         secrets.token_hex(3),
@@ -345,7 +346,8 @@ def _switch(
         __version__,
         world.templates_digest(),
         target=wanted,
-        laid={h.name: world.host(h.name).releases() for h in hosts} if set(told.values()) - {wanted} else {},
+        laid=laid,
+        fixed=fixed,
     )
     return wish, health
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.judge.releases import running
+from zkprov.model.problems import NotSwitchable
 from zkprov.plan.steps import SWITCHING, Step, StepKind
 from zkprov.run.acts import take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from zkprov.judge.health import Health
     from zkprov.run.engine import Engine
+    from zkprov.run.world import World
+
+
+def lying(world: World, names: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """(host → releases that lie there, host → why it cannot be switched, by what is found there). Not asked where the inventory tells."""
+    laid, fixed = {}, {}
+    for name in names:
+        host = world.inventory.host(name)
+        if host is None or host.why_no_switch:
+            continue
+        try:
+            laid[name] = world.host(name).releases()
+        except NotSwitchable as problem:
+            fixed[name] = f"{problem.problem}: {problem.remedy}"
+    return laid, fixed
 
 
 def lay_out(run: Engine, step: Step) -> str:

@@ -45,7 +45,7 @@ def _options(overridable: str) -> Decorator:
 
 
 def _upgrade(world: World, given: dict[str, object], output: str) -> Plan:
-    from zkprov.run.planning import make_upgrade
+    from zkprov.run.planning_rolls import make_upgrade
 
     return _plan(
         world, output, make_upgrade(world, str(given["target"]), options_of(world, given), text(given["made_by"]))
@@ -53,7 +53,7 @@ def _upgrade(world: World, given: dict[str, object], output: str) -> Plan:
 
 
 def _downgrade(world: World, given: dict[str, object], output: str) -> Plan:
-    from zkprov.run.planning import make_downgrade
+    from zkprov.run.planning_rolls import make_downgrade
 
     return _plan(
         world, output, make_downgrade(world, str(given["target"]), options_of(world, given), text(given["made_by"]))

@@ -10,7 +10,7 @@ from zkprov.model.problems import Problem
 from zkprov.model.release import Release, may_go_back
 from zkprov.plan.steps import UPGRADE, Plan, Refusal
 from zkprov.run.journal import State
-from zkprov.run.planning import make_downgrade
+from zkprov.run.planning_rolls import make_downgrade
 
 if TYPE_CHECKING:
     from zkprov.run.result import Result

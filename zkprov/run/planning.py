@@ -10,44 +10,35 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from zkprov import __version__
-from zkprov.act.reconfig import rights
 from zkprov.act.session import close
 from zkprov.judge.health import Health, judge
 from zkprov.judge.layout import misplaced, unlike_members
 from zkprov.judge.leaving import NO_MEMBER, leaver_of, named
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import release_of
-from zkprov.judge.releases import running
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.config import scan_zoo_cfg
 from zkprov.model.facts import Retired, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput, NotHealthy
-from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.address import AddressWish, plan_address
-from zkprov.plan.configure import to_lay
-from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
 from zkprov.plan.renewal import RenewalWish, plan_renew
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
-from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Options, Plan, Refusal
-from zkprov.plan.switch import SwitchWish
-from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
-from zkprov.run.switching import lying
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
@@ -55,8 +46,6 @@ if TYPE_CHECKING:
 
 REST_S = 2.0
 """How long a plan waits for an ensemble that is a moment behind: less than a person's patience, more than a lagging sample."""
-
-Wished = TypeVar("Wished", bound=SwitchWish)
 
 
 def make_plan(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
@@ -69,7 +58,7 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
     wish = Wish(
         secrets.token_hex(3), hosts, options, time.time(), who_am_i(made_by), __version__, world.templates_digest()
     )
-    health = _health(world)
+    health = steady_health(world)
     made = plan_add(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
 
@@ -98,7 +87,7 @@ def who_leaves(world: World, servers: Sequence[str]) -> tuple[tuple[str, ...], t
 def make_removal(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
     """Plans to remove the members that the survey calls `names`."""
     picture = judge(world.last or world.survey(), Purpose.LOOK).picture
-    health = _health(world, excused([leaver_of(picture, n) for n in names]))
+    health = steady_health(world, excused([leaver_of(picture, n) for n in names]))
     wish = RemovalWish(
         secrets.token_hex(3),
         tuple(names),
@@ -143,7 +132,7 @@ def make_replacement(world: World, old: str, new: str, options: Options, made_by
         world.templates_digest(),
         leaver.name,
     )
-    health = _health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
+    health = steady_health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
     made = plan_replace(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
 
@@ -163,7 +152,7 @@ def make_renewal(world: World, server: str, options: Options, made_by: str | Non
         __version__,
         world.templates_digest(),
     )
-    health = _health(world, frozenset() if asked.up or asked.id is None else frozenset({asked.id}))
+    health = steady_health(world, frozenset() if asked.up or asked.id is None else frozenset({asked.id}))
     made = plan_renew(health, world.inventory, wish)
     if isinstance(made, Refusal):
         return made
@@ -189,7 +178,7 @@ def make_role(world: World, server: str, role: Role, options: Options, made_by: 
         __version__,
         world.templates_digest(),
     )
-    return plan_role(_health(world), world.inventory, wish)
+    return plan_role(steady_health(world), world.inventory, wish)
 
 
 def make_address(world: World, name: str, options: Options, made_by: str | None = None) -> Plan | Refusal:
@@ -216,7 +205,7 @@ def make_address(world: World, name: str, options: Options, made_by: str | None 
         __version__,
         world.templates_digest(),
     )
-    health = _health(world)
+    health = steady_health(world)
     made = plan_address(health, world.inventory, wish)
     if isinstance(made, Refusal) or not made.steps:
         return made
@@ -248,108 +237,6 @@ def _on_disk(survey: Survey, host: InventoryHost, hosts: Sequence[InventoryHost]
         what = f"zkprov_id of {host.name} is {host.id}, and the server there is {server.id}"
         raise BadInput(what, place=host.name, remedy="correct zkprov_id")
     return server
-
-
-def make_restart(
-    world: World, servers: Sequence[str], options: Options, made_by: str | None = None
-) -> Plan | Refusal | None:
-    """Plans to restart the members `servers` (names or ids; none for all), one at a time; None where nothing is to be laid on any of them.
-
-    Raises `BadInput` for one that is no member.
-    """
-    survey = world.survey()
-    picture = judge(survey, Purpose.LOOK).picture
-    if picture.live is None:
-        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
-    wanted = servers or [str(s.id) for s in picture.live.servers]
-    names, left = who_leaves(world, wanted)
-    if left:
-        raise BadInput(
-            f"{left[0].host} has left", place=survey.ensemble, remedy="zkprov add-node brings in a new server"
-        )
-    files: dict[str, tuple[str, ...]] = {}
-    if options.configure:
-        from zkprov.run.drift import find_drift
-
-        known = [n for n in names if world.inventory.host(n)]
-        found = to_lay(find_drift(world, known))
-        if isinstance(found, Refusal):
-            return found
-        files = found
-        names = tuple(n for n in names if n in files or n not in known)
-        if not files:
-            return None
-    asked = [leaver_of(picture, n) for n in names]
-    no_right = ""
-    if options.handover and picture.live.version and any(x.part == "leader" for x in asked):
-        with _acting(world) as client:
-            no_right = rights(client, picture.live.servers[0])
-    health = _health(world, frozenset(x.id for x in asked if not x.up and x.id is not None))
-    wish = RestartWish(
-        secrets.token_hex(3),
-        names,
-        files,
-        no_right,
-        options,
-        time.time(),
-        who_am_i(made_by),
-        __version__,
-        world.templates_digest(),
-    )
-    return plan_restart(health, world.inventory, wish)
-
-
-def make_upgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
-    """Plans to bring all members to the newer release `target`, one at a time; None where all run it.
-
-    Raises `BadInput` for what is no release.
-    """
-    wish, health = _switch(world, UpgradeWish, target, options, made_by)
-    return plan_upgrade(health, world.inventory, wish)
-
-
-def make_downgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
-    """As `make_upgrade`, back to an older one. Raises `BadInput` where no reason is given, too."""
-    if not options.reason.strip():
-        raise BadInput("going back needs a reason", place="--reason", remedy="say why; it stands in the journal")
-    wish, health = _switch(world, DowngradeWish, target, options, made_by)
-    return plan_downgrade(health, world.inventory, wish)
-
-
-def _switch(
-    world: World, kind: type[Wished], target: str, options: Options, made_by: str | None
-) -> tuple[Wished, Health]:
-    """What is asked of all members, and the ensemble judged with the releases that run now taken as they are."""
-    wanted = Release.parse(target, place="--to")
-    if str(wanted) != target.strip():
-        raise BadInput(f"not a ZooKeeper release: {target[:40]!r}", place="--to", remedy="write it like 3.9.5")
-    survey = world.survey()
-    picture = judge(survey, Purpose.LOOK).picture
-    if picture.live is None:
-        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
-    names, _ = who_leaves(world, [str(s.id) for s in picture.live.servers])
-    no_right = ""
-    if options.handover and picture.live.version:
-        with _acting(world) as client:
-            no_right = rights(client, picture.live.servers[0])
-    told = running(picture)
-    laid, fixed = lying(world, names) if set(told.values()) - {wanted} else ({}, {})
-    health = _health(world, releases={i: frozenset({str(r)}) for i, r in told.items()})
-    wish = kind(
-        secrets.token_hex(3),
-        names,
-        {},
-        no_right,
-        options,
-        time.time(),
-        who_am_i(made_by),
-        __version__,
-        world.templates_digest(),
-        target=wanted,
-        laid=laid,
-        fixed=fixed,
-    )
-    return wish, health
 
 
 def missing(world: World) -> tuple[str, ...]:
@@ -401,7 +288,9 @@ def _ready_for_each_other(
     return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
 
 
-def _health(world: World, silent: Set[int] = frozenset(), releases: Mapping[int, Set[str]] | None = None) -> Health:
+def steady_health(
+    world: World, silent: Set[int] = frozenset(), releases: Mapping[int, Set[str]] | None = None
+) -> Health:
     """Judged for a change: `silent` ones need not answer, and members may run `releases`.
 
     With the ensemble's clock told by a fresh write where newcomers' ages matter.
@@ -426,7 +315,7 @@ def _health(world: World, silent: Set[int] = frozenset(), releases: Mapping[int,
 
 
 @contextlib.contextmanager
-def _acting(world: World) -> Iterator[KazooClient]:
+def acting(world: World) -> Iterator[KazooClient]:
     endpoints = endpoints_of(world.survey())
     if not endpoints:
         raise NotHealthy("no member of the ensemble could be read", place=world.inventory.path, remedy="zkprov status")
@@ -439,7 +328,7 @@ def _acting(world: World) -> Iterator[KazooClient]:
 
 @contextlib.contextmanager
 def _writer(world: World) -> Iterator[EnsembleLedger]:
-    with _acting(world) as client:
+    with acting(world) as client:
         yield EnsembleLedger(client, world.is_known)
 
 

@@ -128,6 +128,26 @@ def _disk(made: Made, rest: list[str]) -> Made:
     return made.having(server_id, disk=disk)
 
 
+def _set(made: Made, rest: list[str]) -> Made:
+    """`set reconfigEnabled=false db.autocreate=- 2 3`: zoo.cfg of these (none named: of all) says; `-` nothing, `_` a blank."""
+    given = dict(w.split("=") for w in rest if "=" in w)
+    for server_id in _ids(rest) or tuple(sorted(made.live.ids)):
+        disk = next(s for s in made.servers if s.name == f"zk{server_id}").disk.value
+        if disk is not None:
+            settings = {**disk.settings, **{k: v.replace("_", " ") for k, v in given.items()}}
+            settings = {k: v for k, v in settings.items() if v != "-"}
+            made = made.having(server_id, disk=msgspec.structs.replace(disk, settings=settings))
+    return made
+
+
+def _reverted(made: Made, rest: list[str]) -> Made:
+    """`reverted 2 flag=false`: its zoo.cfg has the members of the live list without a version, and no dynamicConfigFile."""
+    flag = dict(w.split("=") for w in rest if "=" in w).get("flag", "true")
+    server_id = int(rest[0])
+    disk = disk_of(server_id, made.live.at_version(0), settings={**SETTINGS, "reconfigEnabled": flag})
+    return made.having(server_id, disk=disk)
+
+
 def _behind(made: Made, rest: list[str]) -> Made:
     return made.reading(int(rest[0]), zxid=ZXID - int(rest[1]))
 
@@ -206,6 +226,8 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "port": _port,
     "disk": _disk,
     "behind": _behind,
+    "set": _set,
+    "reverted": _reverted,
     "no-vote": _votes_not,
     "release": _release,
     "ledger": _ledger,

@@ -79,8 +79,10 @@ def drop(kept: Path) -> None:
 
 
 def with_pointer(former: bytes, now: bytes) -> bytes:
-    """`former` with the `dynamicConfigFile` of `now`, where both have one."""
+    """`former` with the `dynamicConfigFile` of `now`, where both have one; `now`, where it has one alone: its list has a version since."""
     pointer = POINTER.findall(now)
+    if pointer and not POINTER.search(former):
+        return now
     return POINTER.sub(lambda _: pointer[-1], former) if pointer else former
 
 

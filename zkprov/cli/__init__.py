@@ -46,6 +46,7 @@ COMMANDS = {
         "zkprov.cli.upgrade:upgrade",
         "Bring all members to another release, one at a time: plan, question, apply.",
     ),
+    "adopt": ("zkprov.cli.adopt:adopt", "Take over an ensemble that zkprov did not make: plan, question, apply."),
     "grant": ("zkprov.cli.grant:grant", "Let somebody who is not the super user change the ensemble."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),
     "abort": ("zkprov.cli.runs:abort", "End a run that was stopped; undo what is surely undoable."),

@@ -28,6 +28,7 @@ from zkprov.model.properties import PropertyLine, entry, last_wins, notes_of_twi
 __all__ = [
     "HIDDEN",
     "RULES",
+    "SUPER_DIGEST",
     "ZooCfg",
     "is_secret",
     "parse_members",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 HIDDEN = "(hidden)"
+SUPER_DIGEST = "DigestAuthenticationProvider.superDigest"
+"""`user:base64(sha1(user:password))` of who may do everything."""
 # What QuorumPeerConfig parses as true/false and as an int; anything else there stops the server at its start.
 # fmt: off
 BOOLEANS = {

@@ -428,3 +428,7 @@ def who_am_i(given: str | None = None) -> str:
         user = actor or getpass.getuser()
         return f"{user}@{socket.gethostname()}"
     return "unknown"
+
+
+# for what plans in a file of its own
+acting, ready_health = _acting, _health

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.real.driver import (
+    Done,
     Load,
     Sampler,
     Zkprov,
     edited_inventory,
+    events_in,
     lists_on_disk,
     live_config,
     mode,
@@ -65,3 +69,88 @@ def test_a_static_ensemble_is_adopted_under_load_and_grows(make_lab: Any, tmp_pa
     zkprov("adopt", *QUICK).expect(0, "nothing to do")
     zkprov.add("zk4").expect(0)
     zkprov("check").expect(0)
+
+
+def broken_off(
+    zkprov: Zkprov, events: Path, at: Callable[[dict[str, Any]], bool], number: signal.Signals, *more: str
+) -> Done:
+    """`adopt`, which gets a signal at the first event that `at` knows."""
+    running = zkprov.start("adopt", *QUICK, *more, "--events", str(events))
+    wait_for(lambda: running.process.poll() is not None or any(map(at, events_in(events))), 60, "the instant")
+    running.signal(number)
+    return running.wait()
+
+
+def done_with(kind: str) -> Callable[[dict[str, Any]], bool]:
+    """The end of the first step of a kind."""
+    return lambda event: event["kind"] == "step.done" and event["evidence"]["step"].split()[0] == kind
+
+
+def adopted(lab: Lab, zkprov: Zkprov) -> None:
+    """Nothing is missing, nothing of a run stands, and the list has a version everywhere."""
+    hosts = list(lab.founders)
+    wait_for(lambda: zkprov("check").code == 0, what="a healthy ensemble")
+    version = version_of(live_config(*hosts))
+    assert int(version, 16) > 0 and {lists_on_disk(h)[-1] for h in hosts} == {version}
+    assert not any((Path(f"{h.config_dir}.zkprov") / "run").exists() for h in hosts), "a fence is left"
+    assert not any(list(Path(f"{h.config_dir}.zkprov").glob("former*")) for h in hosts), "what was kept is left"
+    zkprov("resume").expect(0, "nothing to resume")
+    zkprov("adopt", *QUICK).expect(0, "nothing to do")
+
+
+def test_given_up(make_lab: Any, tmp_path: Path) -> None:
+    """Before the first restart zoo.cfg is as it was; after it what stands is said, and the next adoption does the rest."""
+    lab = make_lab(3, static=True)
+    before, files = pids(lab), zoo_cfgs(lab)
+    nobody = edited_inventory(
+        lab, tmp_path / "nobody.yml", everywhere={"zkprov_foreign_config_manager": "stopped", "zkprov_auth_file": None}
+    )
+    Zkprov(lab, tmp_path / "nobody", nobody)("adopt", *QUICK).expect(3, "Refused by R12", "zkprov_super_password")
+    zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
+    flagged = tmp_path / "flagged.jsonl"
+    broken_off(zkprov, flagged, done_with("flag"), signal.SIGINT).expect(7, "zkprov resume")
+    assert not any("stop" in e["evidence"].get("what", "") for e in events_in(flagged)), "a server was stopped"
+    assert all(b"reconfigEnabled=true" in text for text in zoo_cfgs(lab).values())
+    zkprov("abort").expect(0, "is as it was")
+    assert (pids(lab), zoo_cfgs(lab)) == (before, files)
+    zkprov("check").expect(0)
+    first = tmp_path / "first.jsonl"
+    broken_off(zkprov, first, done_with("restart"), signal.SIGINT).expect(7)
+    zkprov("abort").expect(0, "restarted: ", "not yet: ", "stays on every host", "zkprov adopt")
+    now = pids(lab)
+    assert 0 < len(set(now.values()) - set(before.values())) < 3
+    assert all(b"reconfigEnabled=true" in text for text in zoo_cfgs(lab).values())
+    zkprov("adopt", *QUICK).expect(0, "it can be changed from here")
+    adopted(lab, zkprov)
+
+
+INSTANTS = {
+    "as it writes": lambda e: e["kind"] == "act" and "into zoo.cfg" in e["evidence"]["what"],
+    "as it stops a follower": lambda e: e["kind"] == "act" and e["step"] == 3 and "stop" in e["evidence"]["what"],
+    "as it edits again": lambda e: e["kind"] == "act" and e["step"] == 4 and "lay" in e["evidence"]["what"],
+    "as it stops the leader": lambda e: e["kind"] == "act" and e["step"] == 5 and "stop" in e["evidence"]["what"],
+    "as it starts the leader": lambda e: e["kind"] == "act" and e["step"] == 5 and "start" in e["evidence"]["what"],
+    "at the last look": lambda e: e["kind"] == "step.begun" and e["step"] == 6,
+}
+
+
+@pytest.mark.matrix(keep=1)
+@pytest.mark.parametrize("taken_up", ["resume", "abort"])
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_killed(make_lab: Any, tmp_path: Path, instant: str, taken_up: str) -> None:
+    lab = make_lab(3, static=True)
+    hosts, before, files = list(lab.founders), pids(lab), zoo_cfgs(lab)
+    zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
+    with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
+        broken_off(zkprov, tmp_path / "e.jsonl", INSTANTS[instant], signal.SIGKILL)
+        said = zkprov(taken_up).expect(0)
+        wait_for(lambda: all(mode(h) for h in hosts))
+        if taken_up == "abort" and instant == "as it writes":
+            assert (pids(lab), zoo_cfgs(lab)) == (before, files), said
+        if taken_up == "abort":
+            zkprov("adopt", *QUICK).expect(0)
+        wait_for(lambda: all(mode(h) for h in hosts))
+    assert not set(pids(lab).values()) & set(before.values())
+    assert all(len(names) <= 1 for names in sampler.leaders)
+    assert not any(load.missing(h) for h in hosts)
+    adopted(lab, zkprov)

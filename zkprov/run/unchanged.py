@@ -93,11 +93,13 @@ def _same_history(plan: Plan, survey: Survey) -> None:
 def same_place(world: World, standing: RunDocument) -> None:
     """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
     step = standing.plan.steps[standing.head - 1]
-    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP, StepKind.LAY_OUT) or step.kind in LEAVING:
+    if not step.host or step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP) or step.kind in LEAVING:
         return  # no host is touched there, and a season's server is not the one that comes next
     host, meant = world.inventory_host(step.host), standing.plan.server(step.server)
     port, ours = (part.port if part else None for part in (meant.client, host.client_part))
-    if host.server_address not in meant.addresses or port != ours:
+    # the lines of a static list mostly say nothing of clients
+    silent = standing.plan.rolls and meant.client is None
+    if host.server_address not in meant.addresses or (port != ours and not silent):
         raise Stale(
             f"{step.host} is at {host.server_address} (client {host.client}) by the inventory, the plan has {meant.line}",
             place=world.inventory.path,

@@ -27,6 +27,7 @@ from tests.unit.facts_made import (
 from zkprov.model.certificates import KeyForm, KeyStore, Stores, TrustStore, tls_settings
 from zkprov.model.facts import Fact, Mode, Outcome, Retired, Srvr, ZabState
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.members import Members
 from zkprov.model.posture import Posture
 from zkprov.model.server import HostPort
 from zkprov.observe.stores import certificates_of
@@ -141,11 +142,14 @@ def _set(made: Made, rest: list[str]) -> Made:
 
 
 def _reverted(made: Made, rest: list[str]) -> Made:
-    """`reverted 2 flag=false`: its zoo.cfg has the members of the live list without a version, and no dynamicConfigFile."""
-    flag = dict(w.split("=") for w in rest if "=" in w).get("flag", "true")
-    server_id = int(rest[0])
-    disk = disk_of(server_id, made.live.at_version(0), settings={**SETTINGS, "reconfigEnabled": flag})
-    return made.having(server_id, disk=disk)
+    """`reverted 2 flag=false`: its zoo.cfg has the members of the live list without a version, and no dynamicConfigFile; with `list=2` as
+    many of them, with `list=none` none.
+    """
+    given = dict(w.split("=") for w in rest if "=" in w)
+    server_id, count = int(rest[0]), given.get("list", "")
+    servers = made.live.servers[: int(count)] if count.isdigit() else made.live.servers
+    disk = disk_of(server_id, Members.of(*servers), settings={**SETTINGS, "reconfigEnabled": given.get("flag", "true")})
+    return made.having(server_id, disk=msgspec.structs.replace(disk, acting=None) if count == "none" else disk)
 
 
 def _behind(made: Made, rest: list[str]) -> Made:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from zkprov.judge.gates import reverted
 from zkprov.judge.health import Health
 from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import Picture
-from zkprov.model.config import HIDDEN, RULES, SUPER_DIGEST
+from zkprov.model.config import HIDDEN, POINTER, RULES, SUPER_DIGEST
 from zkprov.model.facts import Disk, Outcome, ServerFacts
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
@@ -22,7 +23,6 @@ WORDS = ("srvr", "mntr", "conf", "cons")
 OPENED = (*WORDS, "isro")
 """What a list that is written anyway opens: what zkprov's own template does."""
 ENABLED = "admin.enableServer"
-POINTER = "dynamicConfigFile"
 REASONS = {
     "reconfigEnabled": "R12: a static list is not grown",
     "standaloneEnabled": "R1: a server that may run alone can be a second leader",
@@ -96,9 +96,7 @@ def behind(picture: Picture) -> frozenset[int]:
 
 def _reverted(facts: ServerFacts, live: Members) -> bool:
     disk = facts.disk.value
-    if disk is None or disk.acting is None or not live.version or POINTER in disk.settings:
-        return False
-    return disk.acting.members.same_list(live) and not disk.acting.members.version
+    return disk is not None and disk.acting is not None and reverted(disk, live) and disk.acting.members.same_list(live)
 
 
 def missing(health: Health, inventory: Inventory, *, no_right: str = "", with_password: bool = False) -> Missing:

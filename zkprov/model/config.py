@@ -27,6 +27,7 @@ from zkprov.model.properties import PropertyLine, entry, last_wins, notes_of_twi
 
 __all__ = [
     "HIDDEN",
+    "POINTER",
     "RULES",
     "SUPER_DIGEST",
     "ZooCfg",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 HIDDEN = "(hidden)"
+POINTER = "dynamicConfigFile"
 SUPER_DIGEST = "DigestAuthenticationProvider.superDigest"
 """`user:base64(sha1(user:password))` of who may do everything."""
 # What QuorumPeerConfig parses as true/false and as an int; anything else there stops the server at its start.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.act import reconfig
-from zkprov.judge.adoption import POINTER, behind
+from zkprov.judge.adoption import behind
 from zkprov.judge.health import Health
 from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.config import HIDDEN
+from zkprov.model.config import HIDDEN, POINTER
 from zkprov.model.problems import NotHealthy
 from zkprov.observe.credentials import super_settings
 from zkprov.plan.adopt import stuck_first

@@ -16,15 +16,18 @@ from tests.real.driver import (
     Sampler,
     Zkprov,
     edited_inventory,
+    epoch,
     events_in,
     lists_on_disk,
     live_config,
     mode,
     version_of,
     wait_for,
+    word,
 )
 from tests.real.test_remove_node import leader_of
 from tests.real.test_restart import pids, turns
+from zkprov.act.local import LocalHost
 from zkprov.lab.lab import Lab
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("adopt")]
@@ -98,6 +101,7 @@ def adopted(lab: Lab, zkprov: Zkprov) -> None:
     zkprov("adopt", *QUICK).expect(0, "nothing to do")
 
 
+@pytest.mark.matrix(keep=1, among="adoptions")
 def test_given_up(make_lab: Any, tmp_path: Path) -> None:
     """Before the first restart zoo.cfg is as it was; after it what stands is said, and the next adoption does the rest."""
     lab = make_lab(3, static=True)
@@ -134,7 +138,7 @@ INSTANTS = {
 }
 
 
-@pytest.mark.matrix(keep=1)
+@pytest.mark.matrix(keep=1, among="adoptions")
 @pytest.mark.parametrize("taken_up", ["resume", "abort"])
 @pytest.mark.parametrize("instant", INSTANTS)
 def test_killed(make_lab: Any, tmp_path: Path, instant: str, taken_up: str) -> None:
@@ -153,4 +157,64 @@ def test_killed(make_lab: Any, tmp_path: Path, instant: str, taken_up: str) -> N
     assert not set(pids(lab).values()) & set(before.values())
     assert all(len(names) <= 1 for names in sampler.leaders)
     assert not any(load.missing(h) for h in hosts)
+    adopted(lab, zkprov)
+
+
+@pytest.mark.matrix(keep=1, among="adoptions")
+def test_what_has_a_list_of_a_version_and_lacks_the_rest(make_lab: Any, tmp_path: Path) -> None:
+    """Reconfig works there, and little else is as zkprov needs it: one restart for all of it, and the leader hands over."""
+    lacking: dict[str, str | None] = {
+        "standaloneEnabled": None,
+        "db.autocreate": None,
+        "admin.enableServer": "false",
+    }
+    lab = make_lab(3, whitelist="srvr", settings=lacking)
+    hosts, before = list(lab.founders), pids(lab)
+    was, leader = epoch(hosts[0]), leader_of(hosts)
+    zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
+    said = (
+        zkprov("plan", "adopt", "--detailed-exitcode").expect(10, "standaloneEnabled=false", "db.autocreate=false").said
+    )
+    for missing in ("4lw.commands.whitelist=srvr, mntr, conf, cons", "admin.enableServer=true", "the ledger"):
+        assert missing in said, said
+    with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
+        wait_for(lambda: len(load.acknowledged) > 20)
+        zkprov("adopt", *QUICK).expect(0, f"hand over and restart {leader.id}", "it can be changed from here")
+        wait_for(lambda: all(mode(h) for h in hosts))
+    assert not set(pids(lab).values()) & set(before.values())
+    assert [epoch(h) for h in hosts] == [was + 1] * 3, "handed over, and no election besides"
+    assert all(len(names) <= 1 for names in sampler.leaders[-3:])
+    assert not any(load.missing(h) for h in hosts)
+    assert all("zk_version" in word(h, "mntr") for h in hosts)
+    adopted(lab, zkprov)
+
+
+@pytest.mark.matrix(keep=1, among="adoptions")
+def test_a_configuration_manager_that_goes_on(make_lab: Any, tmp_path: Path) -> None:
+    """It renders the static zoo.cfg of long ago: that is told before the member is restarted by it, and after; adopt is the cure."""
+    lab = make_lab(3)
+    hosts, before = list(lab.founders), pids(lab)
+    # a list of a version that nobody but zkprov's own lab made: the ledger is all that is missing
+    bare = Zkprov(lab, tmp_path / "bare")
+    bare("adopt", *QUICK).expect(0, "missing the ledger (/zkprov)")
+    bare("adopt", *QUICK).expect(0, "nothing to do")
+    assert pids(lab) == before
+    follower = next(h for h in hosts if mode(h) == "follower")
+    zoo_cfg = Path(follower.config_dir) / "zoo.cfg"
+    text = re.sub(r"^dynamicConfigFile=.*\n", "", zoo_cfg.read_text(), flags=re.MULTILINE)
+    static = "".join(f"server.{h.id}={h.server_address}\n" for h in hosts)
+    static += f"clientPort={follower.client_port}\nclientPortAddress=127.0.0.1\n"
+    zoo_cfg.write_text(text.replace("reconfigEnabled=true", "reconfigEnabled=false") + static)
+    lost = (f"{follower.id} ({follower.name}): its zoo.cfg has lost its dynamicConfigFile", "then zkprov adopt")
+    bare("check").expect(4, *lost)
+    bare("adopt", *QUICK).expect(3, "Refused by R10", "zkprov_foreign_config_manager: stopped")
+    # its clients' port stands nowhere in that list: it takes the ensemble's for another one, and waits for ever
+    server = LocalHost(follower)
+    server.stop(5)
+    server.start()
+    wait_for(lambda: "not currently serving" in word(follower), what="one that finds no way back")
+    bare("check").expect(4, *lost)
+    zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
+    zkprov("adopt", *QUICK).expect(0, f"restart {follower.id}", "a restart with it is the cure")
+    assert {h.name for h in hosts if pids(lab)[h.name] != before[h.name]} == {follower.name}
     adopted(lab, zkprov)

@@ -96,7 +96,9 @@ def behind(picture: Picture) -> frozenset[int]:
 
 def _reverted(facts: ServerFacts, live: Members) -> bool:
     disk = facts.disk.value
-    return disk is not None and disk.acting is not None and reverted(disk, live) and disk.acting.members.same_list(live)
+    return (
+        disk is not None and disk.acting is not None and reverted(disk, live) and disk.acting.members.same_servers(live)
+    )
 
 
 def missing(health: Health, inventory: Inventory, *, no_right: str = "", with_password: bool = False) -> Missing:
@@ -164,7 +166,8 @@ def _why(server_id: int, facts: ServerFacts, disk: Disk, static: bool, late: fro
     if static and POINTER not in disk.settings:
         yield "the list stands in zoo.cfg, without a version (R12)"
     elif server_id in late and not facts.serving:
-        yield "serves nobody"
+        way_back = "without reconfigEnabled it finds no way back to those that have it"
+        yield "serves nobody" + (f": {way_back}; a restart with it is the cure" if not disk.reconfig_enabled else "")
     elif server_id in late:
         yield f"zoo.cfg has no {POINTER}, as the others' has: it was not restarted since, or another program wrote it (R10)"
     given = {w.strip() for w in disk.settings.get(WHITELIST, "").split(",")}

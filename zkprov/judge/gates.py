@@ -141,7 +141,7 @@ def _mend(asked: list[tuple[Server, ServerFacts | None]], live: Members | None) 
     if live is None or not lost:
         return "let the ensemble come to rest and look again"
     stop = "do not restart it; see what writes zoo.cfg there (Puppet, Chef, Ansible, Salt) and stop that; then "
-    if all(d.acting and d.acting.members.same_list(live) and not d.acting.members.version for d in lost):
+    if all(d.acting and d.acting.members.same_servers(live) for d in lost):
         return f"{stop}zkprov adopt"
     name = f"zoo.cfg.dynamic.{live.version_hex}"
     return f"{stop}take server, group and weight lines out of it and name the {name} beside it as {POINTER}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -106,10 +107,6 @@ def test_given_up(make_lab: Any, tmp_path: Path) -> None:
     """Before the first restart zoo.cfg is as it was; after it what stands is said, and the next adoption does the rest."""
     lab = make_lab(3, static=True)
     before, files = pids(lab), zoo_cfgs(lab)
-    nobody = edited_inventory(
-        lab, tmp_path / "nobody.yml", everywhere={"zkprov_foreign_config_manager": "stopped", "zkprov_auth_file": None}
-    )
-    Zkprov(lab, tmp_path / "nobody", nobody)("adopt", *QUICK).expect(3, "Refused by R12", "zkprov_super_password")
     zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
     flagged = tmp_path / "flagged.jsonl"
     broken_off(zkprov, flagged, done_with("flag"), signal.SIGINT).expect(7, "zkprov resume")
@@ -126,6 +123,54 @@ def test_given_up(make_lab: Any, tmp_path: Path) -> None:
     assert all(b"reconfigEnabled=true" in text for text in zoo_cfgs(lab).values())
     zkprov("adopt", *QUICK).expect(0, "it can be changed from here")
     adopted(lab, zkprov)
+
+
+@pytest.mark.matrix(keep=1, among="adoptions")
+def test_what_is_refused(make_lab: Any, tmp_path: Path) -> None:
+    """One clear error each, and nothing half done: no file is written, nobody restarted."""
+    lab = make_lab(3, static=True)
+    before, files = pids(lab), zoo_cfgs(lab)
+    at = {h.name: Path(h.config_dir) / "zoo.cfg" for h in lab.founders}
+    said = {"zkprov_foreign_config_manager": "stopped"}
+    zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
+
+    def with_another(name: str, host: str = "", **variables: Any) -> Zkprov:
+        everywhere = said | ({} if host else variables)
+        path = edited_inventory(
+            lab, tmp_path / f"{name}.yml", host, everywhere=everywhere, **(variables if host else {})
+        )
+        return Zkprov(lab, tmp_path / name, path)
+
+    with_another("nobody", zkprov_auth_file=None)("adopt", *QUICK).expect(3, "Refused by R12", "zkprov_super_password")
+    with_another("perhaps", zkprov_foreign_config_manager="perhaps")("adopt", *QUICK).expect(2, "write stopped")
+    # another hand between plan and apply
+    plan = str(tmp_path / "plan.json")
+    zkprov("plan", "adopt", "--out", plan, "--detailed-exitcode").expect(10)
+    at["zk2"].write_bytes(files["zk2"] + b"maxClientCnxns=7\n")
+    zkprov("apply", plan, "--yes").expect(6, "zk2: zoo.cfg says something else", "zkprov plan adopt")
+    at["zk2"].write_bytes(files["zk2"])
+    # the last of them is a link: the first is not written either
+    at["zk3"].rename(at["zk3"].with_name("own.cfg"))
+    at["zk3"].symlink_to("own.cfg")
+    zkprov("adopt", *QUICK).expect(4, "zoo.cfg is a link")
+    assert zoo_cfgs(lab) == files
+    at["zk3"].with_name("own.cfg").rename(at["zk3"])
+    # a copy of its files, on which no server runs
+    copy = tmp_path / "copy"
+    shutil.copytree(at["zk2"].parent, copy)
+    with_another("copied", "zk2", zkprov_config_dir=str(copy))("adopt", *QUICK).expect(4, "no server runs on")
+    assert (copy / "zoo.cfg").read_bytes() == files["zk2"]
+    # its list is another one: of the servers or of their roles
+    at["zk2"].write_bytes(re.sub(rb"server.3=.*\n", b"", files["zk2"]))
+    zkprov("adopt", *QUICK).expect(4, "same config")
+    at["zk2"].write_bytes(files["zk2"])
+    assert (pids(lab), zoo_cfgs(lab)) == (before, files)
+    # one that is down is restarted first; it is known by its disk alone
+    follower = next(h for h in lab.founders if mode(h) == "follower")
+    LocalHost(follower).stop(5)
+    planned = zkprov("plan", "adopt", "--detailed-exitcode").expect(10, f"{follower.name} served nobody").said
+    assert re.findall(r"restart (\d) with another zoo.cfg", planned)[0] == str(follower.id)
+    LocalHost(follower).start()
 
 
 INSTANTS = {

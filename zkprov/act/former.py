@@ -95,6 +95,8 @@ def _write(place: Path, content: bytes) -> None:
 
 def _regular(place: Path) -> os.stat_result:
     found = place.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise NotHealthy(f"{place} is a link", remedy="name the folder where the file itself lies, or put it there")
     if not stat.S_ISREG(found.st_mode):
         raise NotHealthy(f"{place} is no file", remedy="look what it is")
     return found

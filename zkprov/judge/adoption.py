@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -101,6 +102,17 @@ def _reverted(facts: ServerFacts, live: Members) -> bool:
     )
 
 
+def digests(picture: Picture) -> dict[int, str]:
+    """Id → a digest of what stands in the member's zoo.cfg, but for comments and secrets; none for one that was not read."""
+    found = {}
+    for facts in picture.members:
+        if (disk := facts.disk.value) is not None:
+            static = disk.acting.members.canonical if disk.acting and POINTER not in disk.settings else None
+            said = msgspec.json.encode((sorted(disk.settings.items()), str(static and static.servers)))
+            found[picture.member_id(facts)] = hashlib.sha256(said).hexdigest()[:16]
+    return found
+
+
 def missing(health: Health, inventory: Inventory, *, no_right: str = "", with_password: bool = False) -> Missing:
     """`no_right`: what ZooKeeper says to a change of the list by us now; `with_password`: whether a super user's password is known here."""
     picture, live = health.picture, health.picture.live
@@ -163,8 +175,9 @@ def _admin(host: InventoryHost, disk: Disk) -> dict[str, str]:
 
 
 def _why(server_id: int, facts: ServerFacts, disk: Disk, static: bool, late: frozenset[int]) -> Iterator[str]:
-    if static and POINTER not in disk.settings:
-        yield "the list stands in zoo.cfg, without a version (R12)"
+    if static:
+        where = "a file of its own" if POINTER in disk.settings else "zoo.cfg"
+        yield f"the list stands in {where}, without a version (R12)"
     elif server_id in late and not facts.serving:
         way_back = "without reconfigEnabled it finds no way back to those that have it"
         yield "serves nobody" + (f": {way_back}; a restart with it is the cure" if not disk.reconfig_enabled else "")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Set
 
 import msgspec
 
-from zkprov.judge.adoption import Missing
+from zkprov.judge.adoption import Missing, digests
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import untold
@@ -104,7 +104,14 @@ def _adopting(roll: Plan, health: Health, live: Members, lacks: Missing) -> Plan
     restarted = tuple(msgspec.structs.replace(r, up=r.up and r.server.id not in lacks.behind) for r in roll.restarted)
     notes = (*roll.notes, *lacks.notes)
     return msgspec.structs.replace(
-        roll, kind=ADOPTION, steps=numbered, restarted=restarted, missing=lacks.lines, lacks=settings, notes=notes
+        roll,
+        kind=ADOPTION,
+        steps=numbered,
+        restarted=restarted,
+        missing=lacks.lines,
+        lacks=settings,
+        zoo_cfgs=digests(health.picture),
+        notes=notes,
     )
 
 

@@ -198,7 +198,7 @@ class Plan(msgspec.Struct, frozen=True):
     """A whole change. It may be applied only while `base`, `history`, `releases` and both digests are still what they were.
 
     `releases`: of each member that told it, by id. Of an adoption: `missing`, in words, and `lacks`, which lines are to stand in zoo.cfg of
-    each member that lacks some, by id; secrets are hidden.
+    each member that lacks some, by id; secrets are hidden. `zoo_cfgs`: a digest of what stood in each member's zoo.cfg, by id.
     """
 
     id: str
@@ -224,6 +224,7 @@ class Plan(msgspec.Struct, frozen=True):
     moved: tuple[Moved, ...] = ()
     missing: tuple[str, ...] = ()
     lacks: dict[int, dict[str, str]] = {}
+    zoo_cfgs: dict[int, str] = {}
 
     @property
     def base_version(self) -> int:

@@ -18,7 +18,7 @@ from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.config import HIDDEN, POINTER
 from zkprov.model.problems import NotHealthy
 from zkprov.observe.credentials import super_settings
-from zkprov.plan.adopt import stuck_first
+from zkprov.plan.adopt import ZOO_CFG, stuck_first
 from zkprov.plan.steps import Step, StepKind
 from zkprov.run.acts import confirm, live_of, take
 from zkprov.run.gating import GateFailed
@@ -44,22 +44,38 @@ def settings_of(run: Engine, server_id: int) -> dict[str, str]:
 
 def flag(run: Engine, step: Step) -> str:
     """Everywhere before the first restart. Each file may be written again after a crash: what stands already is left."""
-    run.gates.passed(samples=run.plan.options.samples, expect=step.after)
-    changed = []
-    for member in run.plan.restarted:
-        if member.server.id not in run.plan.lacks:
-            continue
-        settings, host = settings_of(run, member.server.id), run.world.host(member.host)
+    health = run.gates.passed(samples=run.plan.options.samples, expect=step.after)
+    changed, settings = [], {i: settings_of(run, i) for i in run.plan.lacks}
+    concerned = [(x, run.world.host(x.host)) for x in run.plan.restarted if x.server.id in settings]
+    # what one of them refuses is known before the first is written
+    for member, host in concerned:
         run.checkpoint()
         take(run, host, step)
-        run.events.emit("act", what=f"{member.host}: write {', '.join(settings)} into zoo.cfg")
-        if host.edit_zoo_cfg(settings, run.plan.id, run.attempt):
+        host.check_files({ZOO_CFG: ""}, run.plan.id, run.attempt)
+        runs_here(run, health, host, member.server.id)
+    for member, host in concerned:
+        run.checkpoint()
+        take(run, host, step)
+        lines = settings[member.server.id]
+        run.events.emit("act", what=f"{member.host}: write {', '.join(lines)} into zoo.cfg")
+        if host.edit_zoo_cfg(lines, run.plan.id, run.attempt):
             changed.append(member.host)
     health = run.gates.passed(expect=step.after)
     if unwritten := _unwritten(run, health):
         gate = GateResult("files", Verdict.FAIL, "; ".join(unwritten), remedy="see who else writes zoo.cfg there (R10)")
         raise GateFailed(gate)
     return f"written on {', '.join(changed) or 'none: it stood there'}; read back, and nobody was restarted"
+
+
+def runs_here(run: Engine, health: Health, host: Host, server_id: int) -> None:
+    """Raises `GateFailed` where a member serves and its host says that no server runs on this zoo.cfg: another one is in force there."""
+    facts = health.picture.member(server_id)
+    if facts is None or not facts.serving or host.is_active():
+        return
+    where = run.world.inventory_host(facts.name).config_dir
+    what = f"{facts.name} serves, and no server runs on {where}/{ZOO_CFG}"
+    remedy = f"correct zkprov_config_dir (zkprov_unit, zkprov_is_active_command) in {run.world.inventory.path}"
+    raise GateFailed(GateResult("files", Verdict.FAIL, what, remedy=remedy), server_id)
 
 
 def _unwritten(run: Engine, health: Health) -> list[str]:
@@ -79,8 +95,9 @@ def edit(run: Engine, host: Host, step: Step) -> None:
     host.edit_zoo_cfg(settings_of(run, step.server), run.plan.id, run.attempt)
 
 
-def begin(run: Engine, step: Step) -> None:
-    """From the next write on the ledger says that a server may have been stopped."""
+def begin(run: Engine, health: Health, host: Host, step: Step) -> None:
+    """From the next write on the ledger says that a server may have been stopped. Raises as `runs_here`."""
+    runs_here(run, health, host, step.server)
     steps = [msgspec.structs.replace(s, begun=s.begun or s.number == step.number) for s in run.plan.steps]
     run.plan = msgspec.structs.replace(run.plan, steps=tuple(steps))
 

@@ -75,7 +75,7 @@ def restart(run: Engine, step: Step) -> str:
         _may_start(health, step, meant)
         take(run, host, step)
         if run.plan.kind == ADOPTION:
-            adopting.begin(run, step)
+            adopting.begin(run, health, host, step)
         if step.files:
             check(run, host, health, step, unit)
         if hands_over:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from zkprov.judge.adoption import digests
 from zkprov.judge.health import judge
 from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import Purpose
@@ -45,6 +46,10 @@ def still_true(world: World, plan: Plan, survey: Survey) -> None:
     _same_history(plan, survey)
     if others := other_releases(plan, picture):
         raise Stale("; ".join(others), place=f"plan {plan.id}", remedy=f"plan again: zkprov plan {plan.kind} …")
+    now = digests(picture)
+    if other := [x.host for x in plan.restarted if plan.zoo_cfgs.get(x.server.id) not in (None, now.get(x.server.id))]:
+        what = f"{', '.join(other)}: zoo.cfg says something else than when this was planned"
+        raise Stale(what, place=f"plan {plan.id}", remedy=f"see who wrote it; then plan again: zkprov plan {plan.kind}")
 
 
 def carried_out(world: World, plan: Plan, survey: Survey, standing: RunDocument | None) -> Result | None:

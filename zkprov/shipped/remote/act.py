@@ -170,6 +170,8 @@ def check_files(places: List[str]) -> None:
 def regular(place: str) -> os.stat_result:
     """Not through a link of the server's user: root reads and writes more than he may."""
     found = os.lstat(place)
+    if stat.S_ISLNK(found.st_mode):
+        raise Problem("unhealthy", f"{place} is a link", "name the folder where the file itself lies, or put it there")
     if not stat.S_ISREG(found.st_mode):
         raise Problem("unhealthy", f"{place} is no file", "look what it is")
     return found

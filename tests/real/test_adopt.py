@@ -29,9 +29,11 @@ from tests.real.driver import (
 from tests.real.test_remove_node import leader_of
 from tests.real.test_restart import pids, turns
 from zkprov.act.local import LocalHost
+from zkprov.lab.founding import super_digest
 from zkprov.lab.lab import Lab
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("adopt")]
+PASSWORD = "w=ith: ödd # letters"
 QUICK = ("--yes", "--samples", "2", "--sample-interval", "0.1", "--step-timeout", "20")
 
 
@@ -104,10 +106,15 @@ def adopted(lab: Lab, zkprov: Zkprov) -> None:
 
 @pytest.mark.matrix(keep=1, among="adoptions")
 def test_given_up(make_lab: Any, tmp_path: Path) -> None:
-    """Before the first restart zoo.cfg is as it was; after it what stands is said, and the next adoption does the rest."""
-    lab = make_lab(3, static=True)
+    """Before the first restart zoo.cfg is as it was; after it what stands is said, and the next adoption does the rest.
+
+    Nobody is its super user until then: whose password is given here is.
+    """
+    lab = make_lab(3, static=True, settings={"DigestAuthenticationProvider.superDigest": None})
     before, files = pids(lab), zoo_cfgs(lab)
-    zkprov = Zkprov(lab, tmp_path / "runs", stopped(lab, tmp_path / "i.yml"))
+    everywhere = {"zkprov_foreign_config_manager": "stopped", "zkprov_auth_file": None}
+    path = edited_inventory(lab, tmp_path / "i.yml", everywhere={**everywhere, "zkprov_super_password": PASSWORD})
+    zkprov = Zkprov(lab, tmp_path / "runs", path, (PASSWORD, super_digest("super", PASSWORD).partition(":")[2]))
     flagged = tmp_path / "flagged.jsonl"
     broken_off(zkprov, flagged, done_with("flag"), signal.SIGINT).expect(7, "zkprov resume")
     assert not any("stop" in e["evidence"].get("what", "") for e in events_in(flagged)), "a server was stopped"
@@ -123,6 +130,7 @@ def test_given_up(make_lab: Any, tmp_path: Path) -> None:
     assert all(b"reconfigEnabled=true" in text for text in zoo_cfgs(lab).values())
     zkprov("adopt", *QUICK).expect(0, "it can be changed from here")
     adopted(lab, zkprov)
+    assert all(b"superDigest=super" in text for text in zoo_cfgs(lab).values())
 
 
 @pytest.mark.matrix(keep=1, among="adoptions")

@@ -56,7 +56,9 @@ def test_a_static_ensemble_is_adopted_under_load_and_grows(make_lab: Any, tmp_pa
     assert (pids(lab), zoo_cfgs(lab)) == (before, files)
     zkprov = zkprov.with_inventory(stopped(lab, tmp_path / "i.yml"))
     leader = leader_of(hosts)
-    zkprov("plan", "adopt", "--detailed-exitcode").expect(10, "back up", "write reconfigEnabled", "missing")
+    zkprov("plan", "adopt", "--detailed-exitcode").expect(
+        10, "back up", "write 2 lines into zoo.cfg of 3 members; no restart yet", "missing"
+    )
     with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
         wait_for(lambda: len(load.acknowledged) > 20)
         zkprov("adopt", *QUICK, "--events", str(tmp_path / "e.jsonl")).expect(0, "it can be changed from here")

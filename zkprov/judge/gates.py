@@ -138,6 +138,14 @@ def reverted(disk: Disk, live: Members) -> bool:
 
 def _mend(asked: list[tuple[Server, ServerFacts | None]], live: Members | None) -> str:
     lost = [d for _, f in asked if f and live and (d := f.disk.value) and not d.server_elsewhere and reverted(d, live)]
+    if (
+        live is not None
+        and not live.version
+        and any(f and (d := f.disk.value) and d.acting and not d.acting.members.same_list(live) for _, f in asked)
+    ):
+        return (
+            "the list that is meant must stand in zoo.cfg of every member: correct it there before anybody restarts it"
+        )
     if live is None or not lost:
         return "let the ensemble come to rest and look again"
     stop = "do not restart it; see what writes zoo.cfg there (Puppet, Chef, Ansible, Salt) and stop that; then "

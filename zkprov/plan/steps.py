@@ -116,7 +116,9 @@ class Step(msgspec.Struct, frozen=True):
             case StepKind.BACKUP:
                 return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.FLAG:
-                return f"write {', '.join(self.settings)} into zoo.cfg of {', '.join(self.hosts)}; nothing is restarted yet"
+                lines = "1 line" if len(self.settings) == 1 else f"{len(self.settings)} lines"
+                on = self.hosts[0] if len(self.hosts) == 1 else f"{len(self.hosts)} members"
+                return f"write {lines} into zoo.cfg of {on}; no restart yet"
             case StepKind.ADOPT:
                 return "one list of a version on every member; the ledger"
             case StepKind.RETIRE:

@@ -27,6 +27,7 @@ from tests.unit.facts_made import (
 from zkprov.model.certificates import KeyForm, KeyStore, Stores, TrustStore, tls_settings
 from zkprov.model.facts import Fact, Mode, Outcome, Retired, Srvr, ZabState
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.members import Members
 from zkprov.model.posture import Posture
 from zkprov.model.server import HostPort
 from zkprov.observe.stores import certificates_of
@@ -131,6 +132,29 @@ def _disk(made: Made, rest: list[str]) -> Made:
     return made.having(server_id, disk=disk)
 
 
+def _set(made: Made, rest: list[str]) -> Made:
+    """`set reconfigEnabled=false db.autocreate=- 2 3`: zoo.cfg of these (none named: of all) says; `-` nothing, `_` a blank."""
+    given = dict(w.split("=") for w in rest if "=" in w)
+    for server_id in _ids(rest) or tuple(sorted(made.live.ids)):
+        disk = next(s for s in made.servers if s.name == f"zk{server_id}").disk.value
+        if disk is not None:
+            settings = {**disk.settings, **{k: v.replace("_", " ") for k, v in given.items()}}
+            settings = {k: v for k, v in settings.items() if v != "-"}
+            made = made.having(server_id, disk=msgspec.structs.replace(disk, settings=settings))
+    return made
+
+
+def _reverted(made: Made, rest: list[str]) -> Made:
+    """`reverted 2 flag=false`: its zoo.cfg has the members of the live list without a version, and no dynamicConfigFile; with `list=2` as
+    many of them, with `list=none` none.
+    """
+    given = dict(w.split("=") for w in rest if "=" in w)
+    server_id, count = int(rest[0]), given.get("list", "")
+    servers = made.live.servers[: int(count)] if count.isdigit() else made.live.servers
+    disk = disk_of(server_id, Members.of(*servers), settings={**SETTINGS, "reconfigEnabled": given.get("flag", "true")})
+    return made.having(server_id, disk=msgspec.structs.replace(disk, acting=None) if count == "none" else disk)
+
+
 def _behind(made: Made, rest: list[str]) -> Made:
     return made.reading(int(rest[0]), zxid=ZXID - int(rest[1]))
 
@@ -209,6 +233,8 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "port": _port,
     "disk": _disk,
     "behind": _behind,
+    "set": _set,
+    "reverted": _reverted,
     "no-vote": _votes_not,
     "release": _release,
     "ledger": _ledger,

@@ -10,16 +10,18 @@ import pytest
 from tests.cases.cases import check
 from tests.cases.surveys import seconds, survey_of
 from tests.unit.facts_made import Made, host, inventory
+from zkprov.judge.adoption import behind, missing
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.releases import running
 from zkprov.judge.verdict import Purpose
-from zkprov.model.inventory import ReleaseSource
+from zkprov.model.inventory import STOPPED, ReleaseSource
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
 from zkprov.plan.address import AddressWish, plan_address
+from zkprov.plan.adopt import AdoptWish, plan_adopt
 from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
@@ -42,7 +44,9 @@ def planned(lines: tuple[str, ...]) -> str:
     all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`; or
     `move zk2` with `host=`, `quorum=`, `election=`, `client=` of its new place, or `noclient`; or
     `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can); or
-    `downgrade 3.8.6` with the same; or `renew zk2` with `season=2m`, `reason=…`.
+    `downgrade 3.8.6` with the same; or `renew zk2` with `season=2m`, `reason=…`;
+    or `adopt` with `right=…`, `password` (one is known here), `open` (nobody said that no other program writes zoo.cfg), `admin` (an
+    AdminServer is named), `unknown=3`, `settle=30s`, `backup`.
     """
     *survey, last = lines
     try:
@@ -56,6 +60,7 @@ def planned(lines: tuple[str, ...]) -> str:
             "move": moved,
             "upgrade": upgraded,
             "downgrade": downgraded,
+            "adopt": adopted,
         }
         way = ways.get(act, added)
         return printed(way(survey_of(tuple(survey)), words))
@@ -216,13 +221,30 @@ def downgraded(made: Made, words: list[str]) -> Plan | Refusal | None:
     return upgraded(made, words, DowngradeWish)
 
 
+def adopted(made: Made, words: list[str]) -> Plan | Refusal | None:
+    given = dict(w.split("=", 1) for w in words if "=" in w)
+    said = "" if "open" in words else STOPPED
+    hosts = {
+        f"zk{i}": host(i, admin_port=8080 if "admin" in words else None, foreign_config_manager=said)
+        for i in range(1, 10)
+    }
+    listed = inventory(9, **hosts)
+    known = tuple(h for h in listed.hosts if h.name != f"zk{given.get('unknown')}")
+    listed = msgspec.structs.replace(listed, hosts=known)
+    options = Options(settle_s=seconds(given.get("settle", "0s")), backup="backup" in words)
+    health = judge(made.survey, Purpose.CHANGE, excused=behind(made.picture))
+    right = given.get("right", "").replace("_", " ")
+    lacks = missing(health, listed, no_right=right, with_password="password" in words)
+    names = tuple(m.host for m in lacks.restarts)
+    wish = AdoptWish("4f1c", names, {}, right, options, 0.0, "op@host", "0.1.0", missing=lacks)
+    return plan_adopt(health, listed, wish)
+
+
 def printed(made: Plan | Refusal | None) -> str:
-    if made is None:
-        return "nothing to do"
     if isinstance(made, Refusal):
         told = [f"next  {c}{'   ' if c and w else ''}{w}" for c, w in made.next]
         return "\n".join([f"exit {made.exit_code}", str(made), *(f"  {e}" for e in made.evidence), *told])
-    if not made.steps:
+    if made is None or not made.steps:
         return "nothing to do"
     rows = [(str(s.number), s.title, str(s.after), s.proof or "-", str(s.spare_after)) for s in made.steps]
     widths = [max(len(r[i]) for r in rows) for i in range(4)]
@@ -230,7 +252,9 @@ def printed(made: Plan | Refusal | None) -> str:
     states = (
         f"{made.states_proved} states proved; newcomers there already: {', '.join(map(str, made.unseasoned)) or 'none'}"
     )
-    return "\n".join(["plan", *table, states, *(f"note  {n}" for n in made.notes)])
+    return "\n".join(
+        ["plan", *table, states, *(f"missing  {m}" for m in made.missing), *(f"note  {n}" for n in made.notes)]
+    )
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)

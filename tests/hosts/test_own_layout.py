@@ -220,5 +220,5 @@ def test_what_she_must_say_is_asked_for(
     other = she.inventory(**own)
     wait_for(lambda: "SAFE" in other("status").out, 60, "the second ensemble")
     other("prove").expect(0, "SAFE")
-    other(*add).expect(3, "R12", "zkprov grows no static ensemble", "set reconfigEnabled=true on every member")
+    other(*add).expect(3, "R12", "zkprov grows no static ensemble", "zkprov adopt: sets reconfigEnabled")
     she.inventory()("check").expect(0, "SAFE", "3 of 3 members serve")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from zkprov.model.facts import Fact, Mode, Outcome, ServerFacts, Srvr
-from zkprov.model.server import HostPort
+from zkprov.model.facts import Disk, Fact, ListOnDisk, Mode, Outcome, ServerFacts, Srvr
+from zkprov.model.members import Members
+from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe.aliases import NEAR, one_each, server_id_of
 
 THREE = 3 << 56 | 0x0AB26C5 << 16
@@ -44,3 +46,15 @@ def test_hosts_of_an_inventory_all_stay() -> None:
     both = [server("zk3", "inventory"), server("vip", "inventory")]
     assert len(one_each(both, {"zk3": THREE, "vip": THREE})) == 2
     assert len(one_each([*both, server("x", "retired")], {"zk3": THREE, "vip": THREE, "x": THREE})) == 2
+
+
+@pytest.mark.parametrize(("my_id", "port", "alike"), [(1, 2888, True), (2, 2888, False), (1, 2889, False)])
+def test_a_line_without_a_client_part_is_the_host_whose_disk_says_so(my_id: int, port: int, alike: bool) -> None:
+    """Of a static ensemble, one that is down: nobody but its disk says that it is the server of that line."""
+    line = Server(1, (ServerAddress("10.0.0.1", 2888, 3888),))
+    own = Members.of(Server(my_id, (ServerAddress("10.0.0.1", port, 3888),)))
+    down = msgspec.structs.replace(
+        server("zk1", "inventory"), disk=Fact("disk", Outcome.OK, Disk(my_id, {}, ListOnDisk(own, "zoo.cfg:1")))
+    )
+    named = ServerFacts(f"10.0.0.1:{line.address.quorum_port}", None, ("named by 2",), 1)
+    assert len(one_each([down, named], {})) == (1 if alike else 2)

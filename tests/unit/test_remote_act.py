@@ -253,7 +253,7 @@ def test_what_is_not_to_be_replaced_is_not(either: Host, host: InventoryHost) ->
     for name in ("myid", "initialize", "zoo.cfg.dynamic", "zoo.cfg.dynamic.100000000", "../zoo.cfg", "a/b", ""):
         with pytest.raises(BadInput):
             either.lay_files({name: "x"}, "r1", 2)
-    with pytest.raises(NotHealthy, match="is no file"):
+    with pytest.raises(NotHealthy, match="is a link"):
         either.lay_files({"jvm_flags": "x"}, "r1", 2)
     with pytest.raises(Interrupted, match="taken over"):
         either.lay_files({"zoo.cfg": "late\n"}, "r1", 1)
@@ -406,3 +406,87 @@ def test_an_odd_answer_is_a_problem(remote: AnsibleHost, answer: object, monkeyp
     monkeypatch.setattr(Here, "run", lambda *_, **__: answer)
     with pytest.raises(NotHealthy, match="an answer that is none of ours"):
         remote.fenced_by()
+
+
+OWN = b"# ours, f\xfcr alle\r\ntickTime=2000\r\nreconfigEnabled=false\r\nserver.1=127.0.0.1:2888:3888"
+WANTED = {"reconfigEnabled": "true", "standaloneEnabled": "false"}
+
+
+@pytest.fixture
+def own_zoo_cfg(host: InventoryHost) -> Path:
+    """A zoo.cfg that the operator wrote, with a list in it."""
+    place = Path(host.config_dir) / "zoo.cfg"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(OWN)
+    place.chmod(0o640)
+    return place
+
+
+def test_lines_of_a_zoo_cfg_are_changed_and_put_back(either: Host, own_zoo_cfg: Path) -> None:
+    """Byte for byte but for these lines, however often it is done; the rights stay."""
+    either.fence("r1")
+    assert either.edit_zoo_cfg(WANTED, "r1") is True
+    now = OWN.replace(b"reconfigEnabled=false", b"reconfigEnabled=true") + b"\r\nstandaloneEnabled=false\r\n"
+    assert own_zoo_cfg.read_bytes() == now and own_zoo_cfg.stat().st_mode & 0o777 == 0o640
+    assert either.edit_zoo_cfg(WANTED, "r1") is False
+    # what is kept is what was there before the run's first edit
+    assert either.edit_zoo_cfg({"db.autocreate": "false"}, "r1") is True
+    assert either.has_former("r1")
+    assert either.put_back("r1", running=True) is True
+    assert own_zoo_cfg.read_bytes() == OWN and own_zoo_cfg.stat().st_mode & 0o777 == 0o640
+    assert not either.has_former("r1") and either.put_back("r1", running=True) is False
+
+
+def test_a_zoo_cfg_whose_list_has_a_version_since_is_not_put_back(either: Host, own_zoo_cfg: Path) -> None:
+    either.fence("r1")
+    either.edit_zoo_cfg(WANTED, "r1")
+    # as ZooKeeper writes it, once the list has a version
+    own_zoo_cfg.write_bytes(
+        now := b"tickTime=2000\nreconfigEnabled=true\ndynamicConfigFile=/x/zoo.cfg.dynamic.200000000\n"
+    )
+    assert either.put_back("r1", running=True) is True
+    assert own_zoo_cfg.read_bytes() == now
+
+
+@pytest.mark.parametrize("kind", ["a link", "a folder", "nothing", "no properties"])
+def test_a_zoo_cfg_that_is_not_to_be_edited_is_not(either: Host, own_zoo_cfg: Path, kind: str) -> None:
+    either.fence("r1")
+    own_zoo_cfg.unlink()
+    aside = own_zoo_cfg.with_name("own.cfg")
+    aside.write_bytes(OWN)
+    if kind == "a link":
+        own_zoo_cfg.symlink_to(aside)
+    elif kind == "a folder":
+        own_zoo_cfg.mkdir()
+    elif kind == "no properties":
+        own_zoo_cfg.write_bytes(b"x=\\u12\n")
+    with pytest.raises(BadInput if kind == "no properties" else NotHealthy) as refused:
+        either.edit_zoo_cfg(WANTED, "r1")
+    assert "zoo.cfg" in str(refused.value)
+    assert aside.read_bytes() == OWN and not either.has_former("r1")
+
+
+def test_only_who_has_the_host_edits(either: Host, own_zoo_cfg: Path) -> None:
+    either.fence("r1", 1)
+    with pytest.raises(Busy):
+        either.edit_zoo_cfg(WANTED, "r2")
+    with pytest.raises(Interrupted):
+        either.edit_zoo_cfg(WANTED, "r1", 0)
+    assert own_zoo_cfg.read_bytes() == OWN
+
+
+def test_who_else_writes_at_this_moment_is_not_written_over(
+    remote: AnsibleHost, own_zoo_cfg: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.fence("r1")
+    acts = remote._act
+
+    def slowly(kind: str, **arguments: Any) -> Any:
+        if kind == "edit_zoo_cfg":
+            own_zoo_cfg.write_bytes(b"tickTime=1\n")
+        return acts(kind, **arguments)
+
+    monkeypatch.setattr(remote, "_act", slowly)
+    with pytest.raises(NotHealthy, match="written by somebody else just now"):
+        remote.edit_zoo_cfg(WANTED, "r1")
+    assert own_zoo_cfg.read_bytes() == b"tickTime=1\n"

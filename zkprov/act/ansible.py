@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
 from zkprov.act.backup_programs import answered, backup_program, backup_variables
+from zkprov.act.edit import CHARSET, edited
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
 from zkprov.model.inventory import InventoryHost
@@ -81,9 +83,18 @@ class AnsibleHost:
     def check_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
         self._act("check_files", files=list(places_of(self.host, files)), run=run, attempt=attempt)
 
-    def put_back(self, run: str, attempt: int = 0) -> bool:
-        self._commands_rest()
-        return bool(self._act("put_back", run=run, attempt=attempt))
+    def edit_zoo_cfg(self, settings: Mapping[str, str], run: str, attempt: int = 0) -> bool:
+        before = str(self._act("read_zoo_cfg")).encode(CHARSET)
+        after = edited(before, settings, self._zoo_cfg)
+        if after != before:
+            was = hashlib.sha256(before).hexdigest()
+            self._act("edit_zoo_cfg", text=after.decode(CHARSET), was=was, run=run, attempt=attempt)
+        return after != before
+
+    def put_back(self, run: str, attempt: int = 0, *, running: bool = False) -> bool:
+        if not running:
+            self._commands_rest()
+        return bool(self._act("put_back", run=run, attempt=attempt, running=running))
 
     def has_former(self, run: str) -> bool:
         return bool(self._act("has_former", run=run))

@@ -79,8 +79,10 @@ def drop(kept: Path) -> None:
 
 
 def with_pointer(former: bytes, now: bytes) -> bytes:
-    """`former` with the `dynamicConfigFile` of `now`, where both have one."""
+    """`former` with the `dynamicConfigFile` of `now`, where both have one; `now`, where it has one alone: its list has a version since."""
     pointer = POINTER.findall(now)
+    if pointer and not POINTER.search(former):
+        return now
     return POINTER.sub(lambda _: pointer[-1], former) if pointer else former
 
 
@@ -93,6 +95,8 @@ def _write(place: Path, content: bytes) -> None:
 
 def _regular(place: Path) -> os.stat_result:
     found = place.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise NotHealthy(f"{place} is a link", remedy="name the folder where the file itself lies, or put it there")
     if not stat.S_ISREG(found.st_mode):
         raise NotHealthy(f"{place} is no file", remedy="look what it is")
     return found

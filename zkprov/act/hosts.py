@@ -64,8 +64,17 @@ class Host(Protocol):
     def check_files(self, files: Mapping[str, str], run: str, attempt: int = 0) -> None:
         """Raises what `lay_files` would, but for a server that runs; nothing is written."""
 
-    def put_back(self, run: str, attempt: int = 0) -> bool:
-        """Undo `lay_files` of this run; whether there was anything to undo. A list that the member took since stays (R10). Raises as it."""
+    def edit_zoo_cfg(self, settings: Mapping[str, str], run: str, attempt: int = 0) -> bool:
+        """Put `settings` into a member's own zoo.cfg for `run`, whole or not at all, durable, its other lines, owner and rights untouched;
+        whether anything was to be changed. A server may run: it reads the file when it is started. What was there before the run's first
+        edit is kept for `put_back`. Raises `Busy` and `Interrupted` as `configure`, `BadInput` for a file that is no properties text,
+        `NotHealthy` where no file is, or somebody else writes it at this moment.
+        """
+
+    def put_back(self, run: str, attempt: int = 0, *, running: bool = False) -> bool:
+        """Undo `lay_files` and `edit_zoo_cfg` of this run; whether there was anything to undo. A list that the member took since stays
+        (R10). `running`: while its server runs, on what it read when it was started. Raises as it.
+        """
 
     def has_former(self, run: str) -> bool:
         """Whether `lay_files` of this run has replaced anything that is still to be put back, or dropped."""

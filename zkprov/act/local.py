@@ -23,6 +23,7 @@ from zkprov.act import former, local_releases
 from zkprov.act.backup_programs import backup_here
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
+from zkprov.act.edit import edited
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
 from zkprov.model.inventory import InventoryHost, ReleaseSource, for_others
@@ -162,8 +163,22 @@ class LocalHost:
         with self._disk():
             former.check_files(Path(p) for p in places_of(self.host, files))
 
-    def put_back(self, run: str, attempt: int = 0) -> bool:
-        self._at_rest(run, attempt)
+    def edit_zoo_cfg(self, settings: Mapping[str, str], run: str, attempt: int = 0) -> bool:
+        self._still_mine(run, attempt)
+        place = Path(self._zoo_cfg)
+        with self._disk():
+            former.check_files([place])
+            before = place.read_bytes()
+            after = edited(before, settings, self._zoo_cfg)
+            if after != before:
+                former.replace_files(self._former(run), {place: after})
+        return after != before
+
+    def put_back(self, run: str, attempt: int = 0, *, running: bool = False) -> bool:
+        if running:
+            self._still_mine(run, attempt)
+        else:
+            self._at_rest(run, attempt)
         with self._disk():
             return former.put_back(self._former(run))
 

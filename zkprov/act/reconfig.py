@@ -113,12 +113,17 @@ def rights(client: KazooClient, server: Server, patience_s: float = 5.0) -> str:
     Two questions that fail in the end: a reconfig from a version that cannot be tells whether reconfig is enabled; a write to
     /zookeeper/config at a version that cannot be tells whether this client may write there (ACLs are checked before versions).
     """
-    from kazoo.exceptions import BadVersionError, KazooException, NoAuthError
-
     ways = (None, None, server.line) if server.client is None else (server.line, None, None)
     said = _ask(client, ways, NEVER_A_VERSION, patience_s, None)
     if said.answer is Answer.REFUSED and REFUSALS["BadVersionError"] not in said.why:
         return said.why
+    return no_right(client, patience_s)
+
+
+def no_right(client: KazooClient, patience_s: float = 5.0) -> str:
+    """Why this client may not write the list of members, whether ZooKeeper takes changes of it or not; empty where it may."""
+    from kazoo.exceptions import BadVersionError, KazooException, NoAuthError
+
     try:
         client.set_async("/zookeeper/config", b"", version=0x7FFFFFFF).get(timeout=patience_s)
     except BadVersionError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.address import plan_set_address
+from zkprov.cli.adopt import plan_adopt
 from zkprov.cli.leave import plan_remove
 from zkprov.cli.planned import (
     Duration,
@@ -62,6 +63,7 @@ plan.add_command(plan_set_address)
 plan.add_command(plan_restart)
 plan.add_command(plan_upgrade)
 plan.add_command(plan_downgrade)
+plan.add_command(plan_adopt)
 
 
 @plan.command("configure")

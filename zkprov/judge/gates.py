@@ -11,6 +11,7 @@ from typing import Any
 
 from zkprov.judge.picture import Picture, Standing, client_of, tells_mode
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
+from zkprov.model.config import POINTER
 from zkprov.model.facts import Disk, Fact, Ledger, Mode, Outcome, ServerFacts
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces, spare
@@ -122,11 +123,36 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
         f"config {live.version_hex if live else '?'} on every member, in {seen}",
         ("/zookeeper/config", "dynamicConfigFile on disk", ".next on disk", "myid on disk"),
         required=purpose is Purpose.CHANGE,
-        remedy="let the ensemble come to rest and look again",
+        remedy=_mend(asked, live),
         to_know="correct zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir in the inventory"
         if any(f and (d := f.disk.value) and (d.server_elsewhere or d.data_elsewhere) for _, f in asked)
         else "to change an ensemble, the list and the disk of every member must be readable from here",
     )
+
+
+def reverted(disk: Disk, live: Members) -> bool:
+    """Whether another program wrote its zoo.cfg anew, or it was not restarted since the list has a version."""
+    without = disk.acting is None or not disk.acting.members.version
+    return bool(live.version) and without and POINTER not in disk.settings
+
+
+def _mend(asked: list[tuple[Server, ServerFacts | None]], live: Members | None) -> str:
+    lost = [d for _, f in asked if f and live and (d := f.disk.value) and not d.server_elsewhere and reverted(d, live)]
+    if (
+        live is not None
+        and not live.version
+        and any(f and (d := f.disk.value) and d.acting and not d.acting.members.same_list(live) for _, f in asked)
+    ):
+        return (
+            "the list that is meant must stand in zoo.cfg of every member: correct it there before anybody restarts it"
+        )
+    if live is None or not lost:
+        return "let the ensemble come to rest and look again"
+    stop = "do not restart it; see what writes zoo.cfg there (Puppet, Chef, Ansible, Salt) and stop that; then "
+    if all(d.acting and d.acting.members.same_servers(live) for d in lost):
+        return f"{stop}zkprov adopt"
+    name = f"zoo.cfg.dynamic.{live.version_hex}"
+    return f"{stop}take server, group and weight lines out of it and name the {name} beside it as {POINTER}"
 
 
 def _wrong_on_disk(server_id: int, disk: Disk, live: Members) -> list[str]:
@@ -135,7 +161,11 @@ def _wrong_on_disk(server_id: int, disk: Disk, live: Members) -> list[str]:
         wrong.append(
             f"myid on its disk is {'missing' if disk.my_id is None else disk.my_id}, the list has it as {server_id}"
         )
-    if disk.acting is None:
+    if reverted(disk, live):
+        held = f"{_list(disk.acting.members)} ({disk.acting.source})" if disk.acting else "no list at all"
+        what = f"it starts next by {held}; the ensemble has {_list(live)}"
+        wrong.append(f"its zoo.cfg has lost its {POINTER} (R10): {what}")
+    elif disk.acting is None:
         wrong.append("no list on its disk")
     elif not disk.acting.members.same_config(live):
         wrong.append(f"{disk.acting.source} holds {_list(disk.acting.members)}, the ensemble {_list(live)}")
@@ -271,7 +301,7 @@ def dynamic(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset())
     """The list is a dynamic, majority one: static and hierarchical ensembles are surveyed and proved, not changed (R12)."""
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
-    remedy = "set reconfigEnabled=true on every member and restart them, the leader last"
+    remedy = "zkprov adopt: sets reconfigEnabled on every member and restarts them, the leader last"
     if picture.live and picture.live.version == 0:
         failed.append(Evidence("", "R12: the list is static (version 0); zkprov grows no static ensemble"))
     if picture.live and picture.live.hierarchical:

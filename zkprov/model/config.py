@@ -27,7 +27,9 @@ from zkprov.model.properties import PropertyLine, entry, last_wins, notes_of_twi
 
 __all__ = [
     "HIDDEN",
+    "POINTER",
     "RULES",
+    "SUPER_DIGEST",
     "ZooCfg",
     "is_secret",
     "parse_members",
@@ -43,6 +45,9 @@ __all__ = [
 ]
 
 HIDDEN = "(hidden)"
+POINTER = "dynamicConfigFile"
+SUPER_DIGEST = "DigestAuthenticationProvider.superDigest"
+"""`user:base64(sha1(user:password))` of who may do everything."""
 # What QuorumPeerConfig parses as true/false and as an int; anything else there stops the server at its start.
 # fmt: off
 BOOLEANS = {

@@ -18,6 +18,9 @@ SASL_PASSWORD = "ZKPROV_SASL_PASSWORD"  # noqa: S105
 PASSWORDS = (SUPER_PASSWORD, QUORUM_SASL_PASSWORD, SASL_PASSWORD)
 """In the environment, for zkprov alone (see `for_others`)."""
 
+STOPPED = "stopped"
+"""What `zkprov_foreign_config_manager` says once no other program writes zoo.cfg."""
+
 
 def for_others(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment for what zkprov starts: without the passwords, which every process of ours could be asked for."""
@@ -68,6 +71,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `other_servers`: zoo.cfg of servers of other ensembles on the same host, which are none of ours.
     `backup_dir`: where backups are kept (empty: beside the data), `backup_keep` how many of them.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
+    `foreign_config_manager`: `stopped` once no other program (Puppet, Chef, Ansible) writes its zoo.cfg; empty where nobody said so.
     """
 
     name: str
@@ -117,6 +121,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     backup_dir: str = ""
     backup_keep: int = 5
     releases: dict[str, ReleaseSource] = {}
+    foreign_config_manager: str = ""
 
     def source_of(self, release: str | None) -> ReleaseSource | None:
         """By `zkprov_releases`, else, for `zkprov_release`, by the variables of its own; None where nothing says it."""

@@ -85,6 +85,14 @@ class Members(msgspec.Struct, frozen=True):
             return True
         return self.at_version(0).canonical == other.at_version(0).canonical
 
+    def same_servers(self, other: Members) -> bool:
+        """As `same_list`, but for where clients are served, which a static list mostly does not say."""
+        mine, theirs = (
+            msgspec.structs.replace(m, servers=tuple(msgspec.structs.replace(s, client=None) for s in m.servers))
+            for m in (self, other)
+        )
+        return mine.same_list(theirs)
+
     @property
     def canonical(self) -> Members:
         """As ZooKeeper prints it: memory and disk spell one list in two ways (`Server.canonical`; the weight 1 of a voter)."""

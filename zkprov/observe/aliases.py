@@ -60,9 +60,14 @@ def _filled(facts: ServerFacts, other: ServerFacts) -> ServerFacts:
 
 
 def _is_named(named: ServerFacts, other: ServerFacts) -> bool:
-    """Whether `named`, of which only a line without a client part is known, is `other`: by its own word, under that very line."""
+    """Whether `named`, of which only a line without a client part is known, is `other`: by its own word, under that very line. Of one that
+    is down its disk says it.
+    """
     if other.client is None or other.id is None or other.id != named.expected_id:
         return False
     own = other.config.value or (other.conf.value.members if other.conf.value else None)
+    disk = other.disk.value
+    if own is None and disk is not None and disk.my_id == other.id and disk.acting is not None:
+        own = disk.acting.members
     line = own.get(other.id) if own else None
     return line is not None and f"{line.address.host}:{line.address.quorum_port}" == named.name

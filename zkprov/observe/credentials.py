@@ -7,12 +7,13 @@ import hashlib
 import os
 from functools import lru_cache
 
+from zkprov.model.config import SUPER_DIGEST
 from zkprov.model.inventory import SUPER_PASSWORD, Inventory
 from zkprov.model.problems import BadInput
 from zkprov.observe.ansible_inventory import PASSWORD, password
 from zkprov.observe.inventory import read_auth
 
-SETTING = "DigestAuthenticationProvider.superDigest"
+SETTING = SUPER_DIGEST
 USER = "super"
 
 

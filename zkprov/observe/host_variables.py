@@ -62,6 +62,7 @@ _FIELDS = {
     "zkprov_backup_dir": "backup_dir",
     "zkprov_backup_keep": "backup_keep",
     "zkprov_releases": "releases",
+    "zkprov_foreign_config_manager": "foreign_config_manager",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from zkprov.model.inventory import ReleaseSource
+from zkprov.model.inventory import STOPPED, ReleaseSource
 from zkprov.model.posture import Posture
 from zkprov.model.server import Role
 
@@ -251,6 +251,12 @@ def _heap(value: object) -> str:
     return text
 
 
+def _stopped(value: object) -> str:
+    if value != STOPPED:
+        raise ValueError(f"not {STOPPED}: {value!r:.60}")
+    return STOPPED
+
+
 def _posture(value: object) -> Posture:
     try:
         return Posture(_plain(value))
@@ -334,6 +340,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "backup_dir": _folder,
     "backup_keep": _count,
     "releases": _releases,
+    "foreign_config_manager": _stopped,
 }
 """Field of `InventoryHost` → what reads its value; raises ValueError."""
 
@@ -366,5 +373,6 @@ REMEDIES = {
     ),
     "releases": "write a dictionary like 3.9.5: {archive: URL, sha512: …}, or {classpath: …, java: …} for hosts that are this machine",
     "backup_keep": "write how many are to be kept, such as 5",
+    "foreign_config_manager": f"write {STOPPED}, once no other program writes zoo.cfg; or take it out",
     **dict.fromkeys(("java", "classpath", "key_store", "trust_store", "other_servers"), "write absolute paths"),
 }

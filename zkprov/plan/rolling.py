@@ -93,13 +93,17 @@ def leader_last(plan: Plan, number: int, leader: int | None) -> Plan:
     turns = [*(s for s in tail if s.server != leader), *(s for s in tail if s.server == leader)]
     found, turn = list(plan.steps[: number - 1]), tail[0]
     for at, step in enumerate(plan.steps[number - 1 :], number - 1):
+        if step.kind not in (StepKind.RESTART, StepKind.SETTLE):
+            found.append(step)
+            continue
         restarts = step.kind is StepKind.RESTART
         if restarts and not turns:
             found += plan.steps[at:]
             break
         turn = turns.pop(0) if restarts else turn
         files, over = (turn.files, plan.reconfigures and turn.server == leader) if restarts else ((), False)
-        found.append(msgspec.structs.replace(step, server=turn.server, host=turn.host, files=files, hands_over=over))
+        moved = {"server": turn.server, "host": turn.host, "begun": restarts and turn.begun}
+        found.append(msgspec.structs.replace(step, **moved, files=files, hands_over=over))
     return msgspec.structs.replace(plan, steps=tuple(found))
 
 

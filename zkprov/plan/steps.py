@@ -29,6 +29,8 @@ class StepKind(StrEnum):
     MOVE = "move"  # reconfig of a member at another place: ports, or a name
     LAY_OUT = "lay-out"  # a release is laid out on hosts, beside what runs there
     BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
+    FLAG = "flag"  # settings written into zoo.cfg of all members; nothing is restarted yet
+    ADOPT = "adopt"  # looked at whole: one list of a version on every member, which can be changed; the ledger
 
 
 LEAVING = frozenset({StepKind.HAND_OVER, StepKind.DEMOTE, StepKind.REMOVE, StepKind.RETIRE})
@@ -52,6 +54,8 @@ SWITCHING = frozenset({UPGRADE, DOWNGRADE})
 """The kinds of the same with another release, newer or older, at each start."""
 RENEWAL = "renew"
 """The kind of a plan by which a member comes back on a new disk."""
+ADOPTION = "adopt"
+"""The kind of a plan by which an ensemble that zkprov did not make becomes one that it can change; the list stays."""
 SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 SET_ADDRESS = "set-address"
@@ -70,7 +74,8 @@ class Step(msgspec.Struct, frozen=True):
 
     `spare_after`: voters that may fail once it is done. `wait_s`: seconds, for settle and season. `files`: what a restart lays.
     `hands_over`: of one that leads, by two reconfigs that end where they began. `release`: which one the server runs once it is restarted
-    (empty: as before), or which one is laid out on `hosts`.
+    (empty: as before), or which one is laid out on `hosts`. `settings`: which lines are written into zoo.cfg of `hosts`. `begun`: a server
+    may have been stopped for it.
     """
 
     number: int
@@ -88,6 +93,8 @@ class Step(msgspec.Struct, frozen=True):
     hands_over: bool = False
     release: str = ""
     hosts: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    begun: bool = False
 
     @property
     def title(self) -> str:
@@ -115,6 +122,12 @@ class Step(msgspec.Struct, frozen=True):
                 return f"bring {self.server} back on its new disk"
             case StepKind.BACKUP:
                 return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
+            case StepKind.FLAG:
+                lines = "1 line" if len(self.settings) == 1 else f"{len(self.settings)} lines"
+                on = self.hosts[0] if len(self.hosts) == 1 else f"{len(self.hosts)} members"
+                return f"write {lines} into zoo.cfg of {on}; no restart yet"
+            case StepKind.ADOPT:
+                return "one list of a version on every member; the ledger"
             case StepKind.RETIRE:
                 return f"retire {self.server}: " + ("stop, disable, set aside" if self.host else "remember its disk")
             case StepKind.LAY_OUT:
@@ -193,7 +206,8 @@ class Moved(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """A whole change. It may be applied only while `base`, `history`, `releases` and both digests are still what they were.
 
-    `releases`: of each member that told it, by id.
+    `releases`: of each member that told it, by id. Of an adoption: `missing`, in words, and `lacks`, which lines are to stand in zoo.cfg of
+    each member that lacks some, by id; secrets are hidden. `zoo_cfgs`: a digest of what stood in each member's zoo.cfg, by id.
     """
 
     id: str
@@ -217,6 +231,9 @@ class Plan(msgspec.Struct, frozen=True):
     leavers: tuple[Leaver, ...] = ()
     restarted: tuple[Restarted, ...] = ()
     moved: tuple[Moved, ...] = ()
+    missing: tuple[str, ...] = ()
+    lacks: dict[int, dict[str, str]] = {}
+    zoo_cfgs: dict[int, str] = {}
 
     @property
     def base_version(self) -> int:
@@ -266,7 +283,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def rolls(self) -> bool:
         """Whether members are stopped and started by it, one at a time, and the list stays."""
-        return self.kind == ROLLING or self.kind in SWITCHING
+        return self.kind in (ROLLING, ADOPTION) or self.kind in SWITCHING
 
     def runs(self, number: int) -> dict[int, str]:
         """Id → the release that the member runs before step `number`, by what ran when planned and the steps until then."""
@@ -284,8 +301,15 @@ class Plan(msgspec.Struct, frozen=True):
         return before if waits and before.kind is StepKind.RESTART and before.server == step.server else step
 
     @property
+    def stopped_nobody(self) -> bool:
+        """Of an adoption: no server may have been stopped for it so far."""
+        return not any(s.begun for s in self.steps)
+
+    @property
     def unneeded(self) -> frozenset[str]:
         """The gates that this plan does without: what leaves the list as it is may be done to static lists, and to old releases."""
+        if self.kind == ADOPTION:
+            return frozenset({"dynamic"})
         if not self.rolls or self.reconfigures:
             return frozenset()
         # an upgrade has a gate `release` of its own

@@ -165,6 +165,8 @@ def plan(made: Plan) -> None:
         out.print(f"a crash in any of these steps leaves one quorum (proved: {made.states_proved} states)")
     else:
         out.print("the list stays as it is, and so does the proof of one quorum")
+    for lacking in made.missing:
+        out.print(f"missing  {_plain(lacking)}")
     for note in made.notes:
         out.print(f"note  {_plain(note)}")
 

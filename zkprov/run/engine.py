@@ -15,7 +15,7 @@ from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
 from zkprov.plan.steps import LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
-from zkprov.run import acts, leaving, moving, renewing, restarting, switching
+from zkprov.run import acts, adopting, leaving, moving, renewing, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -141,6 +141,10 @@ class Engine:
                 said = back_up(self, step)
             case StepKind.LAY_OUT:
                 said = switching.lay_out(self, step)
+            case StepKind.FLAG:
+                said = adopting.flag(self, step)
+            case StepKind.ADOPT:
+                said = adopting.adopt(self, step)
         self._hooks("after", step)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
 from zkprov.model.release import Release, may_go_back
-from zkprov.plan.steps import SET_ADDRESS, SWITCHING, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, SET_ADDRESS, SWITCHING, Plan, Step, StepKind
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.moving import how_it_stands
 from zkprov.run.result import Result
+from zkprov.run.unadopting import half_way
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -25,6 +26,8 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     """
     plan, stays = engine.plan, ""
     following: tuple[str, ...] = ()
+    if plan.kind == ADOPTION:
+        return _adopted(engine, step, live, undone, fenced)
     if undone is None and step.kind is StepKind.RESTART:
         stays, following = _restarted(engine, step, live)
     elif undone is None and plan.kind == SET_ADDRESS:
@@ -36,7 +39,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
             observer = "is an observer of it now and stays one"
             stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
     stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
-    stands += "".join(f"; {name} could not be asked, and has this run's fence still" for name in fenced)
+    stands += _kept(fenced)
     if plan.kind in SWITCHING:
         mixed, again = _releases(plan, step)
         stands, following = "; ".join((stands, mixed)), (*following, *again)
@@ -55,6 +58,24 @@ def _releases(plan: Plan, step: Step) -> tuple[str, tuple[str, ...]]:
         return told, ()
     on, back = f"zkprov upgrade --to {releases[-1]}", f"zkprov downgrade --to {releases[0]} --reason …"
     return told, ((on, back) if may_go_back(releases[-1], releases[0]).allowed else (on,))
+
+
+def _kept(fenced: Sequence[str]) -> str:
+    return "".join(f"; {name} could not be asked, and has this run's fence still" for name in fenced)
+
+
+def _adopted(engine: Engine, step: Step, live: Members, undone: str | None, fenced: Sequence[str]) -> Result:
+    """Half way the next adoption plans the rest."""
+    plan, half = engine.plan, half_way(engine.plan, step, undone)
+    stands = f"the list is {live}" + f"; {half}" * bool(half) + _kept(fenced)
+    following: list[str] = []
+    serves = not step.host or engine.world.glance(step.host).serving
+    if not serves:
+        stands += f"; {step.server} does not serve"
+        following.append(log_of(engine.world.inventory_host(step.host)))
+    following += ["zkprov adopt"] if half else []
+    said, code = f"Aborted run {plan.id}.", 0 if serves else 4
+    return Result(plan.id, State.ABORTED, code, said, undone=undone or "", stands=stands, next=tuple(following))
 
 
 def _restarted(engine: Engine, step: Step, live: Members) -> tuple[str, tuple[str, ...]]:

@@ -14,7 +14,9 @@ from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.hiding import Seal
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import NotHealthy
-from zkprov.plan.steps import Step
+from zkprov.observe.disk import ZOO_CFG
+from zkprov.plan.steps import ADOPTION, Step
+from zkprov.run import adopting
 from zkprov.run.gating import GateFailed
 from zkprov.run.rendering import made_for
 from zkprov.run.world import World
@@ -53,7 +55,16 @@ def unit_of(world: World, host: InventoryHost) -> str:
     return render_unit(host, control=f"{CONTROL}/{host.name}", java=java, memory_kb=memory, playbooks=world.playbooks)
 
 
+def check(run: Engine, host: Host, health: Health, step: Step, unit: str) -> None:
+    """Before the server is stopped: raises what `lay` would, but for a server that runs."""
+    files = {ZOO_CFG: ""} if run.plan.kind == ADOPTION else checked_files(run, health, step, unit)
+    host.check_files(files, run.plan.id, run.attempt)
+
+
 def lay(run: Engine, host: Host, step: Step, unit: str) -> None:
     """While its server is down: ZooKeeper writes zoo.cfg itself with each new list, until it is."""
+    if run.plan.kind == ADOPTION:
+        adopting.edit(run, host, step)
+        return
     health = judge(run.gates.look(), Purpose.LOOK)
     host.lay_files(checked_files(run, health, step, unit), run.plan.id, run.attempt)

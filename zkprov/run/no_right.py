@@ -10,7 +10,7 @@ from zkprov.run.world import World
 def rights_remedy(refused: str, world: World) -> str:
     """The sentence for what ZooKeeper said, `refused`."""
     if "reconfigEnabled" in refused:
-        return "set reconfigEnabled=true on every member and restart them, the leader last"
+        return "zkprov adopt: sets reconfigEnabled on every member and restarts them, the leader last"
     host = world.inventory.hosts[0]
     if "right" in refused and host.client_sasl and host.sasl_super and not host.super_dn:
         return (

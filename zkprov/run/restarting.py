@@ -17,10 +17,11 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem
 from zkprov.model.server import Role, Server
 from zkprov.plan.rolling import leader_last
-from zkprov.plan.steps import Step, seconds
+from zkprov.plan.steps import ADOPTION, Step, seconds
+from zkprov.run import adopting
 from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_of, prove, take
 from zkprov.run.gating import GateFailed
-from zkprov.run.laying import checked_files, lay, unit_of
+from zkprov.run.laying import check, lay, unit_of
 from zkprov.run.switching import may_run, runs_it_already
 from zkprov.run.undo import STOP_S, listed
 
@@ -35,6 +36,8 @@ BACK_S = 5.0
 
 def found_anew(run: Engine, step: Step) -> Step:
     """The step in hand, with the leader of this moment as the last of those to be restarted."""
+    if run.plan.kind == ADOPTION:
+        step = adopting.stuck_turned(run, step)
     run.gates.leaving, run.gates.releases = _excused(run, step), may_run(run, step)
     health = run.gates.passed()
     run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
@@ -71,8 +74,10 @@ def restart(run: Engine, step: Step) -> str:
         _may_stop(run, health, step)
         _may_start(health, step, meant)
         take(run, host, step)
+        if run.plan.kind == ADOPTION:
+            adopting.begin(run, health, host, step)
         if step.files:
-            host.check_files(checked_files(run, health, step, unit), run.plan.id, run.attempt)
+            check(run, host, health, step, unit)
         if hands_over:
             _proved(run, health, live, step)
         if intended(run, step, deadline, live):

@@ -21,7 +21,7 @@ from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
-from zkprov.plan.steps import Plan, Step
+from zkprov.plan.steps import ADOPTION, Plan, Step
 from zkprov.run import lock
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
@@ -38,6 +38,7 @@ from zkprov.run.moving import look_where_it_is
 from zkprov.run.no_right import rights_remedy
 from zkprov.run.result import Result
 from zkprov.run.stopped_server import standing_roll, start_stopped
+from zkprov.run.unadopting import drop_formers
 from zkprov.run.unchanged import carried_out, renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo
 from zkprov.run.world import SESSION_S, World
@@ -203,6 +204,8 @@ class Conductor:
                         # a voter that came in unrecorded is a newcomer from now on (R2)
                         self._ensure_ledger(ledger, plan)
                     live = ledger.live()
+                    if plan.kind == ADOPTION:
+                        drop_formers(engine)
                     left = engine.unfence(given_up=True)
                     engine.end(State.ABORTED, standing.head)
                 except (Problem, GateFailed) as wrong:

@@ -12,7 +12,7 @@ from zkprov.judge.leaving import not_to_be_started
 from zkprov.judge.picture import picture_of
 from zkprov.model.facts import Survey
 from zkprov.model.problems import Interrupted, NotHealthy, Problem
-from zkprov.plan.steps import Step, StepKind
+from zkprov.plan.steps import ADOPTION, Step, StepKind
 from zkprov.run.clock import Clock
 from zkprov.run.events import Events
 from zkprov.run.journal import Journal, Run
@@ -52,7 +52,9 @@ def start_stopped(
                 continue
             host.fence(run.id, run.attempt)
             facts = survey.by_name(member.host)
-            if host.has_former(run.id):
+            # one without reconfigEnabled may not find back to those that have it (FACTS, "Static to dynamic")
+            keeps = run.plan.kind == ADOPTION and not run.plan.base.version
+            if not keeps and host.has_former(run.id):
                 host.put_back(run.id, run.attempt)
                 told.append(f"{member.host} has its former files")
             former = run.plan.former(step) if member.server.id == step.server else ""

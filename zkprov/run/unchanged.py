@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from zkprov.judge.adoption import digests
 from zkprov.judge.health import judge
 from zkprov.judge.picture import picture_of, release_of
 from zkprov.judge.verdict import Purpose
@@ -45,6 +46,10 @@ def still_true(world: World, plan: Plan, survey: Survey) -> None:
     _same_history(plan, survey)
     if others := other_releases(plan, picture):
         raise Stale("; ".join(others), place=f"plan {plan.id}", remedy=f"plan again: zkprov plan {plan.kind} …")
+    now = digests(picture)
+    if other := [x.host for x in plan.restarted if plan.zoo_cfgs.get(x.server.id) not in (None, now.get(x.server.id))]:
+        what = f"{', '.join(other)}: zoo.cfg says something else than when this was planned"
+        raise Stale(what, place=f"plan {plan.id}", remedy=f"see who wrote it; then plan again: zkprov plan {plan.kind}")
 
 
 def carried_out(world: World, plan: Plan, survey: Survey, standing: RunDocument | None) -> Result | None:
@@ -93,11 +98,13 @@ def _same_history(plan: Plan, survey: Survey) -> None:
 def same_place(world: World, standing: RunDocument) -> None:
     """What an abort needs of the inventory: the joiner's host where the plan had it. Raises `Stale`, or `BadInput` without it."""
     step = standing.plan.steps[standing.head - 1]
-    if step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP, StepKind.LAY_OUT) or step.kind in LEAVING:
+    if not step.host or step.kind in (StepKind.SETTLE, StepKind.SEASON, StepKind.BACKUP) or step.kind in LEAVING:
         return  # no host is touched there, and a season's server is not the one that comes next
     host, meant = world.inventory_host(step.host), standing.plan.server(step.server)
     port, ours = (part.port if part else None for part in (meant.client, host.client_part))
-    if host.server_address not in meant.addresses or port != ours:
+    # the lines of a static list mostly say nothing of clients
+    silent = standing.plan.rolls and meant.client is None
+    if host.server_address not in meant.addresses or (port != ours and not silent):
         raise Stale(
             f"{step.host} is at {host.server_address} (client {host.client}) by the inventory, the plan has {meant.line}",
             place=world.inventory.path,

@@ -14,7 +14,8 @@ from zkprov.judge.one_quorum import prove_step
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Server
-from zkprov.plan.steps import LEAVING, SET_ROLE, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, LEAVING, SET_ROLE, Plan, Step, StepKind
+from zkprov.run import unadopting
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -33,6 +34,8 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     Raises `NotHealthy` when the ensemble or the host does not let it be done, `Interrupted` on a signal or when the run was taken over.
     May be repeated.
     """
+    if engine.plan.kind == ADOPTION:
+        return unadopting.undone(engine, step, lambda back: start_again(engine, step, asked=asked, back=back))
     if (owner := engine.plan.owner(step)) != step:
         # whoever takes the run up in the middle of this begins with that server anew
         engine.journal.advance(engine.plan.id, owner.number)
@@ -43,7 +46,7 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
     if step.kind is StepKind.RESTART:
-        return _start_again(engine, step, asked=asked)
+        return start_again(engine, step, asked=asked)
     if step.kind is StepKind.RETURN:
         from zkprov.run.renewing import undo_return
 
@@ -116,8 +119,9 @@ def _undo_leaver(engine: Engine, step: Step, *, asked: bool) -> str | None:
     return _give_back(engine, step, live, meant)
 
 
-def _start_again(engine: Engine, step: Step, *, asked: bool) -> str | None:
+def start_again(engine: Engine, step: Step, *, asked: bool, back: bool = True) -> str | None:
     """As it was before it was stopped, where it does not serve as it is; None where it does not serve then either, or as it should not.
+    `back`: whether what was laid may be taken back.
 
     To start what this run has stopped takes the host's own fence and nothing of the ensemble: that may wait for this very server.
     """
@@ -143,7 +147,7 @@ def _start_again(engine: Engine, step: Step, *, asked: bool) -> str | None:
         if asked:
             host.drop_former(run, engine.attempt)
         return None
-    said = []
+    said, laid = [], laid and back
     if laid or switched:
         # one that runs may vote, whether it serves us or not
         if active and not ok_to_stop(judge(survey), [step.host]).ok and "R4" not in engine.plan.options.overrides:

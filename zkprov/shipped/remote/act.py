@@ -8,6 +8,7 @@ It is run as a program with `ARGUMENTS` (`act`, and that act's own), and prints 
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -90,7 +91,21 @@ def index_of(kept: str) -> Dict[str, str]:
         return {}
 
 
-def lay_files(kept: str, files: Dict[str, str], unit: str) -> None:
+def read_zoo_cfg(zoo_cfg: str) -> str:
+    """Each byte a character: what it is written back as."""
+    regular(zoo_cfg)
+    with os.fdopen(os.open(zoo_cfg, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        return file.read().decode("latin-1")
+
+
+def edit_zoo_cfg(kept: str, zoo_cfg: str, text: str, was: str) -> None:
+    """`text` in place of the file whose SHA-256 was `was`."""
+    if hashlib.sha256(read_zoo_cfg(zoo_cfg).encode("latin-1")).hexdigest() != was:
+        raise Problem("unhealthy", f"{zoo_cfg} was written by somebody else just now", "see who writes it")
+    lay_files(kept, {zoo_cfg: text}, "", "latin-1")
+
+
+def lay_files(kept: str, files: Dict[str, str], unit: str, charset: str = "utf-8") -> None:
     """In place of what is there, which is in `kept` by then; a new one is its folder's owner's. zoo.cfg last."""
     known = index_of(kept)
     check_files(list(files))
@@ -107,7 +122,7 @@ def lay_files(kept: str, files: Dict[str, str], unit: str) -> None:
         write(os.path.join(kept, "index"), json.dumps(known).encode())
     sync_folder(os.path.dirname(kept))
     for place in sorted(files, key=lambda p: p.endswith("/zoo.cfg")):
-        replace(place, files[place].encode())
+        replace(place, files[place].encode(charset))
     read_units(files, unit)
 
 
@@ -124,6 +139,8 @@ def put_back(kept: str, unit: str) -> bool:
                 with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
                     now = file.read()
             pointer = POINTER.findall(now)
+            if pointer and not POINTER.search(former):
+                continue  # its list has a version since, and `former` has none
             replace(place, POINTER.sub(lambda _: pointer[-1], former) if pointer else former)  # noqa: B023
         elif os.path.lexists(place):
             os.unlink(place)
@@ -153,6 +170,8 @@ def check_files(places: List[str]) -> None:
 def regular(place: str) -> os.stat_result:
     """Not through a link of the server's user: root reads and writes more than he may."""
     found = os.lstat(place)
+    if stat.S_ISLNK(found.st_mode):
+        raise Problem("unhealthy", f"{place} is a link", "name the folder where the file itself lies, or put it there")
     if not stat.S_ISREG(found.st_mode):
         raise Problem("unhealthy", f"{place} is no file", "look what it is")
     return found
@@ -335,9 +354,14 @@ def act(a: Dict[str, Any]) -> Any:
     if kind in ("check_files", "drop_former"):
         still_mine(control, a["run"], a["attempt"])
         return check_files(a["files"]) if kind == "check_files" else drop_former(kept)
+    if kind == "read_zoo_cfg":
+        return read_zoo_cfg(a["zoo_cfg"])
+    if kind == "edit_zoo_cfg":
+        still_mine(control, a["run"], a["attempt"])
+        return edit_zoo_cfg(kept, a["zoo_cfg"], a["text"], a["was"])
     if kind in ("lay_files", "put_back", "lay_list"):
         still_mine(control, a["run"], a["attempt"])
-        if not at_rest(a["zoo_cfg"], a["unit"]):
+        if not a.get("running") and not at_rest(a["zoo_cfg"], a["unit"]):
             raise Problem("unhealthy", "a server is running here", "stop it first")
         if kind == "lay_files":
             return lay_files(kept, a["files"], a["unit"])

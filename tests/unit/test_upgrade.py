@@ -112,6 +112,8 @@ def test_a_target_that_is_worse_than_needed_is_only_noted() -> None:
     notes = planned(on(healthy(3), "3.8.6"), "3.9.1").notes
     assert any("ZOOKEEPER-4785" in n for n in notes) and any("3.9.1: transactions can be lost" in n for n in notes)
     assert not any("ZOOKEEPER" in n for n in planned(on(healthy(3), "3.8.6"), "3.9.5").notes)
+    between = planned(on(healthy(3), "3.5.10"), "3.9.5").notes
+    assert any("3.6.4: transactions can be lost in a DIFF sync" in n for n in between)
 
 
 def test_the_gate_goes_by_the_plan() -> None:

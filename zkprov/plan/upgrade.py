@@ -198,7 +198,8 @@ def _notes(told: Mapping[int, Release], old: Release, hops: Sequence[Release], w
     for release in hops:
         yield from (f"{before} to {release}: {note}" for note in may_upgrade(before, release).notes)
         before = release
-    yield from (f"{wish.target}: {concern}" for concern in concerns(wish.target))
+    # those on the way are restarted under load as well, and are what a server is in between
+    yield from (f"{release}: {concern}" for release in hops for concern in concerns(release))
     if not wish.target.allows_membership_changes:
         yield f"{wish.target}: {wish.target.least_advice}"
     yield "while members run different releases nobody is added or removed"

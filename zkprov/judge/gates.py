@@ -132,8 +132,8 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
 
 def reverted(disk: Disk, live: Members) -> bool:
     """Whether another program wrote its zoo.cfg anew, or it was not restarted since the list has a version."""
-    without = disk.acting is None or not disk.acting.members.version
-    return bool(live.version) and without and POINTER not in disk.settings
+    without = disk.acting is not None and not disk.acting.members.version and POINTER not in disk.settings
+    return bool(live.version) and without
 
 
 def _mend(asked: list[tuple[Server, ServerFacts | None]], live: Members | None) -> str:
@@ -161,8 +161,10 @@ def _wrong_on_disk(server_id: int, disk: Disk, live: Members) -> list[str]:
         wrong.append(
             f"myid on its disk is {'missing' if disk.my_id is None else disk.my_id}, the list has it as {server_id}"
         )
-    if reverted(disk, live):
-        held = f"{_list(disk.acting.members)} ({disk.acting.source})" if disk.acting else "no list at all"
+    if disk.acting is not None and reverted(disk, live):
+        held = (
+            f"{_list(disk.acting.members)} ({disk.acting.source})" if disk.acting.members.servers else "no list at all"
+        )
         what = f"it starts next by {held}; the ensemble has {_list(live)}"
         wrong.append(f"its zoo.cfg has lost its {POINTER} (R10): {what}")
     elif disk.acting is None:

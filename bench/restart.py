@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -28,10 +28,10 @@ ANY, FOLLOWERS, TIME = 0.5, 0.35, 1.3
 
 
 @contextmanager
-def lab(name: str, release: str) -> Iterator[object]:
+def lab(name: str, release: str, also: Sequence[str] = ()) -> Iterator[object]:
     from zkprov.lab.lab import Lab
 
-    made = Lab.create(name, 3, release)
+    made = Lab.create(name, 3, release, also=also)
     try:
         made.up()
         yield made
@@ -60,12 +60,16 @@ def script(made, only=None) -> tuple[float, float]:
 
 def zkprov(made, only=None) -> tuple[float, float]:
     """(the run beyond its sampling, the whole command) in seconds: samples before the first server, and after each."""
+    more = ["--only", only.name] if only else []
+    return carried_out(made, ["restart", *more, "--samples", str(SAMPLES), "--sample-interval", str(INTERVAL_S)])
+
+
+def carried_out(made, arguments: list[str]) -> tuple[float, float]:
+    """A command that plans and runs; as `zkprov`."""
     with tempfile.NamedTemporaryFile() as events:
-        command = [sys.executable, "-m", "zkprov", "-i", str(made.inventory_path), "restart", "--yes"]
-        command += ["--only", only.name] if only else []
-        command += ["--samples", str(SAMPLES), "--sample-interval", str(INTERVAL_S), "--events", events.name]
+        command = [sys.executable, "-m", "zkprov", "-i", str(made.inventory_path), *arguments, "--yes"]
         began = time.monotonic()
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([*command, "--events", events.name], check=True, capture_output=True)
         whole = time.monotonic() - began
         told = [json.loads(line)["time"] for line in Path(events.name).read_text().splitlines()]
     times = [datetime.fromisoformat(at) for at in told]

@@ -108,15 +108,18 @@ def _port(made: Made, rest: list[str]) -> Made:
 
 
 def _disk(made: Made, rest: list[str]) -> Made:
-    """`disk 4 data`, `initialize`, `list`, `denied`, `problem`, `next`, `another`, `stale`, `unread`."""
+    """`disk 4 data`, `own`, `initialize`, `list`, `denied`, `problem`, `next`, `another`, `stale`, `unread`, `gone`, `lost` (data)."""
     server_id, what = int(rest[0]), rest[1]
-    if what in ("denied", "unread"):
-        return made.having(server_id, disk=Outcome.DENIED if what == "denied" else Outcome.NOT_ASKED)
+    if what in ("denied", "unread", "gone"):
+        outcome = {"denied": Outcome.DENIED, "gone": Outcome.ABSENT}.get(what, Outcome.NOT_ASKED)
+        return made.having(server_id, disk=outcome)
     empty = msgspec.structs.replace(disk_of(server_id, NOTHING, has_data=False, active=False, disk_id=""), acting=None)
     old = members((*made.live.ids, server_id), version=0)
     disk = {
         "data": msgspec.structs.replace(empty, has_data=True),
         "initialize": msgspec.structs.replace(empty, initialize=True),
+        "own": disk_of(server_id, made.live, active=False),
+        "lost": msgspec.structs.replace(disk_of(server_id, made.live, has_data=False, active=False), my_id=None),
         "list": disk_of(server_id, old, has_data=False, active=False),
         "problem": msgspec.structs.replace(
             empty, acting=None, problems=("/etc/zookeeper/zoo.cfg: cannot be read (Permission denied)",)

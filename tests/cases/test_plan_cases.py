@@ -22,13 +22,16 @@ from zkprov.model.release import Release
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
 from zkprov.plan.address import AddressWish, plan_address
 from zkprov.plan.adopt import AdoptWish, plan_adopt
+from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
+from zkprov.plan.renewal import RenewalWish, plan_renew
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
 from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Options, Plan, Refusal
+from zkprov.plan.switch import SwitchWish
 from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
@@ -40,7 +43,8 @@ def planned(lines: tuple[str, ...]) -> str:
     or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`; or `restart zk1 zk2` (or none, for
     all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`; or
     `move zk2` with `host=`, `quorum=`, `election=`, `client=` of its new place, or `noclient`; or
-    `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can);
+    `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can); or
+    `downgrade 3.8.6` with the same; or `renew zk2` with `season=2m`, `reason=…`;
     or `adopt` with `right=…`, `password` (one is known here), `open` (nobody said that no other program writes zoo.cfg), `admin` (an
     AdminServer is named), `unknown=3`, `settle=30s`, `backup`.
     """
@@ -50,10 +54,12 @@ def planned(lines: tuple[str, ...]) -> str:
         ways = {
             "remove": removed,
             "replace": replaced,
+            "renew": renewed,
             "role": turned,
             "restart": restarted,
             "move": moved,
             "upgrade": upgraded,
+            "downgrade": downgraded,
             "adopt": adopted,
         }
         way = ways.get(act, added)
@@ -108,6 +114,18 @@ def replaced(made: Made, words: list[str]) -> Plan | Refusal:
     listed = inventory(9, **{new: joiner})
     wish = Replacement("4f1c", (joiner,), checked(options, listed), 0.0, "op@host", "0.1.0", "", old)
     return plan_replace(health, listed, wish)
+
+
+def renewed(made: Made, words: list[str]) -> Plan | Refusal:
+    name, *more = words
+    given = dict(w.split("=") for w in more)
+    options = Options(season_s=seconds(given.get("season", "15m")), settle_s=0.0, reason=given.get("reason", ""))
+    leaver = leaver_of(made.health().picture, name)
+    silent = {leaver.id} - {None} if not leaver.up else set()
+    health = judge(made.health().picture.survey, Purpose.CHANGE, excused=silent)
+    listed = msgspec.structs.replace(inventory(9), hosts=tuple(h for h in inventory(9).hosts if h.name != "zk7"))
+    wish = RenewalWish("4f1c", name, checked(options, listed), 0.0, "op@host", "0.1.0")
+    return plan_renew(health, listed, wish)
 
 
 def turned(made: Made, words: list[str]) -> Plan | Refusal:
@@ -170,7 +188,7 @@ def moved(made: Made, words: list[str]) -> Plan | Refusal:
     return plan_address(health, inventory(9), wish)
 
 
-def upgraded(made: Made, words: list[str]) -> Plan | Refusal | None:
+def upgraded(made: Made, words: list[str], kind: type[SwitchWish] = UpgradeWish) -> Plan | Refusal | None:
     given = dict(w.split("=", 1) for w in words[1:] if "=" in w)
     named = {r: ReleaseSource(classpath=f"/{r}/*") for r in given.get("named", "").split(",") if r}
     known = [host(i, releases=named) for i in range(1, 10) if str(i) != given.get("unknown")]
@@ -180,7 +198,7 @@ def upgraded(made: Made, words: list[str]) -> Plan | Refusal | None:
     )
     picture = made.health().picture
     told = {i: frozenset({str(r)}) for i, r in running(picture).items()}
-    wish = UpgradeWish(
+    wish = kind(
         "4f1c",
         tuple(s.name for s in picture.members),
         {},
@@ -192,7 +210,15 @@ def upgraded(made: Made, words: list[str]) -> Plan | Refusal | None:
         target=Release.parse(words[0]),
         laid={h.name: tuple(given.get("laid", "3.8.6,3.9.5").split(",")) for h in known},
     )
-    return plan_upgrade(judge(picture.survey, Purpose.CHANGE, releases=told), listed, wish)
+    health = judge(picture.survey, Purpose.CHANGE, releases=told)
+    if isinstance(wish, DowngradeWish):
+        return plan_downgrade(health, listed, wish)
+    assert isinstance(wish, UpgradeWish)
+    return plan_upgrade(health, listed, wish)
+
+
+def downgraded(made: Made, words: list[str]) -> Plan | Refusal | None:
+    return upgraded(made, words, DowngradeWish)
 
 
 def adopted(made: Made, words: list[str]) -> Plan | Refusal | None:

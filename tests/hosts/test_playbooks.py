@@ -174,7 +174,7 @@ def test_archives_that_are_not_what_they_should_be(
     missing = {**good, "zkprov_archive": str(tmp_path / TOP) + ".tgz"}
     assert "zkprov_archive" in refused("is not on this machine", **missing)
     assert "correct the sum" in refused(
-        "is not what zkprov_archive_sha512 says", **{**good, "zkprov_archive_sha512": "0" * 128}
+        "is not what its sha512 in the inventory says", **{**good, "zkprov_archive_sha512": "0" * 128}
     )
     assert "sha512" in refused("nothing says what is right", zkprov_archive=good["zkprov_archive"])
     assert "nothing was unpacked" in refused("which does not belong into", **tarball(path, ("../evil", "x")))

@@ -64,10 +64,19 @@ def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, old: str, new: st
     now = pids(lab)
     zkprov("upgrade", "--to", new, *QUICK).expect(0, "nothing to do")
     zkprov("apply", file, "--yes").expect(0, "nothing to do")
-    zkprov("upgrade", "--to", old, *QUICK).expect(3, "older than what runs")
+    zkprov("upgrade", "--to", old, *QUICK).expect(3, "older than what runs", f"zkprov plan downgrade --to {old}")
     # started again it is what it was switched to
     zkprov("restart", "--only", "zk1", *QUICK[:-2]).expect(0)
     assert releases(lab) == [new] * 3 and {n for n in now if pids(lab)[n] != now[n]} == {"zk1"}
+    # and back, on the data that the newer one has written
+    was = epoch(hosts[0])
+    with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
+        wait_for(lambda: len(load.acknowledged) > 20)
+        zkprov("downgrade", "--to", old, "--reason", "clients that fail", *QUICK).expect(0, f"all run {old}")
+        wait_for(lambda: all(mode(h) for h in hosts))
+    assert releases(lab) == [old] * 3 and all(len(names) <= 1 for names in sampler.leaders)
+    assert [epoch(h) for h in hosts] == [was + 1] * 3
+    assert not any(load.missing(h) for h in hosts)
 
 
 def test_what_does_not_start_goes_back_and_what_was_cut_off_is_taken_up(make_lab: Any, tmp_path: Path) -> None:
@@ -102,8 +111,9 @@ def test_what_does_not_start_goes_back_and_what_was_cut_off_is_taken_up(make_lab
         7, f"{second.id} is back on 3.8.6 and serves again", f"3.9.5: {first.id}", "zkprov resume", "zkprov abort"
     )
     half("plan", "add", "zk4").expect(4, "gate `release` failed")
-    half("abort").expect(4, f"3.9.5: {first.id}", "zkprov upgrade --to 3.9.5")
-    zkprov("apply", plan, "--yes").expect(6, f"{first.id} runs 3.9.5, the plan was made for 3.8.6")
+    # who gives it up has them all back
+    half("abort").expect(0, "Aborted run", "went back: done:", "all run 3.8.6")
+    assert releases(lab) == ["3.8.6"] * 3
     # killed where the second is stopped and switched; taken up it ends
     events = tmp_path / "e.jsonl"
     running = zkprov.start("upgrade", "--to", "3.9.5", *QUICK, "--events", str(events))
@@ -115,4 +125,12 @@ def test_what_does_not_start_goes_back_and_what_was_cut_off_is_taken_up(make_lab
     zkprov("resume").expect(0, "all run 3.9.5")
     assert releases(lab) == ["3.9.5"] * 3
     zkprov("check").expect(0)
+    zkprov("apply", plan, "--yes").expect(6, "the plan was made for {1,2,3} of 100000000")
+    for target, code, *said in (
+        ("3.9.6", 3, "newer than what runs"),
+        ("3.6.4", 3, "3.9.5 to 3.6.4 is more than one step back", "zkprov downgrade --to 3.8.6"),
+        ("3.4.14", 3, "whether 3.4.14 reads what 3.9.5 has written is not known"),
+    ):
+        zkprov("downgrade", "--to", target, "--reason", "why not", *QUICK).expect(code, *said)
+    zkprov("downgrade", "--to", "3.8.6", *QUICK).expect(2, "needs a reason")
     assert not any((Path(f"{h.config_dir}.zkprov") / "run").exists() for h in hosts), "a fence is left"

@@ -380,6 +380,7 @@ def test_our_playbooks_are_playbooks() -> None:
         "retire",
         "reboot",
         "backup",
+        "release",
     }
     words = [
         Path(sys.executable).with_name("ansible-playbook"),

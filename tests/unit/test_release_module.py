@@ -53,6 +53,7 @@ def parameters(tmp_path: Path, archive: Path | None, **other: Any) -> dict[str, 
         "archive": str(archive or ""),
         "sha512": hashlib.sha512(archive.read_bytes()).hexdigest() if archive else "",
         "keyring": "",
+        "current": True,
         "size": archive.stat().st_size if archive else 0,
         "sent": {"archive": str(archive)} if archive else None,
         **other,
@@ -91,6 +92,19 @@ def test_a_release_is_laid_beside_others(module: ModuleType, tmp_path: Path) -> 
     assert sorted(f.name for f in (tmp_path / "opt").iterdir()) == ["apache-zookeeper-3.8.6-bin", TOP, "current"]
     assert (tmp_path / "opt" / "current").resolve().name == TOP
     assert (tmp_path / "opt" / TOP / "bin" / "x").stat().st_mode & 0o7777 == 0o755, "no set-user-id comes along"
+
+
+def test_one_is_laid_beside_what_runs(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `release.yml` asks for it: whatever runs, and whatever `current` leads to."""
+    p = parameters(tmp_path, tarball(tmp_path / "a.tgz"), current=False)
+    (tmp_path / "opt" / "apache-zookeeper-3.8.6-bin").mkdir()
+    (tmp_path / "opt" / "current").symlink_to("apache-zookeeper-3.8.6-bin")
+    monkeypatch.setattr(module, "at_rest", lambda *_: False)
+    assert [install(module, p)["changed"] for _ in range(2)] == [True, False]
+    assert (tmp_path / "opt" / TOP / "lib" / "zookeeper.jar").read_text() == "jar"
+    assert (tmp_path / "opt" / "current").resolve().name == "apache-zookeeper-3.8.6-bin"
+    with pytest.raises(module.Problem, match="no release is named"):
+        install(module, {**p, "release": ""})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +148,7 @@ def test_archives_that_are_none(module: ModuleType, tmp_path: Path) -> None:
 
 def test_what_is_not_vouched_for(module: ModuleType, tmp_path: Path) -> None:
     path = tarball(tmp_path / "a.tgz")
-    with pytest.raises(module.Problem, match="is not what zkprov_archive_sha512 says"):
+    with pytest.raises(module.Problem, match="is not what its sha512 in the inventory says"):
         install(module, parameters(tmp_path, path, sha512="0" * 128))
     with pytest.raises(module.Problem, match="nothing says what is right"):
         install(module, parameters(tmp_path, path, sha512=""))

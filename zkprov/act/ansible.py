@@ -12,7 +12,8 @@ from zkprov.act.edit import CHARSET, edited
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy, NotSwitchable, Problem
+from zkprov.model.release import Release
 from zkprov.shipped import shipped
 
 CONTROL = "/var/lib/zkprov"
@@ -101,6 +102,40 @@ class AnsibleHost:
     def drop_former(self, run: str, attempt: int = 0) -> None:
         self._act("drop_former", run=run, attempt=attempt)
 
+    def releases(self) -> tuple[str, ...]:
+        self._switchable()
+        told = [
+            (r, name) for name in self._act("releases", install_dir=self.host.install_dir) if (r := Release.read(name))
+        ]
+        return tuple(name for release, name in sorted(told) if str(release) == name)
+
+    def lay_release(self, release: str, run: str, attempt: int = 0) -> None:
+        self._switchable()
+        if self._act("has_release", install_dir=self.host.install_dir, release=release, run=run, attempt=attempt):
+            return
+        source = self.host.source_of(release)
+        if source is None or not source.archive:
+            raise BadInput(
+                f"nothing says where {release} comes from",
+                place=self.name,
+                remedy=f"name it in zkprov_releases, as {release}: {{archive: …, sha512: …}}",
+            )
+        self._mine = (run, attempt)
+        self._play("release", zkprov_release=release)
+
+    def current(self) -> str:
+        self._switchable()
+        return str(self._act("current", install_dir=self.host.install_dir))
+
+    def switch(self, release: str, run: str, attempt: int = 0) -> None:
+        self._switchable()
+        self._act("switch", install_dir=self.host.install_dir, release=release, run=run, attempt=attempt)
+
+    def _switchable(self) -> None:
+        if why := self.host.why_no_switch:
+            remedy = "give it another release by your own commands, after zkprov ok-to-stop"
+            raise NotSwitchable(why, place=self.name, remedy=remedy)
+
     def _commands_rest(self) -> None:
         """A server that is run by commands of the operator's tells only them whether it runs."""
         if self.host.is_active_command and self.is_active():
@@ -181,6 +216,7 @@ class AnsibleHost:
         return {
             **{f"zkprov_{field}": getattr(h, field) for field in _GIVEN},
             **({"zkprov_release": h.release} if h.release else {}),
+            "zkprov_releases": {name: {"archive": s.archive, "sha512": s.sha512} for name, s in h.releases.items()},
             "zkprov_control": self._control,
             # what zkprov itself uses there; to let Ansible look for one takes longer than a task
             **({"ansible_python_interpreter": h.access.python} if h.access else {}),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from zkprov.model.inventory import InventoryHost, for_others
-from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, NotSwitchable, Problem
 from zkprov.shipped import shipped
 
 QUICK_S, SLOW_S = 60.0, 3600.0
@@ -22,7 +22,7 @@ _SLOW = frozenset({"damaged", "load"})
 
 
 class _Answer(msgspec.Struct):
-    """What a program on the host says. `kind`: busy, interrupted or unhealthy."""
+    """What a program on the host says. `kind`: busy, interrupted, fixed or unhealthy."""
 
     ok: Any = None
     problem: str = ""
@@ -41,7 +41,7 @@ def answered(said: Any, act: str, name: str) -> Any:
         raise NotHealthy(f"{act}: an answer that is none of ours", place=name) from None
     if not answer.problem:
         return answer.ok
-    kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted}
+    kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted, "fixed": NotSwitchable}
     raise kinds.get(answer.problem, NotHealthy)(answer.text, place=name, remedy=answer.remedy)
 
 

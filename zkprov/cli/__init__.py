@@ -46,6 +46,10 @@ COMMANDS = {
         "zkprov.cli.upgrade:upgrade",
         "Bring all members to another release, one at a time: plan, question, apply.",
     ),
+    "downgrade": (
+        "zkprov.cli.upgrade:downgrade",
+        "Bring all members back to an older release, where it reads what was written.",
+    ),
     "adopt": ("zkprov.cli.adopt:adopt", "Take over an ensemble that zkprov did not make: plan, question, apply."),
     "grant": ("zkprov.cli.grant:grant", "Let somebody who is not the super user change the ensemble."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),

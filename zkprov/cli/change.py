@@ -31,7 +31,7 @@ from zkprov.cli.replace import plan_replace
 from zkprov.cli.restart import plan_restart
 from zkprov.cli.role import plan_set_role
 from zkprov.cli.target import source_options, target_options
-from zkprov.cli.upgrade import plan_upgrade
+from zkprov.cli.upgrade import plan_downgrade, plan_upgrade
 
 if TYPE_CHECKING:
     from zkprov.plan.steps import Plan
@@ -62,6 +62,7 @@ plan.add_command(plan_set_role)
 plan.add_command(plan_set_address)
 plan.add_command(plan_restart)
 plan.add_command(plan_upgrade)
+plan.add_command(plan_downgrade)
 plan.add_command(plan_adopt)
 
 

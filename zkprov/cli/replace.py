@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 options = decorated(
     click.argument("old", metavar="OLD"),
-    click.argument("new", metavar="NEW"),
+    click.argument("new", metavar="NEW", required=False),
     target_options(),
+    click.option("--same-host", is_flag=True, help="OLD itself comes back, with a new disk: no NEW."),
     click.option("--season", type=Duration(), default=None, help="How long NEW stays a newcomer (R2). [default: 15m]"),
     click.option(
         "--drain",
@@ -40,10 +41,14 @@ options = decorated(
 
 
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
-    from zkprov.run.planning import make_replacement
+    from zkprov.run.planning import make_renewal, make_replacement
 
-    options, who = options_of(world, given), text(given["made_by"])
-    return made_or_refused(make_replacement(world, str(given["old"]), str(given["new"]), options, who), output)
+    options, who, old, new = options_of(world, given), text(given["made_by"]), str(given["old"]), text(given["new"])
+    if given["same_host"] is (new is not None):
+        raise click.UsageError("name NEW, or say --same-host where OLD itself has a new disk: one of them")
+    if new is None:
+        return made_or_refused(make_renewal(world, old, options, who), output)
+    return made_or_refused(make_replacement(world, old, new, options, who), output)
 
 
 plan_replace, replace_node = both(
@@ -54,6 +59,8 @@ plan_replace, replace_node = both(
         "replace-node",
         "Put the host NEW in the place of the member OLD: plan, question, apply.\n\n"
         "NEW comes in, is seasoned, then OLD leaves. Of an OLD that is down, first it leaves: one voter more "
-        "would be one too many to lose.",
+        "would be one too many to lose.\n\n"
+        "With --same-host OLD itself, which is down and whose disk is new, comes back under its id, with the live list: a newcomer "
+        "again. Until it is in sync it cannot vote (`db.autocreate=false`, from 3.6 on).",
     ),
 )

@@ -37,7 +37,7 @@ options = decorated(
 
 def _made(world: World, given: dict[str, object], output: str) -> Plan:
     """The plan. Where nothing differs that a restart would mend, it ends the command."""
-    from zkprov.run.planning import make_restart
+    from zkprov.run.planning_rolls import make_restart
 
     only = given["only"]
     servers = [s for one in only for s in str(one).split(",") if s] if isinstance(only, tuple) else []

@@ -49,6 +49,9 @@ def resume(
 @target_options()
 @source_options("those that the plan was made with")
 @run_output
+@click.option(
+    "--no-rollback", is_flag=True, help="Of an upgrade: leave the members that are done as they are, whatever they run."
+)
 @ci_options()
 @click.pass_context
 def abort(
@@ -59,14 +62,19 @@ def abort(
     templates: Path | None,
     playbooks: Path | None,
     output: str,
+    no_rollback: bool,
 ) -> None:
-    """End the unfinished run: a joiner that votes for nothing is taken out, stopped and set aside; the rest stands."""
+    """End the unfinished run: a joiner that votes for nothing is taken out, stopped and set aside; the rest stands.
+
+    Of an upgrade, the members that are done go back to the former release, one at a time, where that reads what the new one has written.
+    """
     from zkprov.cli.conduct import conducted
+    from zkprov.run.going_back import abort as aborted
     from zkprov.run.world import World
 
     read = inventory_of(ctx, inventory, ensemble)
     with World(read, timeout_s=timeout_s, templates=templates, playbooks=playbooks) as world:
-        code = conducted(ctx, world, lambda conductor: conductor.abort(), output=output)
+        code = conducted(ctx, world, lambda conductor: aborted(conductor, stay=no_rollback), output=output)
     if code is None:
         click.echo(f"{world.inventory.ensemble}: nothing to abort", err=True)
     ctx.exit(code or 0)

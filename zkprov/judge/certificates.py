@@ -54,7 +54,7 @@ def certificates(picture: Picture, purpose: Purpose, excused: Set[int] = frozens
 
 def joiner_certificates(picture: Picture, host: InventoryHost, server: Server, stores: Stores) -> GateResult:
     """Of the members and the joiner together. `stores`: those that the inventory names for it, as they lie on its host."""
-    servers, unread = secured_members(picture)
+    servers, unread = secured_members(picture, without=server.id)
     return _weighed([*servers, _to_come(host, server, stores)], unread, picture.survey.began)
 
 

@@ -1,4 +1,4 @@
-"""Which release each member runs, and may be given: whether its host can be switched at all, and what the inventory has for it."""
+"""Which release each member runs, and may be given: whether it is one that is meant, and what the inventory has for its host."""
 
 from __future__ import annotations
 
@@ -50,15 +50,6 @@ def too_old(picture: Picture) -> str:
         release = release_told(facts)
         if release is not None and not release.allows_membership_changes:
             return f"{picture.label(facts)}: runs {release}; {release.least_advice}"
-    return ""
-
-
-def why_no_switch(host: InventoryHost) -> str:
-    """Why zkprov cannot say which release the host's server runs, in words; empty where it can."""
-    if host.start_command:
-        return "zkprov_start_command starts it: which release that is, zkprov cannot say"
-    if host.connection != "local" and host.classpath:
-        return "zkprov_classpath says where its jars are: zkprov switches what lies in zkprov_install_dir only"
     return ""
 
 

@@ -46,7 +46,7 @@ def sasl(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) ->
 
 def joiner_sasl(picture: Picture, host: InventoryHost, server: Server) -> GateResult:
     """Of the members and the joiner together, the joiner by what the inventory says of it."""
-    servers, unread = secured_members(picture)
+    servers, unread = secured_members(picture, without=server.id)
     joiner = Secured(
         host.name,
         (),

@@ -63,10 +63,14 @@ def labels(servers: Sequence[Secured]) -> str:
     return ", ".join(s.label for s in servers[:5]) + more
 
 
-def secured_members(picture: Picture, excused: Set[int] = frozenset()) -> tuple[list[Secured], list[Evidence]]:
-    """The members by their disks, and those whose disk was not read. `excused` need not be told just now."""
+def secured_members(
+    picture: Picture, excused: Set[int] = frozenset(), without: int | None = None
+) -> tuple[list[Secured], list[Evidence]]:
+    """The members by their disks, and those whose disk was not read. `excused` need not be told just now; `without` is left out."""
     servers, unread = [], []
     for server, facts in listed(picture):
+        if server.id == without:
+            continue
         disk = facts.disk.value if facts else None
         if (facts is None or disk is None) and server.id in excused:
             continue

@@ -131,6 +131,15 @@ class InventoryHost(msgspec.Struct, frozen=True):
         return own if release == self.release and (own.classpath or own.archive) else None
 
     @property
+    def why_no_switch(self) -> str:
+        """Why zkprov cannot say which release its server runs, in words; empty where it can, for all that the inventory says."""
+        if self.start_command:
+            return "zkprov_start_command starts it: which release that is, zkprov cannot say"
+        if self.connection != "local" and self.classpath:
+            return "zkprov_classpath says where its jars are: zkprov switches what lies in zkprov_install_dir only"
+        return ""
+
+    @property
     def backups(self) -> str:
         """The folder of its backups: beside the data, which is set aside when a server leaves."""
         return self.backup_dir or f"{self.data_dir}.backups"

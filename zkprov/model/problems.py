@@ -51,6 +51,10 @@ class Unreached(NotHealthy):
         self.outcome = outcome
 
 
+class NotSwitchable(NotHealthy):
+    """zkprov cannot say which release a host's server runs: somebody else's unit, or own commands, start it from elsewhere."""
+
+
 class Busy(Problem):
     """Another run holds the lock or the host, or the ensemble is paused."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import Leaver, in_sync, leaver_of, not_to_be_started, untold
+from zkprov.judge.new_disk import not_new, unread
 from zkprov.judge.transfer import NEEDED, transfer_proofs, why_no_transfer
 from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
@@ -119,13 +120,19 @@ def _unfit(health: Health, live: Members, asked: Sequence[Leaver]) -> Refusal | 
         facts = health.picture.survey.by_name(member.name)
         if server is None or not (why := not_to_be_started(facts.disk.value if facts else None, server)):
             continue
-        unread = facts is None or facts.disk.value is None
-        told = (f"{member.name}: {why}", *([str(facts.disk)] if facts is not None and unread else []))
+        new = not unread(facts) and not not_new(facts, server)
+        back = (f"zkprov replace-node {member.name} --same-host", "brings it back, a newcomer, where its disk is new")
+        if new:
+            found = ("there is nothing on its disk" if facts is None or facts.disk.value is None else why,)
+            out = (f"zkprov remove-node {member.name}", "takes it out")
+            return Refusal("R5", f"{member.name}, which is down, has no data.", found, (back, out))
+        unread_yet = facts is None or facts.disk.value is None
+        told = (f"{member.name}: {why}", *([str(facts.disk)] if facts is not None and unread_yet else []))
         ways = [("zkprov status", "shows what was seen")]
-        if not unread:
+        if not unread_yet:
             ways.append((f"zkprov remove-node {member.name}", "takes it out; with add-node it comes in as a newcomer"))
         headline = f"{member.name}, which is down, is not to be started as it is."
-        return Refusal("R8" if unread else "R5", headline, told, tuple(ways), exit_code=4 if unread else 3)
+        return Refusal("R8" if unread_yet else "R5", headline, told, tuple(ways), exit_code=4 if unread_yet else 3)
     return None
 
 

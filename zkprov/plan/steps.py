@@ -25,6 +25,7 @@ class StepKind(StrEnum):
     REMOVE = "remove"  # reconfig without it
     RETIRE = "retire"  # clients waited for, stopped, disabled, set aside, remembered (R7)
     RESTART = "restart"  # stopped (a leader hands over first), configured where that is wished, started, in sync again
+    RETURN = "return"  # a member whose disk is new: laid with the live list, started, a newcomer once it is in sync
     MOVE = "move"  # reconfig of a member at another place: ports, or a name
     LAY_OUT = "lay-out"  # a release is laid out on hosts, beside what runs there
     BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
@@ -48,7 +49,11 @@ RECONFIGURING = frozenset(
 ROLLING = "restart"
 """The kind of a plan by which members are stopped and started, one at a time; the list stays."""
 UPGRADE = "upgrade"
-"""The same with another release at each start."""
+DOWNGRADE = "downgrade"
+SWITCHING = frozenset({UPGRADE, DOWNGRADE})
+"""The kinds of the same with another release, newer or older, at each start."""
+RENEWAL = "renew"
+"""The kind of a plan by which a member comes back on a new disk."""
 ADOPTION = "adopt"
 """The kind of a plan by which an ensemble that zkprov did not make becomes one that it can change; the list stays."""
 SET_ROLE = "set-role"
@@ -113,6 +118,8 @@ class Step(msgspec.Struct, frozen=True):
             case StepKind.MOVE:
                 to = self.after.get(self.server)
                 return f"move {self.server} to {to.place if to else '?'}"
+            case StepKind.RETURN:
+                return f"bring {self.server} back on its new disk"
             case StepKind.BACKUP:
                 return "back up: configs and epochs of all" + (f", data of {self.server}" if self.host else "")
             case StepKind.FLAG:
@@ -276,7 +283,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def rolls(self) -> bool:
         """Whether members are stopped and started by it, one at a time, and the list stays."""
-        return self.kind in (ROLLING, UPGRADE, ADOPTION)
+        return self.kind in (ROLLING, ADOPTION) or self.kind in SWITCHING
 
     def runs(self, number: int) -> dict[int, str]:
         """Id → the release that the member runs before step `number`, by what ran when planned and the steps until then."""
@@ -288,9 +295,9 @@ class Plan(msgspec.Struct, frozen=True):
         return self.runs(step.number).get(step.server, "") if step.release else ""
 
     def owner(self, step: Step) -> Step:
-        """The restart that a wait of an upgrade belongs to: what fails in it fails that server; else the step itself."""
+        """The restart that a wait for another release belongs to: what fails in it fails that server; else the step itself."""
         before = self.steps[step.number - 2] if step.number > 1 else step
-        waits = step.kind is StepKind.SETTLE and self.kind == UPGRADE
+        waits = step.kind is StepKind.SETTLE and self.kind in SWITCHING
         return before if waits and before.kind is StepKind.RESTART and before.server == step.server else step
 
     @property
@@ -312,8 +319,8 @@ class Plan(msgspec.Struct, frozen=True):
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
         if self.kind in (SET_ROLE, SET_ADDRESS):
             return frozenset()
-        if self.rolls:
-            back = {s.server for s in self.steps[: number - 1] if s.kind is StepKind.RESTART}
+        if self.rolls or self.kind == RENEWAL:
+            back = {s.server for s in self.steps[: number - 1] if s.kind in (StepKind.RESTART, StepKind.RETURN)}
             return frozenset(x.server.id for x in self.restarted if not x.up and x.server.id not in back)
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))

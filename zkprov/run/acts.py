@@ -62,7 +62,7 @@ def start(run: Engine, step: Step) -> str:
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
     prove(run, health, live, live, joiner.server)
-    _preflight(run, step, health, joiner.server)
+    preflight(run, step, health, joiner.server)
     files = run.world.render(step.host, joiner.server, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
@@ -110,7 +110,7 @@ def log_of(host: InventoryHost) -> str:
     )
 
 
-def _preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
+def preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
     """Names, ways, clocks and certificates, before anything is laid on the host."""
     gates = preflights(run.world, health.picture, step.host, live_of(health), server)
     stop = first_stop(gates)
@@ -160,7 +160,7 @@ def change(run: Engine, step: Step, role: Role) -> str:
         run.gates.keep(health.picture.survey)  # the first sample of the promotion, should the joiner have served in it
     run.intend(step)
     if promote:
-        _remember(run, health, live, step.server, step.host)
+        remember_newcomer(run, health, live, step.server, step.host)
     confirm(run, health, live)
     what = "voting" if promote else "an observer"
     return f"{what}; config {live.version_hex} on {len(live.servers) - len(excused)} servers, memory and disk"
@@ -296,7 +296,7 @@ def _came_just_now(run: Engine) -> set[int]:
     return {server_id for server_id, came in run.came.items() if now - came < season_s}
 
 
-def _remember(run: Engine, health: Health, live: Members, server_id: int, host: str) -> None:
+def remember_newcomer(run: Engine, health: Health, live: Members, server_id: int, host: str) -> None:
     """The newcomer's time begins: a quorum write, and the ledger's entry."""
     facts = health.picture.member(server_id)
     disk = facts.disk.value.disk_id if facts and facts.disk.value else None

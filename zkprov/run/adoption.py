@@ -16,7 +16,7 @@ from zkprov.model.release import Release
 from zkprov.observe.credentials import super_settings
 from zkprov.plan.adopt import AdoptWish, plan_adopt
 from zkprov.plan.steps import Options, Plan, Refusal
-from zkprov.run.planning import acting, ready_health, who_am_i
+from zkprov.run.planning import acting, steady_health, who_am_i
 from zkprov.run.world import World
 
 
@@ -32,7 +32,7 @@ def make_adoption(world: World, options: Options, made_by: str | None = None) ->
     if (release := Release.read(release_of(picture))) is None or release.has_reconfig:
         with acting(world) as client:
             refused = no_right(client)
-    health = ready_health(world, behind(picture))
+    health = steady_health(world, behind(picture))
     lacks = missing(health, world.inventory, no_right=refused, with_password=bool(super_settings(world.inventory)))
     wish = AdoptWish(
         plan_id=secrets.token_hex(3),

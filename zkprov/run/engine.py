@@ -14,8 +14,8 @@ from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
-from zkprov.plan.steps import LEAVING, SET_ADDRESS, SET_ROLE, UPGRADE, Plan, Step, StepKind
-from zkprov.run import acts, adopting, leaving, moving, restarting, switching
+from zkprov.plan.steps import LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
+from zkprov.run import acts, adopting, leaving, moving, renewing, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -133,6 +133,8 @@ class Engine:
                 said = leaving.retire(self, step)
             case StepKind.RESTART:
                 said = restarting.restart(self, step)
+            case StepKind.RETURN:
+                said = renewing.bring_back(self, step)
             case StepKind.MOVE:
                 said = moving.move(self, step)
             case StepKind.BACKUP:
@@ -169,7 +171,10 @@ class Engine:
         """The operator's, around a step. A start over SSH is several plays, and each has hooks of its own."""
         if not step.host or self.plan.may_be_silent(step.host) or step.kind is StepKind.BACKUP:
             return
-        if step.kind is StepKind.START and self.world.inventory_host(step.host).connection != "local":
+        if (
+            step.kind in (StepKind.START, StepKind.RETURN)
+            and self.world.inventory_host(step.host).connection != "local"
+        ):
             return
         if self.world.hooks(when, str(step.kind), step.host, self.plan.id):
             self.events.emit("hook", hook=f"{when}-{step.kind}", host=step.host)
@@ -293,7 +298,7 @@ class Engine:
         """Of a restart: who had a turn, and who not yet."""
         turns = [s for s in self.plan.steps if s.kind is StepKind.RESTART]
         until = self.plan.owner(step).number
-        if self.plan.kind == UPGRADE:
+        if self.plan.kind in SWITCHING:
             runs = self.plan.runs(until)
             return "; ".join(
                 f"{release}: {', '.join(str(i) for i in sorted(runs) if runs[i] == release)}"
@@ -314,6 +319,8 @@ class Engine:
         """What of a step stands that is not undone, in words."""
         if self.plan.rolls:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
+        if self.plan.kind == RENEWAL:
+            return self.stands or f"{step.server} is a member with a new disk, and a newcomer"
         if self.plan.kind == SET_ADDRESS:
             with contextlib.suppress(Problem):
                 return moving.how_it_stands(self, step, self.ledger.live())[0]
@@ -340,7 +347,7 @@ class Engine:
             live = self.ledger.live()
         except Problem:
             return "see zkprov status", ()
-        if self.plan.rolls or self.plan.kind in (SET_ROLE, SET_ADDRESS):
+        if self.plan.rolls or self.plan.kind in (RENEWAL, SET_ROLE, SET_ADDRESS):
             return f"the list is {live}", ()
         hosts = [j.host for j in self.plan.joiners if j.server.id not in live.ids]
         leavers = [x.host or str(x.server.id) for x in self.plan.leavers if x.server.id in live.ids]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
-from zkprov.model.release import Release
-from zkprov.plan.steps import ADOPTION, SET_ADDRESS, UPGRADE, Plan, Step, StepKind
+from zkprov.model.release import Release, may_go_back
+from zkprov.plan.steps import ADOPTION, SET_ADDRESS, SWITCHING, Plan, Step, StepKind
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.moving import how_it_stands
@@ -40,7 +40,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
             stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
     stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
     stands += _kept(fenced)
-    if plan.kind == UPGRADE:
+    if plan.kind in SWITCHING:
         mixed, again = _releases(plan, step)
         stands, following = "; ".join((stands, mixed)), (*following, *again)
     headline = f"Aborted run {plan.id}."
@@ -52,9 +52,12 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
 def _releases(plan: Plan, step: Step) -> tuple[str, tuple[str, ...]]:
     """Who runs what by the steps that are done, and what ends that: while releases differ nobody is added or removed."""
     runs = plan.runs(plan.owner(step).number)
-    releases = sorted(set(runs.values()), key=Release.parse)
-    told = "; ".join(f"{r}: {', '.join(str(i) for i in sorted(runs) if runs[i] == r)}" for r in releases)
-    return told, ((f"zkprov upgrade --to {releases[-1]}",) if len(releases) > 1 else ())
+    releases = sorted({Release.parse(r) for r in runs.values()})
+    told = "; ".join(f"{r}: {', '.join(str(i) for i in sorted(runs) if runs[i] == str(r))}" for r in releases)
+    if len(releases) < 2:
+        return told, ()
+    on, back = f"zkprov upgrade --to {releases[-1]}", f"zkprov downgrade --to {releases[0]} --reason …"
+    return told, ((on, back) if may_go_back(releases[-1], releases[0]).allowed else (on,))
 
 
 def _kept(fenced: Sequence[str]) -> str:

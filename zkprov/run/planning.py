@@ -8,39 +8,34 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from zkprov import __version__
-from zkprov.act.reconfig import rights
 from zkprov.act.session import close
 from zkprov.judge.health import Health, judge
 from zkprov.judge.layout import misplaced, unlike_members
 from zkprov.judge.leaving import NO_MEMBER, leaver_of, named
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import release_of
-from zkprov.judge.releases import running, why_no_switch
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.config import scan_zoo_cfg
 from zkprov.model.facts import Retired, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput, NotHealthy
-from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.address import AddressWish, plan_address
-from zkprov.plan.configure import to_lay
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
+from zkprov.plan.renewal import RenewalWish, plan_renew
 from zkprov.plan.replacement import Replacement, plan_replace
 from zkprov.plan.role import RoleWish, plan_role
-from zkprov.plan.rolling import RestartWish, plan_restart
-from zkprov.plan.steps import Joiner, Options, Plan, Refusal
-from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
+from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.preflight import preflights
@@ -63,7 +58,7 @@ def make_plan(world: World, names: Sequence[str], options: Options, made_by: str
     wish = Wish(
         secrets.token_hex(3), hosts, options, time.time(), who_am_i(made_by), __version__, world.templates_digest()
     )
-    health = _health(world)
+    health = steady_health(world)
     made = plan_add(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
 
@@ -92,7 +87,7 @@ def who_leaves(world: World, servers: Sequence[str]) -> tuple[tuple[str, ...], t
 def make_removal(world: World, names: Sequence[str], options: Options, made_by: str | None = None) -> Plan | Refusal:
     """Plans to remove the members that the survey calls `names`."""
     picture = judge(world.last or world.survey(), Purpose.LOOK).picture
-    health = _health(world, excused([leaver_of(picture, n) for n in names]))
+    health = steady_health(world, excused([leaver_of(picture, n) for n in names]))
     wish = RemovalWish(
         secrets.token_hex(3),
         tuple(names),
@@ -121,7 +116,9 @@ def make_replacement(world: World, old: str, new: str, options: Options, made_by
     if leaver.name == host.name or (member is not None and host.is_server(member)):
         what = f"{new} is {old}: a server is not replaced by itself"
         raise BadInput(
-            what, place=world.inventory.path, remedy="name another host; one with a new disk leaves, and comes in anew"
+            what,
+            place=world.inventory.path,
+            remedy=f"name another host; one with a new disk: zkprov replace-node {old} --same-host",
         )
     _resolves(host)
     role = Role.OBSERVER if leaver.part == "observer" else Role.PARTICIPANT
@@ -135,9 +132,33 @@ def make_replacement(world: World, old: str, new: str, options: Options, made_by
         world.templates_digest(),
         leaver.name,
     )
-    health = _health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
+    health = steady_health(world, frozenset() if leaver.up or leaver.id is None else frozenset({leaver.id}))
     made = plan_replace(health, world.inventory, wish)
     return made if isinstance(made, Refusal) else _preflighted(world, made, health)
+
+
+def make_renewal(world: World, server: str, options: Options, made_by: str | None = None) -> Plan | Refusal:
+    """Plans to bring the member `server` (a name or an id), whose disk is new, back. Raises `BadInput` for one that is no member."""
+    members, left = who_leaves(world, (server,))
+    if left:
+        raise BadInput(f"{server} has left", place=world.inventory.ensemble, remedy=f"zkprov add-node {server}")
+    asked = leaver_of(judge(world.last or world.survey(), Purpose.LOOK).picture, members[0])
+    wish = RenewalWish(
+        secrets.token_hex(3),
+        members[0],
+        options,
+        time.time(),
+        who_am_i(made_by),
+        __version__,
+        world.templates_digest(),
+    )
+    health = steady_health(world, frozenset() if asked.up or asked.id is None else frozenset({asked.id}))
+    made = plan_renew(health, world.inventory, wish)
+    if isinstance(made, Refusal):
+        return made
+    host, meant = members[0], made.restarted[0].server
+    files = world.render_member(host, meant, made.base, release_of(health.picture))
+    return _ready_for_each_other(world, made, health, [(host, meant, files)], wish.command)
 
 
 def make_role(world: World, server: str, role: Role, options: Options, made_by: str | None = None) -> Plan | Refusal:
@@ -157,7 +178,7 @@ def make_role(world: World, server: str, role: Role, options: Options, made_by: 
         __version__,
         world.templates_digest(),
     )
-    return plan_role(_health(world), world.inventory, wish)
+    return plan_role(steady_health(world), world.inventory, wish)
 
 
 def make_address(world: World, name: str, options: Options, made_by: str | None = None) -> Plan | Refusal:
@@ -184,7 +205,7 @@ def make_address(world: World, name: str, options: Options, made_by: str | None 
         __version__,
         world.templates_digest(),
     )
-    health = _health(world)
+    health = steady_health(world)
     made = plan_address(health, world.inventory, wish)
     if isinstance(made, Refusal) or not made.steps:
         return made
@@ -218,91 +239,6 @@ def _on_disk(survey: Survey, host: InventoryHost, hosts: Sequence[InventoryHost]
     return server
 
 
-def make_restart(
-    world: World, servers: Sequence[str], options: Options, made_by: str | None = None
-) -> Plan | Refusal | None:
-    """Plans to restart the members `servers` (names or ids; none for all), one at a time; None where nothing is to be laid on any of them.
-
-    Raises `BadInput` for one that is no member.
-    """
-    survey = world.survey()
-    picture = judge(survey, Purpose.LOOK).picture
-    if picture.live is None:
-        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
-    wanted = servers or [str(s.id) for s in picture.live.servers]
-    names, left = who_leaves(world, wanted)
-    if left:
-        raise BadInput(
-            f"{left[0].host} has left", place=survey.ensemble, remedy="zkprov add-node brings in a new server"
-        )
-    files: dict[str, tuple[str, ...]] = {}
-    if options.configure:
-        from zkprov.run.drift import find_drift
-
-        known = [n for n in names if world.inventory.host(n)]
-        found = to_lay(find_drift(world, known))
-        if isinstance(found, Refusal):
-            return found
-        files = found
-        names = tuple(n for n in names if n in files or n not in known)
-        if not files:
-            return None
-    asked = [leaver_of(picture, n) for n in names]
-    no_right = ""
-    if options.handover and picture.live.version and any(x.part == "leader" for x in asked):
-        with _acting(world) as client:
-            no_right = rights(client, picture.live.servers[0])
-    health = _health(world, frozenset(x.id for x in asked if not x.up and x.id is not None))
-    wish = RestartWish(
-        secrets.token_hex(3),
-        names,
-        files,
-        no_right,
-        options,
-        time.time(),
-        who_am_i(made_by),
-        __version__,
-        world.templates_digest(),
-    )
-    return plan_restart(health, world.inventory, wish)
-
-
-def make_upgrade(world: World, target: str, options: Options, made_by: str | None = None) -> Plan | Refusal | None:
-    """Plans to bring all members to the release `target`, one at a time; None where all run it.
-
-    Raises `BadInput` for what is no release.
-    """
-    wanted = Release.parse(target, place="--to")
-    if str(wanted) != target.strip():
-        raise BadInput(f"not a ZooKeeper release: {target[:40]!r}", place="--to", remedy="write it like 3.9.5")
-    survey = world.survey()
-    picture = judge(survey, Purpose.LOOK).picture
-    if picture.live is None:
-        raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
-    names, _ = who_leaves(world, [str(s.id) for s in picture.live.servers])
-    no_right = ""
-    if options.handover and picture.live.version:
-        with _acting(world) as client:
-            no_right = rights(client, picture.live.servers[0])
-    told = running(picture)
-    hosts = [h for name in names if (h := world.inventory.host(name)) is not None and not why_no_switch(h)]
-    health = _health(world, releases={i: frozenset({str(r)}) for i, r in told.items()})
-    wish = UpgradeWish(
-        secrets.token_hex(3),
-        names,
-        {},
-        no_right,
-        options,
-        time.time(),
-        who_am_i(made_by),
-        __version__,
-        world.templates_digest(),
-        target=wanted,
-        laid={h.name: world.host(h.name).releases() for h in hosts} if set(told.values()) - {wanted} else {},
-    )
-    return plan_upgrade(health, world.inventory, wish)
-
-
 def missing(world: World) -> tuple[str, ...]:
     """The hosts of the inventory that are no members, in its order. Raises `NotHealthy` where no list can be read."""
     live = judge(world.survey(), Purpose.LOOK).picture.live
@@ -325,29 +261,36 @@ def role_of(world: World, names: Sequence[str]) -> Role:
 
 def _preflighted(world: World, plan: Plan, health: Health) -> Plan | Refusal:
     """The preflight of every joiner, so that no run is begun which its first step would end; what it did not see stands in the plan."""
+    release = release_of(health.picture)
+    coming = ((j.host, j.server, world.render(j.host, j.server, plan.base, release)) for j in plan.joiners)
+    return _ready_for_each_other(
+        world, plan, health, coming, f"zkprov add-node {' '.join(j.host for j in plan.joiners)}"
+    )
+
+
+def _ready_for_each_other(
+    world: World, plan: Plan, health: Health, coming: Iterable[tuple[str, Server, Mapping[str, str]]], command: str
+) -> Plan | Refusal:
+    """`coming`: host, line, and the files that it will have."""
     untold: dict[str, None] = {}
-    for joiner in plan.joiners:
-        gates = preflights(world, health.picture, joiner.host, plan.base, joiner.server)
+    for host, server, files in coming:
+        gates = preflights(world, health.picture, host, plan.base, server)
         gate = first_stop(gates)
         if gate is not None:
-            again = (f"zkprov add-node {' '.join(j.host for j in plan.joiners)}", "again, when this is mended")
             evidence = tuple(str(e) for e in gate.evidence)
-            headline = f"{joiner.host} and the members are not ready for each other."
+            headline = f"{host} and the members are not ready for each other."
+            again = (command, "again, when this is mended")
             return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
         untold |= dict.fromkeys(f"{gate.gate}: {e}" for gate in gates for e in (*gate.evidence, *gate.warnings))
-        if unlike := unlike_members(health.picture, joiner.host, _settings(world, plan, joiner, health)):
+        if unlike := unlike_members(health.picture, host, scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings):
             untold[unlike] = None
     untold |= dict.fromkeys(misplaced(health.picture, world.inventory.hosts))
     return msgspec.structs.replace(plan, notes=(*plan.notes, *untold))
 
 
-def _settings(world: World, plan: Plan, joiner: Joiner, health: Health) -> dict[str, str]:
-    """What its zoo.cfg will say. Raises `BadInput` for templates that make none."""
-    files = world.render(joiner.host, joiner.server, plan.base, release_of(health.picture))
-    return scan_zoo_cfg(files[ZOO_CFG], ZOO_CFG).settings
-
-
-def _health(world: World, silent: Set[int] = frozenset(), releases: Mapping[int, Set[str]] | None = None) -> Health:
+def steady_health(
+    world: World, silent: Set[int] = frozenset(), releases: Mapping[int, Set[str]] | None = None
+) -> Health:
     """Judged for a change: `silent` ones need not answer, and members may run `releases`.
 
     With the ensemble's clock told by a fresh write where newcomers' ages matter.
@@ -372,7 +315,7 @@ def _health(world: World, silent: Set[int] = frozenset(), releases: Mapping[int,
 
 
 @contextlib.contextmanager
-def _acting(world: World) -> Iterator[KazooClient]:
+def acting(world: World) -> Iterator[KazooClient]:
     endpoints = endpoints_of(world.survey())
     if not endpoints:
         raise NotHealthy("no member of the ensemble could be read", place=world.inventory.path, remedy="zkprov status")
@@ -385,7 +328,7 @@ def _acting(world: World) -> Iterator[KazooClient]:
 
 @contextlib.contextmanager
 def _writer(world: World) -> Iterator[EnsembleLedger]:
-    with _acting(world) as client:
+    with acting(world) as client:
         yield EnsembleLedger(client, world.is_known)
 
 
@@ -428,7 +371,3 @@ def who_am_i(given: str | None = None) -> str:
         user = actor or getpass.getuser()
         return f"{user}@{socket.gethostname()}"
     return "unknown"
-
-
-# for what plans in a file of its own
-acting, ready_health = _acting, _health

@@ -93,7 +93,7 @@ def restart(run: Engine, step: Step) -> str:
     _changed(run, host, step, unit)
     run.events.emit("act", what=f"{step.host}: start")
     host.start()
-    _await_serving(run, host, step)
+    await_serving(run, host, step)
     down_s = run.clock.monotonic() - stopped_at
     other = step.release or (f"another {', '.join(step.files)}" if step.files else "")
     run.stands = f"{step.server} was restarted" + (f" with {other}" if other else "")
@@ -232,14 +232,15 @@ def _its_vote(run: Engine, step: Step, meant: Server) -> None:
         present = listed(run.plan, run.ledger.live(), step.server)
 
 
-def _await_serving(run: Engine, host: Host, step: Step) -> None:
+def await_serving(run: Engine, host: Host, step: Step) -> None:
+    """Raises `GateFailed` where the server ends, or does not serve in the step's time."""
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
     where = log_of(run.world.inventory_host(step.host))
     while True:
         facts = run.world.glance(step.host)
         if facts.serving:
             return
-        gate = GateResult("restart", Verdict.FAIL, f"{step.host}: {facts.srvr}", remedy=where)
+        gate = GateResult(str(step.kind), Verdict.FAIL, f"{step.host}: {facts.srvr}", remedy=where)
         if not host.is_active():
             ended = f"{step.host}: the server ended by itself"
             raise GateFailed(msgspec.structs.replace(gate, summary=ended), step.server)

@@ -5,14 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.judge.releases import running
-from zkprov.plan.steps import UPGRADE, Step, StepKind
+from zkprov.model.problems import NotSwitchable
+from zkprov.plan.steps import SWITCHING, Step, StepKind
 from zkprov.run.acts import take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from zkprov.judge.health import Health
     from zkprov.run.engine import Engine
+    from zkprov.run.world import World
+
+
+def lying(world: World, names: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """(host → releases that lie there, host → why it cannot be switched, by what is found there). Not asked where the inventory tells."""
+    laid, fixed = {}, {}
+    for name in names:
+        host = world.inventory.host(name)
+        if host is None or host.why_no_switch:
+            continue
+        try:
+            laid[name] = world.host(name).releases()
+        except NotSwitchable as problem:
+            fixed[name] = f"{problem.problem}: {problem.remedy}"
+    return laid, fixed
 
 
 def lay_out(run: Engine, step: Step) -> str:
@@ -29,7 +45,7 @@ def lay_out(run: Engine, step: Step) -> str:
 
 def may_run(run: Engine, step: Step) -> Mapping[int, frozenset[str]] | None:
     """Id → what the member may run in a step until it is done: the server in hand of a run that is taken up, the one or the other."""
-    if run.plan.kind != UPGRADE:
+    if run.plan.kind not in SWITCHING:
         return None
     found = {i: frozenset({release}) for i, release in run.plan.runs(step.number).items()}
     if step.release and step.kind is StepKind.RESTART and run.attempt > 0 and step.number == run.first:
@@ -45,7 +61,7 @@ def runs_it_already(run: Engine, step: Step, health: Health) -> bool:
 
 def said_of(run: Engine) -> tuple[str, ...]:
     """At the end of an upgrade: the release that all run, and what is to be written where the inventory says another; empty for others."""
-    if run.plan.kind != UPGRADE:
+    if run.plan.kind not in SWITCHING:
         return ()
     target = next(s.release for s in reversed(run.plan.steps) if s.release)
     others = [h.name for h in run.world.inventory.hosts if h.release != target]

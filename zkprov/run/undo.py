@@ -47,6 +47,10 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
         return _undo_leaver(engine, step, asked=asked)
     if step.kind is StepKind.RESTART:
         return start_again(engine, step, asked=asked)
+    if step.kind is StepKind.RETURN:
+        from zkprov.run.renewing import undo_return
+
+        return undo_return(engine, step)
     if step.kind is StepKind.MOVE:
         from zkprov.run.moving import undo_move
 

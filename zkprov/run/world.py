@@ -327,6 +327,10 @@ class World:
         """The files of an ensemble's first server: a list of itself alone, and the leave to vote though it is empty."""
         return {**self._rendered(name, server, Members.of(server), release, joiner=False), "initialize": ""}
 
+    def render_member(self, name: str, server: Server, live: Members, release: str) -> dict[str, str]:
+        """The files of a member whose disk is new: the live list, as version 0, so that it takes the ensemble's own (R10)."""
+        return self._rendered(name, server, live.at_version(0), release, joiner=False)
+
     def to_render(self, name: str) -> InventoryHost:
         """The host, with the setting by which it knows the super user."""
         host = self.inventory_host(name)

@@ -3,8 +3,8 @@
 """What zkprov does to a host without Ansible, and what its Ansible modules share, by what `stands.py` says of it.
 
 It is run as a program with `ARGUMENTS` (`act`, and that act's own), and prints one JSON document: `{"ok": …}`, or `{"problem": kind,
-"text": …, "remedy": …}` with the kinds busy, interrupted and unhealthy. Files and meaning are those of `zkprov.act.local.LocalHost`;
-the control folder is /var/lib/zkprov/<host>.
+"text": …, "remedy": …}` with the kinds busy, interrupted, fixed (`NotSwitchable`) and unhealthy. Files and meaning are those of
+`zkprov.act.local.LocalHost`; the control folder is /var/lib/zkprov/<host>.
 """
 
 import contextlib

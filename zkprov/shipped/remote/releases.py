@@ -1,9 +1,9 @@
-# ruff: noqa: PTH105, PTH110, PTH114, PTH118, PTH119, PTH211, UP006, UP035
+# ruff: noqa: PTH105, PTH108, PTH110, PTH114, PTH118, PTH119, PTH211, UP006, UP035
 # It runs on whatever Python a host has, 3.6 or later.
 """The releases that lie beside each other on a host, and `current`, a link to the one that its unit starts.
 
-`act.py`, `installed.py` and Ansible's modules go by it; over SSH it stands behind `stands.py`. A folder that is there is whole: it is unpacked under
-another name.
+`act.py`, `installed.py` and Ansible's modules go by it; over SSH it stands behind `stands.py`. A folder that is there is whole: it is
+unpacked under another name.
 """
 
 import os
@@ -40,12 +40,16 @@ def current(install_dir: str) -> str:
 
 
 def goes_by_current(install_dir: str, unit: str) -> None:
-    """Raises where the unit, whoever wrote it and whatever lies over it, starts something else than `current`: that is not ours to switch."""
-    started = systemctl("show", "--property=ExecStart", unit + ".service")
+    """Raises where the unit, whoever wrote it and whatever lies over it, starts something else: that is not ours to switch."""
+    try:
+        started = systemctl("show", "--property=ExecStart", unit + ".service")
+    except OSError:
+        # no systemd
+        started = ""
     if not re.search(re.escape(install_dir) + r"/current(?=[/\s:;]|\Z)", started):
         text = f"{unit}.service does not start what lies in {install_dir}/current, so zkprov cannot switch its release"
         remedy = "correct zkprov_unit or zkprov_install_dir; else switch it by hand, after zkprov ok-to-stop"
-        raise Problem("unhealthy", text, remedy)
+        raise Problem("fixed", text, remedy)
 
 
 def point(install_dir: str, release: str) -> None:
@@ -53,7 +57,10 @@ def point(install_dir: str, release: str) -> None:
     link = f"{install_dir}/current"
     if os.path.lexists(link) and not os.path.islink(link):
         raise Problem("unhealthy", f"{link} is no link", "move it elsewhere")
-    unfinished = f"{link}.{os.getpid()}"
+    unfinished = f"{install_dir}/.current-next"
+    if os.path.lexists(unfinished):
+        # one that was cut off
+        os.unlink(unfinished)
     os.symlink(os.path.basename(folder_of(install_dir, release)), unfinished)
     os.replace(unfinished, link)
     sync_folder(install_dir)

@@ -30,7 +30,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             wanted["keyring"] = keyring
         for what, path in wanted.items():
             if not Path(path).is_file():
-                variable = "zkprov_archive" if what == "archive" else "zkprov_archive_keyring"
+                variable = "zkprov_archive (or zkprov_releases)" if what == "archive" else "zkprov_archive_keyring"
                 return {**result, **_refused(f"{path} is not on this machine", f"put it there, or correct {variable}")}
         if local and (wrong := _wrong_sum(archive, str(arguments.get("sha512") or ""))):
             return {**result, **_refused(wrong, "get the archive anew, or correct the sum")}
@@ -63,7 +63,7 @@ def _wrong_sum(archive: str, want: str) -> str:
     with Path(archive).open("rb") as file:
         found = hashlib.file_digest(file, "sha512").hexdigest()
     if want and found != want.lower():
-        return f"{archive} is not what zkprov_archive_sha512 says: its SHA-512 is {found[:16]}…"
+        return f"{archive} is not what its sha512 in the inventory says: its SHA-512 is {found[:16]}…"
     return ""
 
 

@@ -66,7 +66,7 @@ def check_sum(path: str, want: str) -> None:
         for part in iter(lambda: file.read(1 << 20), b""):
             digest.update(part)
     if want and digest.hexdigest() != want.lower():
-        text = f"the archive is not what zkprov_archive_sha512 says: its SHA-512 is {digest.hexdigest()[:16]}…"
+        text = f"the archive is not what its sha512 in the inventory says: its SHA-512 is {digest.hexdigest()[:16]}…"
         raise Problem("unhealthy", text, "get the archive anew, or correct the sum")
 
 
@@ -155,6 +155,8 @@ def point(p: "dict[str, Any]", check: bool) -> bool:
 
 def install(module: Any) -> "dict[str, Any]":
     p = module.params
+    if not p["release"]:
+        raise Problem("unhealthy", "no release is named", "set zkprov_release")
     if is_there(p["install_dir"], p["release"]):
         return {"changed": p["current"] and point(p, module.check_mode), "release": p["release"]}
     if not p["archive"]:

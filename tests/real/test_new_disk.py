@@ -14,9 +14,10 @@ from tests.real.test_remove_node import leader_of, ledger, members
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import await_end, end
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.marks import DISK
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("new disk")]
-QUICK = ("--yes", "--settle", "0", "--samples", "1", "--season", "3s", "--reason", "a lab", "--no-backup")
+QUICK = ("--yes", "--settle", "0", "--samples", "1", "--season", "20s", "--reason", "a lab", "--no-backup")
 
 
 def killed(host: InventoryHost) -> None:
@@ -34,7 +35,7 @@ def wiped(host: InventoryHost, *, data_alone: bool = False) -> None:
 
 
 def newcomers(zkprov: Zkprov) -> list[int]:
-    return [n["id"] for n in zkprov("status", "--output", "json").json["newcomers"]]
+    return [int(i) for i in zkprov("status", "--output", "json").json["newcomers"]]
 
 
 def test_it_comes_back_under_load(make_lab: Any, tmp_path: Path) -> None:
@@ -54,15 +55,16 @@ def test_it_comes_back_under_load(make_lab: Any, tmp_path: Path) -> None:
         wait_for(lambda: mode(first) == "follower")
     assert not load.missing(first) and members(first) == {1, 2, 3}
     assert all(len(names) <= 1 for names in sampler.leaders) and epoch(leader) == was, "an election"
-    assert ledger(leader, f"members/{first.id}")["disk"] not in ("", disk)
+    now = ledger(leader, f"members/{first.id}")["disk"]
+    assert now not in ("", disk) and now == (Path(first.data_dir) / DISK).read_text().strip()
+    assert newcomers(zkprov) == [first.id]
     assert len({lists_on_disk(h) for h in hosts}) == 1
     zkprov("apply", plan, "--yes").expect(0, "nothing to do")
     # a second one would make newcomers a quorum, until the first is seasoned
     wiped(second, data_alone=True)
-    again = zkprov("replace-node", second.name, "--same-host", *QUICK)
-    if again.code != 0:
-        again.expect(3, "Refused by R2")
-        wait_for(lambda: zkprov("replace-node", second.name, "--same-host", *QUICK).code == 0, 30)
+    zkprov("replace-node", second.name, "--same-host", *QUICK, "--season", "60s").expect(3, "Refused by R2")
+    wait_for(lambda: newcomers(zkprov) == [], 60)
+    zkprov("replace-node", second.name, "--same-host", *QUICK).expect(0, "a newcomer")
     assert not load.missing(second)
     zkprov("check").expect(0)
     zkprov("prove").expect(0)

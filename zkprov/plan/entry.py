@@ -39,7 +39,7 @@ def joiner_of(
     refusal = (
         _id_is_free(host, server_id, live, ledger, taken)
         or comes_in_empty(host, health.picture.survey.by_name(host.name), health)
-        or _of_another_release(host, health)
+        or of_another_release(host, health)
     )
     if refusal:
         return refusal
@@ -61,8 +61,8 @@ def free_id(
     return found
 
 
-def _of_another_release(host: InventoryHost, health: Health) -> Refusal | None:
-    """Before anything is laid on it: the gate `release` would stop it only once it runs."""
+def of_another_release(host: InventoryHost, health: Health) -> Refusal | None:
+    """Before anything is laid on it: the gate `release` would stop it only once it runs, as what its release lets it be."""
     running = sorted({f.srvr.value.release for f in health.picture.members if f.srvr.value})
     if not host.release or not running or host.release in running:
         return None

@@ -19,6 +19,7 @@ from zkprov.model.quorum import braces, spare
 from zkprov.model.server import Server
 from zkprov.plan.backup import with_backup
 from zkprov.plan.beginning import begun
+from zkprov.plan.entry import of_another_release
 from zkprov.plan.removal import refused, state_allows
 from zkprov.plan.steps import RENEWAL, Options, Plan, Proof, Refusal, Restarted, Step, StepKind, seconds
 
@@ -66,17 +67,27 @@ def _not_to_be_laid(health: Health, inventory: Inventory, server: Server, wish: 
     if why := may_be_up(health.picture, member):
         ways = (("", f"see that {wish.name} is down, or can be asked"), again)
         return Refusal("R8", f"whether {wish.name} is down cannot be told.", (why,), ways, exit_code=4)
-    if inventory.host(wish.name) is None:
+    host = inventory.host(wish.name)
+    if host is None:
         ways = (("", f"name it in {inventory.path}, so that it can be laid and started"), again)
         told = (f"it is no host of the group {inventory.ensemble}",)
         return Refusal("R8", f"{wish.name} cannot be started from here.", told, ways, exit_code=4)
     facts = health.picture.survey.by_name(wish.name)
     if why := unread(facts):
-        ways = (("", f"make its folders on {wish.name} readable"), again)
+        ways = (
+            ("", f"make its folders on {wish.name} readable, or move what is left of its configuration aside"),
+            again,
+        )
         return Refusal("R8", f"whether the disk of {wish.name} is new cannot be told.", (why,), ways, exit_code=4)
     if why := not_new(facts, server):
         disk = facts.disk.value if facts is not None else None
-        own = not not_to_be_started(disk, server) and not (disk and disk.active)
+        if disk is not None and disk.active:
+            ways = (
+                ("", f"see why it does not answer, and end it on {wish.name} before anything there is moved"),
+                again,
+            )
+            return Refusal("R5", f"{wish.name} has no new disk.", (why,), ways)
+        own = not not_to_be_started(disk, server)
         starts = (f"zkprov restart --only {wish.name}", "starts it on what it has")
         ways = (
             *([starts] if own else []),
@@ -88,7 +99,7 @@ def _not_to_be_laid(health: Health, inventory: Inventory, server: Server, wish: 
         told = (*sorted(old), "db.autocreate=false, which keeps an empty server from voting, came with 3.6")
         ways = ((f"zkprov remove-node {wish.name}", "takes it out; with add-node it comes in as a newcomer"),)
         return Refusal("R5", f"{wish.name} could vote while it is empty.", told, ways)
-    return None
+    return of_another_release(host, health)
 
 
 def _planned(health: Health, live: Members, inventory: Inventory, server: Server, wish: RenewalWish) -> Plan | Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -159,9 +160,8 @@ def change(run: Engine, step: Step, role: Role) -> str:
     if promotion and run.plan.options.samples > 1:
         run.gates.keep(health.picture.survey)  # the first sample of the promotion, should the joiner have served in it
     run.intend(step)
-    if promote:
-        remember_newcomer(run, health, live, step.server, step.host)
-    confirm(run, health, live)
+    new = remember_newcomer(run, health, live, step.server, step.host) if promote else frozenset[int]()
+    confirm(run, health, live, new)
     what = "voting" if promote else "an observer"
     return f"{what}; config {live.version_hex} on {len(live.servers) - len(excused)} servers, memory and disk"
 
@@ -296,13 +296,16 @@ def _came_just_now(run: Engine) -> set[int]:
     return {server_id for server_id, came in run.came.items() if now - came < season_s}
 
 
-def remember_newcomer(run: Engine, health: Health, live: Members, server_id: int, host: str) -> None:
-    """The newcomer's time begins: a quorum write, and the ledger's entry."""
+def remember_newcomer(
+    run: Engine, health: Health, live: Members, server_id: int, host: str, *, anew: bool = False
+) -> frozenset[int]:
+    """The newcomer's time begins: a quorum write, and the ledger's entry. `anew`: whatever is known of it. Who was recorded now."""
     facts = health.picture.member(server_id)
     disk = facts.disk.value.disk_id if facts and facts.disk.value else None
     known = ledger_of(health.picture.survey)
     entry = known.members.get(server_id) if known else None
-    if entry is None or another_disk(entry, disk):
+    came = anew or entry is None or another_disk(entry, disk)
+    if came:
         season = run.plan.options.season_s
         founder = known is not None and known.founding
         if not founder:
@@ -311,18 +314,19 @@ def remember_newcomer(run: Engine, health: Health, live: Members, server_id: int
     # Its data is there now: from here on also a wipe of the data alone is seen.
     with contextlib.suppress(Problem):
         run.world.host(host).mark_disk()
+    return frozenset({server_id}) if came else frozenset()
 
 
-def confirm(run: Engine, health: Health, live: Members) -> None:
+def confirm(run: Engine, health: Health, live: Members, new: Set[int] = frozenset()) -> None:
     """Each voter's last version confirmed on its disk: what it may act under at the least, should it fall silent (R1).
 
-    Only where the disk shows it: one that leaves need not be where the others are.
+    Only where the disk shows it: one that leaves need not be where the others are. `new`: whose entries are newer than the look.
     """
     known = ledger_of(health.picture.survey)
     found: dict[int, LedgerMember] = {}
     for facts in health.picture.members:
         server_id = health.picture.member_id(facts)
-        entry = known.members.get(server_id) if known else None
+        entry = known.members.get(server_id) if known and server_id not in new else None
         if entry is not None and facts.disk.value is not None and entry.confirmed < live.version and holds(facts, live):
             found[server_id] = msgspec.structs.replace(entry, confirmed=live.version)
     run.ledger.members_are(found)

@@ -205,7 +205,8 @@ class Engine:
 
         Only one of a server that leaves may be left so, or any of a restart that is given up.
         """
-        leaving = set(self.plan.hosts) if given_up and self.plan.rolls else {x.host for x in self.plan.leavers}
+        stays = self.plan.rolls or self.plan.kind == RENEWAL
+        leaving = set(self.plan.hosts) if given_up and stays else {x.host for x in self.plan.leavers}
         left: list[str] = []
         for name in self.plan.hosts:
             try:
@@ -320,7 +321,7 @@ class Engine:
         if self.plan.rolls:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
         if self.plan.kind == RENEWAL:
-            return self.stands or f"{step.server} is a member with a new disk, and a newcomer"
+            return self.stands or renewing.how_it_stands(self, step)[0]
         if self.plan.kind == SET_ADDRESS:
             with contextlib.suppress(Problem):
                 return moving.how_it_stands(self, step, self.ledger.live())[0]

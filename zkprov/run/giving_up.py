@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
 from zkprov.model.release import Release, may_go_back
-from zkprov.plan.steps import ADOPTION, SET_ADDRESS, SWITCHING, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, RENEWAL, SET_ADDRESS, SWITCHING, Plan, Step, StepKind
+from zkprov.run import renewing
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.moving import how_it_stands
@@ -30,6 +31,9 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
         return _adopted(engine, step, live, undone, fenced)
     if undone is None and step.kind is StepKind.RESTART:
         stays, following = _restarted(engine, step, live)
+    elif undone is None and plan.kind == RENEWAL:
+        said, following = renewing.how_it_stands(engine, step)
+        stays = said.removeprefix(f"{step.server} ")
     elif undone is None and plan.kind == SET_ADDRESS:
         said, following = how_it_stands(engine, step, live)
         stays = said.removeprefix(f"{step.server} ")

@@ -13,7 +13,7 @@ from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.problems import Busy, Interrupted, Problem
 from zkprov.model.server import Server
 from zkprov.plan.steps import Step, seconds
-from zkprov.run.acts import FRESH_S, confirm, live_of, preflight, prove, remember_newcomer, take
+from zkprov.run.acts import FRESH_S, confirm, live_of, log_of, preflight, prove, remember_newcomer, take
 from zkprov.run.gating import GateFailed
 from zkprov.run.restarting import await_serving
 
@@ -40,9 +40,8 @@ def bring_back(run: Engine, step: Step) -> str:
     run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
     run.intend(step)
     live = live_of(health)
-    if meant.votes:
-        remember_newcomer(run, health, live, step.server, step.host)
-    confirm(run, health, live)
+    new = remember_newcomer(run, health, live, step.server, step.host, anew=True) if meant.votes else frozenset[int]()
+    confirm(run, health, live, new)
     run.stands = ""
     took, agree = seconds(round(run.clock.monotonic() - began, 1)), len(live.servers)
     newcomer = "; a newcomer" if meant.votes else ""
@@ -79,7 +78,10 @@ def _still_new(health: Health, step: Step, meant: Server) -> None:
     facts = health.picture.survey.by_name(step.host)
     if why := unread(facts) or not_new(facts, meant):
         gate = GateResult(
-            "R5 disk", Verdict.FAIL, f"{step.host}: {why}", remedy="zkprov abort, then see what lies there"
+            "R5 disk",
+            Verdict.FAIL,
+            f"{step.host}: {why}",
+            remedy=f"see what lies on {step.host}, move aside what is not needed, and plan again",
         )
         raise GateFailed(gate, step.server)
 
@@ -93,8 +95,17 @@ def _rules(run: Engine, health: Health, step: Step, meant: Server) -> None:
         raise GateFailed(GateResult("R4 spare", Verdict.FAIL, summary, remedy="zkprov status"), step.server)
     young = {n.id for n in newcomers_in(health.picture, run.plan.options.season_s)} | {step.server}
     if meant.votes and (violated := newcomers_rule(live, young)):
-        remedy = "zkprov resume, when their time is over"
+        remedy = f"zkprov replace-node {step.server} --same-host, when their time is over"
         raise GateFailed(GateResult("R2 newcomers", Verdict.FAIL, str(violated), remedy=remedy), step.server)
+
+
+def how_it_stands(engine: Engine, step: Step) -> tuple[str, tuple[str, ...]]:
+    """In words, and what it needs: one that is not in sync is no worse than absent, and one that is, a newcomer."""
+    host = engine.world.inventory_host(step.host)
+    if engine.world.glance(step.host).serving:
+        return f"{step.server} serves on its new disk", ()
+    again = f"zkprov replace-node {step.server} --same-host"
+    return f"{step.server} does not serve: it is absent as it was", (log_of(host), again)
 
 
 def undo_return(engine: Engine, step: Step) -> str | None:

@@ -321,10 +321,12 @@ class Conductor:
         disks = disks_of(picture)
         grown = serving_voters(picture) - {n.id for n in newcomers_in(picture)}
         for server_id in sorted(live.voters):
-            entry, disk = known.members.get(server_id), disks.get(server_id)
+            entry, disk, facts = known.members.get(server_id), disks.get(server_id), picture.member(server_id)
             if entry is None or another_disk(entry, disk):
-                facts = picture.member(server_id)
-                confirmed = live.version if facts is not None and holds(facts, live) else 0
+                if facts is None or not facts.serving:
+                    # it does not vote, so its time does not run (R2)
+                    continue
+                confirmed = live.version if holds(facts, live) else 0
                 ledger.member_came(server_id, LedgerMember(0, disk or "", confirmed, False, season))
                 continue
             now = msgspec.structs.replace(
@@ -347,8 +349,9 @@ class Conductor:
         """The mark on each member's disk, laid now where one has none and can be reached: with it a wipe is seen (R2)."""
         marks = disks_of(picture)
         for facts in picture.members:
-            # also one that was marked before it held data: the mark is tied to the data now
-            if facts.disk.value is not None and not (facts.disk.value.disk_id and facts.disk.value.data_marked):
+            # also one that was marked before it held data: the mark is tied to the data now; an empty one is marked when it is laid
+            disk = facts.disk.value
+            if disk is not None and disk.has_data and not (disk.disk_id and disk.data_marked):
                 with contextlib.suppress(Problem):
                     marks[picture.member_id(facts)] = self.world.host(facts.name).mark_disk()
         return marks

@@ -35,7 +35,7 @@ def wiped(host: InventoryHost, *, data_alone: bool = False) -> None:
 
 
 def newcomers(zkprov: Zkprov) -> list[int]:
-    return [int(i) for i in zkprov("status", "--output", "json").json["newcomers"]]
+    return [int(i) for i in zkprov("status", "--output", "json").json["ensemble"]["newcomers"]]
 
 
 def test_it_comes_back_under_load(make_lab: Any, tmp_path: Path) -> None:

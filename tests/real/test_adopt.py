@@ -106,7 +106,7 @@ def adopted(lab: Lab, zkprov: Zkprov) -> None:
     zkprov("adopt", *QUICK).expect(0, "nothing to do")
 
 
-@pytest.mark.matrix(keep=1, among="adoptions")
+@pytest.mark.matrix(keep=1, of="adoptions that meet something", among="long changes")
 def test_given_up(make_lab: Any, tmp_path: Path) -> None:
     """Before the first restart zoo.cfg is as it was; after it what stands is said, and the next adoption does the rest.
 
@@ -135,7 +135,7 @@ def test_given_up(make_lab: Any, tmp_path: Path) -> None:
     assert all(b"superDigest=super" in text for text in zoo_cfgs(lab).values())
 
 
-@pytest.mark.matrix(keep=1, among="adoptions")
+@pytest.mark.matrix(keep=1, of="adoptions that meet something", among="long changes")
 def test_what_is_refused(make_lab: Any, tmp_path: Path) -> None:
     """One clear error each, and nothing half done: no file is written, nobody restarted."""
     lab = make_lab(3, static=True)
@@ -193,7 +193,7 @@ INSTANTS = {
 }
 
 
-@pytest.mark.matrix(keep=1, among="adoptions")
+@pytest.mark.matrix(keep=1, of="adoptions that meet something", among="long changes")
 @pytest.mark.parametrize("taken_up", ["resume", "abort"])
 @pytest.mark.parametrize("instant", INSTANTS)
 def test_killed(make_lab: Any, tmp_path: Path, instant: str, taken_up: str) -> None:
@@ -215,7 +215,7 @@ def test_killed(make_lab: Any, tmp_path: Path, instant: str, taken_up: str) -> N
     adopted(lab, zkprov)
 
 
-@pytest.mark.matrix(keep=1, among="adoptions")
+@pytest.mark.matrix(keep=1, of="adoptions that meet something", among="long changes")
 def test_what_has_a_list_of_a_version_and_lacks_the_rest(make_lab: Any, tmp_path: Path) -> None:
     """Reconfig works there, and little else is as zkprov needs it: one restart for all of it, and the leader hands over."""
     lacking: dict[str, str | None] = {
@@ -244,7 +244,7 @@ def test_what_has_a_list_of_a_version_and_lacks_the_rest(make_lab: Any, tmp_path
     adopted(lab, zkprov)
 
 
-@pytest.mark.matrix(keep=1, among="adoptions")
+@pytest.mark.matrix(keep=1, of="adoptions that meet something", among="long changes")
 def test_a_configuration_manager_that_goes_on(make_lab: Any, tmp_path: Path) -> None:
     """It renders the static zoo.cfg of long ago: that is told before the member is restarted by it, and after; adopt is the cure."""
     lab = make_lab(3)

@@ -70,7 +70,7 @@ def test_it_comes_back_under_load(make_lab: Any, tmp_path: Path) -> None:
     zkprov("prove").expect(0)
 
 
-@pytest.mark.matrix(keep=1, of="members whose disk is new")
+@pytest.mark.matrix(keep=1, of="new disks that meet something", among="long changes")
 def test_killed_and_taken_up_or_given_up(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov, hosts = Zkprov(lab, tmp_path / "runs"), list(lab.founders)

@@ -23,7 +23,7 @@ from zkprov.lab.outage import kill, wipe
 pytestmark = pytest.mark.real
 
 
-@pytest.mark.matrix(keep=1, of="seasons")
+@pytest.mark.matrix(keep=1, of="seasons", among="long changes")
 def test_one_to_three_is_refused_waits_or_has_a_reason(make_lab, tmp_path: Path) -> None:
     lab = make_lab(1, tick_ms=1000)
     zkprov = Zkprov(lab, tmp_path / "runs")
@@ -67,7 +67,7 @@ def _of_ledger(zkprov: Zkprov, path: str) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.matrix(keep=1, of="seasons")
+@pytest.mark.matrix(keep=1, of="seasons", among="long changes")
 def test_the_fourth_of_three_to_seven_waits(make_lab, tmp_path: Path) -> None:
     lab = make_lab(3, tick_ms=1000)
     zkprov = Zkprov(lab, tmp_path / "runs")

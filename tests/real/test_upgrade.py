@@ -79,6 +79,7 @@ def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, old: str, new: st
     assert not any(load.missing(h) for h in hosts)
 
 
+@pytest.mark.matrix(keep=1, of="upgrades that meet something", among="long changes")
 def test_what_does_not_start_goes_back_and_what_was_cut_off_is_taken_up(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3, release="3.8.6", also=["3.9.5"])
     hosts, plan = list(lab.founders), str(tmp_path / "plan.json")

@@ -124,9 +124,15 @@ class Members(msgspec.Struct, frozen=True):
         return (*(s.line for s in self.servers), *groups, *(f"weight.{i}={w}" for i, w in self.weights))
 
     @property
+    def seated(self) -> dict[int, str]:
+        """Group → `{3*2,4}`, who votes there, with the weights that are not 1: the groups that count; empty for a list without groups."""
+        quorums = self.quorums
+        return {} if isinstance(quorums, Majority) else quorums.parts
+
+    @property
     def seats(self) -> str:
-        """`group 1 {1,2}, group 2 {3,4}`: who votes in which, with the weights that are not 1; empty for a list without groups."""
-        return ", ".join(f"group {g} {who}" for (g, _), who in zip(self.groups, self.quorums.parts, strict=True))
+        """`group 1 {1,2}, group 2 {3*2,4}`, as `seated`."""
+        return ", ".join(f"group {g} {x}" for g, x in self.seated.items())
 
     def at_version(self, version: int) -> Members:
         return msgspec.structs.replace(self, version=version)

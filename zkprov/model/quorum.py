@@ -18,11 +18,6 @@ class Majority(msgspec.Struct, frozen=True, tag="majority"):
     def contains_quorum(self, ids: Set[int]) -> bool:
         return 2 * len(self.voters & ids) > len(self.voters)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """There are no groups."""
-        return ()
-
     def describe(self) -> str:
         return f"a quorum of {braces(self.voters)} is {len(self.voters) // 2 + 1}"
 
@@ -59,14 +54,18 @@ class Hierarchical(msgspec.Struct, frozen=True, tag="hierarchical"):
         return sum(sorted(costs)[: len(costs) - counted // 2])
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Each group: `{1,2}`, and `{1*3,2}` where the weight of 1 is 3."""
+    def parts(self) -> dict[int, str]:
+        """Each group that counts: `{1,2}`, and `{1*3,2}` where the weight of 1 is 3."""
         weight = dict(self.weights)
-        told = ([f"{i}*{w}" if (w := weight.get(i, 1)) != 1 else str(i) for i in sorted(m)] for _, m in self.groups)
-        return tuple("{" + ",".join(ids) + "}" for ids in told)
+        told = {}
+        for number, members in self.groups:
+            if any(weight.get(i, 1) for i in members):
+                ids = (f"{i}*{w}" if (w := weight.get(i, 1)) != 1 else str(i) for i in sorted(members))
+                told[number] = "{" + ",".join(ids) + "}"
+        return told
 
     def describe(self) -> str:
-        return f"a quorum is more than half of the groups {', '.join(self.parts)}"
+        return f"a quorum is more than half of the groups {', '.join(self.parts.values())}"
 
 
 QuorumSystem = Majority | Hierarchical

@@ -50,11 +50,7 @@ def plan_adopt(health: Health, inventory: Inventory, wish: AdoptWish) -> Plan | 
     if live is None:
         return refused(untold(health), COMMAND)
     stop = (
-        _grouped(live)
-        or _too_old(health)
-        or _strangers(health, live, inventory)
-        or _unread(health, live)
-        or _no_right(lacks, inventory)
+        _too_old(health) or _strangers(health, live, inventory) or _unread(health, live) or _no_right(lacks, inventory)
     )
     if stop is None and lacks.restarts:
         stop = _rewritten(lacks, inventory)
@@ -146,15 +142,6 @@ def _last(health: Health, live: Members) -> Step:
     return Step(
         1, StepKind.ADOPT, leader, "", same, same, spare(live.quorums, serving_voters(health.picture)), (), asks
     )
-
-
-def _grouped(live: Members) -> Refusal | None:
-    """Whether a list with groups gets its version as one without does nobody has measured."""
-    if not live.hierarchical or live.version:
-        return None
-    told = ("it is static, and whether it gets a version by itself, as one without groups does, was not measured",)
-    ways = (("zkprov prove", "works, and so do status and check"),)
-    return Refusal("R12", "a static list with groups is not adopted.", told, ways)
 
 
 def _too_old(health: Health) -> Refusal | None:

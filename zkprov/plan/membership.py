@@ -23,7 +23,7 @@ from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
 from zkprov.plan.beginning import begun
 from zkprov.plan.entry import free_id, id_is_new, joiner_of
-from zkprov.plan.seats import by_one, seat_for, told_of
+from zkprov.plan.seats import GROUP, by_one, seat_for, told_of
 from zkprov.plan.steps import Joiner, Options, Plan, Proof, Refusal, Step, StepKind, seconds
 
 __all__ = ["Wish", "free_id", "plan_add"]
@@ -94,18 +94,17 @@ def _joiners(health: Health, inventory: Inventory, wish: Wish) -> list[Joiner] |
     for host in wish.hosts:
         joiner = joiner_of(host, health, inventory, joiners, wish.options.role)
         if not isinstance(joiner, Refusal):
-            joiner = seated(joiner, health, inventory, wish)
+            joiner = seated(joiner, host, health, wish)
         if isinstance(joiner, Refusal):
             return joiner
         joiners.append(joiner)
     return joiners
 
 
-def seated(joiner: Joiner, health: Health, inventory: Inventory, wish: Wish) -> Joiner | Refusal:
+def seated(joiner: Joiner, host: InventoryHost, health: Health, wish: Wish) -> Joiner | Refusal:
     """The joiner with its seat, where the list has groups."""
     live = health.picture.live or Members(())
-    host, votes, like = inventory.host(joiner.host), joiner.server.votes, wish.like(health)
-    seat = seat_for(host, joiner.host, live, wish.command, votes=votes, like=like)
+    seat = seat_for(host, host.name, live, wish.command, votes=joiner.server.votes, like=wish.like(health))
     return seat if isinstance(seat, Refusal) else msgspec.structs.replace(joiner, seat=seat)
 
 
@@ -177,6 +176,9 @@ def margin(
         f"in sync without the joiner: {braces(up)}; may fail before: {max(now, 0)}, after: {max(then, 0)}",
         *evidence,
     )
+    if before.hierarchical and up >= before.voters:
+        # nobody is missing: it is a matter of where the joiner is to vote
+        following = (("", f'another {GROUP} for it, or first another in its group: see docs, "Groups"'),)
     if after.quorums.contains_quorum(up):
         return Refusal("R4", "with the joiner too few may fail.", told, following)
     return Refusal("R4", "without the joiner the voters in sync would be no quorum.", told, following)

@@ -80,7 +80,7 @@ def _out_and_in(health: Health, inventory: Inventory, wish: Replacement) -> Plan
     # whether the new one may come in at all, before the old one is gone
     joiner = joiner_of(wish.hosts[0], health, inventory, (), wish.options.role)
     if not isinstance(joiner, Refusal):
-        joiner = seated(joiner, health, inventory, wish)
+        joiner = seated(joiner, wish.hosts[0], health, wish)
     if isinstance(joiner, Refusal):
         return joiner
     if known := id_is_new(joiner, health, inventory):

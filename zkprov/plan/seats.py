@@ -43,9 +43,10 @@ def told_of(joiners: Sequence[Joiner], steps: Sequence[Step]) -> tuple[str, ...]
     """What a plan says of each vote in a group: where it goes, and which groups there are then."""
     told = []
     for joiner in joiners:
-        step = next((s for s in steps if s.kind is StepKind.PROMOTE and s.server == joiner.server.id), None)
+        own = [s for s in steps if s.server == joiner.server.id]
+        step = next((s for s in own if s.kind is StepKind.PROMOTE), None)
         if joiner.seat is not None and step is not None:
-            new = "" if joiner.seat.group in {g for g, _ in step.before.groups} else ", a new one"
+            new = "" if joiner.seat.group in {g for g, _ in own[0].before.groups} else ", a new one"
             told.append(f"{joiner.server.id} votes in {joiner.seat}{new}: {step.after.seats}; {MOST}")
     return tuple(told)
 

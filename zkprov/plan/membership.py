@@ -178,7 +178,7 @@ def margin(
     )
     if before.hierarchical and up >= before.voters:
         # nobody is missing: it is a matter of where the joiner is to vote
-        following = (("", f'another {GROUP} for it, or first another in its group: see docs, "Groups"'),)
+        following = (("", f'another {GROUP} for it, or first another in its group: see docs, "Lists with groups"'),)
     if after.quorums.contains_quorum(up):
         return Refusal("R4", "with the joiner too few may fail.", told, following)
     return Refusal("R4", "without the joiner the voters in sync would be no quorum.", told, following)

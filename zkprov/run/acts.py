@@ -224,9 +224,10 @@ def _still_so(run: Engine, live: Members) -> bool:
 
 
 def ask(run: Engine, step: Step, want: Server, live: Members) -> None:
-    what = f"reconfig joining {want.line} from config {live.version_hex}"
-    run.events.emit("act", what=what, from_config=live.version_hex)
     seat = step.after.seat(want.id)
+    placed = f" in {seat}" if seat is not None else ""
+    what = f"reconfig joining {want.line}{placed} from config {live.version_hex}"
+    run.events.emit("act", what=what, from_config=live.version_hex)
     answered(run, step, reconfig.join(run.client, want, live, seat=seat, stop=run.stop))
 
 

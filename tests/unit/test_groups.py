@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.brute_force import List, is_quorum
@@ -148,6 +148,23 @@ class TestTheRules:
         assert removal_margin(five, five.without(5), {1, 2, 3, 4, 5}, 5, up=True) is not None
         plain = members((1, 2, 3, 4, 5))
         assert removal_margin(plain, plain.without(5), {1, 2, 3, 4, 5}, 5, up=True) is None
+
+    @settings(max_examples=60)
+    @given(lists(), st.integers(1, 4), st.integers(0, 3), st.booleans())
+    def test_a_step_is_proved_where_no_two_quorums_can_miss_each_other(
+        self, live: Members, group: int, weight: int, comes: bool
+    ) -> None:
+        """R1, one vote coming or going, any weight: by trying all ways to part the servers in two."""
+        longer, joiner = live.with_server(server(9), Seat(group, weight)), server(9)
+        made = ensemble(live if comes else longer, max(live.voters))
+        before, after = (made.live, longer) if comes else (made.live, live.at_version(made.live.version))
+        everyone, two = longer.voters, (as_oracle(before), as_oracle(after))
+        parted = (set(c) for n in range(len(everyone) + 1) for c in combinations(everyone, n))
+        apart = any(is_quorum(a, x) and is_quorum(set(everyone - a), y) for a in parted for x in two for y in two)
+        proved = prove_step(made.picture, before, after, joiner)
+        assert all(p.safe for _, p in proved) == (not apart)
+        # of weight 1, or 0, it always is
+        assert not apart or weight > 1
 
     def test_a_heavy_vote_is_not_proved(self) -> None:
         made = ensemble(grouped((1, 2, 3), (4, 5, 6), (7, 8, 9)), 6)

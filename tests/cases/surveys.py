@@ -63,8 +63,11 @@ def _static(_: Made, rest: list[str]) -> Made:
 
 
 def _groups(made: Made, rest: list[str]) -> Made:
-    live = msgspec.structs.replace(made.live, groups=((1, tuple(sorted(made.live.ids))),))
-    return ensemble(live, max(live.ids))
+    """`groups 1,2 3,4 5 2=3`: who is in which, and the weight 3 of 2; one group of all where nobody is named."""
+    named = [tuple(int(i) for i in w.split(",")) for w in rest if "=" not in w] or [tuple(sorted(made.live.ids))]
+    weights = tuple(sorted((int(w.split("=")[0]), int(w.split("=")[1])) for w in rest if "=" in w))
+    live = msgspec.structs.replace(made.live, groups=tuple(enumerate(named, 1)), weights=weights)
+    return ensemble(live, max(live.voters))
 
 
 def _rogue(made: Made, rest: list[str]) -> Made:

@@ -38,7 +38,8 @@ FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 
 
 def planned(lines: tuple[str, ...]) -> str:
-    """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`; or
+    """The last line is `add zk4 zk5` with `wait`, `season=2m`, `reason=…`, `role=observer`, `override=R4`, `lab`, `id=7`, and
+    with `group=2`, `weight=3` of each, as `replace` and `role` too; or
     `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
     or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`; or `restart zk1 zk2` (or none, for
     all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`; or
@@ -71,7 +72,7 @@ def planned(lines: tuple[str, ...]) -> str:
 def added(made: Made, words: list[str]) -> Plan | Refusal:
     given = dict(w.split("=") for w in words if "=" in w)
     more = {"id": int(given["id"])} if "id" in given else {}
-    hosts = {w: host(int(w.removeprefix("zk")), **more) for w in words if w.startswith("zk")}
+    hosts = {w: host(int(w.removeprefix("zk")), **more, **seat(given)) for w in words if w.startswith("zk")}
     listed = inventory(9, lab="lab" in words, **hosts)
     options = Options(
         role=Role(given.get("role", "participant")),
@@ -83,6 +84,10 @@ def added(made: Made, words: list[str]) -> Plan | Refusal:
     )
     wish = Wish("4f1c", tuple(hosts.values()), checked(options, listed), 0.0, "op@host", "0.1.0")
     return plan_add(made.health(Purpose.CHANGE), listed, wish)
+
+
+def seat(given: dict[str, str]) -> dict[str, int]:
+    return {f"quorum_{k}": int(given[k]) for k in ("group", "weight") if k in given}
 
 
 def removed(made: Made, words: list[str]) -> Plan | Refusal:
@@ -110,7 +115,7 @@ def replaced(made: Made, words: list[str]) -> Plan | Refusal:
     options = msgspec.structs.replace(options, role=Role("observer" if leaver.part == "observer" else "participant"))
     silent = {leaver.id} - {None} if not leaver.up else set()
     health = judge(made.health().picture.survey, Purpose.CHANGE, excused=silent)
-    joiner = host(int(new.removeprefix("zk")))
+    joiner = host(int(new.removeprefix("zk")), **seat(given))
     listed = inventory(9, **{new: joiner})
     wish = Replacement("4f1c", (joiner,), checked(options, listed), 0.0, "op@host", "0.1.0", "", old)
     return plan_replace(health, listed, wish)
@@ -134,7 +139,8 @@ def turned(made: Made, words: list[str]) -> Plan | Refusal:
     overrides = {given["override"]: given.get("reason", "")} if "override" in given else {}
     options = checked(Options(settle_s=0.0, reason=given.get("reason", ""), overrides=overrides), inventory(9))
     wish = RoleWish("4f1c", name, Role(role), options, 0.0, "op@host", "0.1.0")
-    return plan_role(made.health(Purpose.CHANGE), inventory(9), wish)
+    listed = inventory(9, **{name: host(int(name.removeprefix("zk")), **seat(given))})
+    return plan_role(made.health(Purpose.CHANGE), listed, wish)
 
 
 def restarted(made: Made, words: list[str]) -> Plan | Refusal:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import msgspec
 
 from zkprov.model.acting import ProofServer, SeenList
-from zkprov.model.members import Members
+from zkprov.model.members import Members, Seat
 from zkprov.model.server import Role, Server, ServerAddress
 
 
@@ -127,14 +127,12 @@ class History:
             return live.with_server(joiner)
         if kind == "promote" and live.observers:
             who = self.rng.choice(sorted(live.observers))
-            changed = live.with_server(_server(who))
-            return _in_group(changed, who, self.rng.randrange(3)) if self.weighted else changed
+            return live.with_server(_server(who), Seat(self.rng.randrange(3)) if self.weighted else None)
         if kind in ("demote", "remove") and len(voters) > 1:
             who = self.rng.choice(voters if kind == "demote" else sorted(live.ids))
             if voters == [who]:
                 return None
-            changed = live.without(who) if kind == "remove" else live.with_server(_server(who, Role.OBSERVER))
-            return _in_group(changed, who, None)
+            return live.without(who) if kind == "remove" else live.with_server(_server(who, Role.OBSERVER))
         if kind == "weight":
             who = self.rng.choice(voters)
             weights = dict(live.weights)
@@ -149,16 +147,3 @@ class History:
 
 def _server(server_id: int, role: Role = Role.PARTICIPANT) -> Server:
     return Server(server_id, (ServerAddress(f"zk{server_id}", 2888, 3888),), role)
-
-
-def _in_group(members: Members, server_id: int, group: int | None) -> Members:
-    """`server_id` out of its group, and into another one."""
-    if not members.groups:
-        return members
-    groups = {g: tuple(i for i in m if i != server_id) for g, m in members.groups}
-    if group is not None:
-        groups[group] = (*groups.get(group, ()), server_id)
-    weights = tuple((i, w) for i, w in members.weights if i != server_id)
-    return msgspec.structs.replace(
-        members, groups=tuple((g, m) for g, m in sorted(groups.items()) if m), weights=weights
-    )

@@ -56,7 +56,12 @@ def test_the_founder_votes_and_observers_come_last() -> None:
 
 @pytest.mark.parametrize(
     "changed, said",
-    [({"role": Role.OBSERVER, "release": "3.9.5"}, "no host of the group is to vote"), ({}, "no zkprov_release")],
+    [
+        ({"role": Role.OBSERVER, "release": "3.9.5"}, "no host of the group is to vote"),
+        ({}, "no zkprov_release"),
+        ({"release": "3.9.5", "quorum_group": 1}, "founds a majority list"),
+        ({"release": "3.9.5", "quorum_weight": 0}, "founds a majority list"),
+    ],
 )
 def test_a_group_that_cannot_found(changed: dict[str, object], said: str) -> None:
     with pytest.raises(BadInput, match=said) as wrong:

@@ -28,7 +28,7 @@ from zkprov.model.server import HostPort, Role
 from zkprov.plan.entry import free_id
 from zkprov.plan.membership import Wish, margin, plan_add
 from zkprov.plan.options import checked, least_season_s
-from zkprov.plan.steps import Options, Plan, Refusal, StepKind, seconds
+from zkprov.plan.steps import Joiner, Options, Plan, Refusal, StepKind, seconds
 
 
 def add(made: Made, *ids: int, lab: bool = True, health: Any = None, **options: Any) -> Plan | Refusal:
@@ -163,9 +163,9 @@ def test_the_margin_of_each_promotion(count: int, down: set[int]) -> None:
     """R4: without the joiner those in sync are a quorum of the longer list; with it as many may fail as before."""
     before = members(range(1, count + 1))
     up = set(before.voters) - down
-    joiner = members((10,)).servers[0]
+    joiner = Joiner("zk10", members((10,)).servers[0])
     refusal = margin(before, joiner, up, Options())
-    after = before.with_server(joiner).voters
+    after = before.with_server(joiner.server).voters
     assert (refusal is None) == majority(after, up)
     if refusal is None:
         assert may_fail(after, {*up, 10}) >= may_fail(before.voters, up)

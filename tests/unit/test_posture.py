@@ -194,7 +194,7 @@ def test_a_server_without_a_client_part_comes_in_by_the_whole_list() -> None:
     live = Members.of(*(secure_server(i, None) for i in (1, 2, 3)), version=0x500000002)
     joining = secure_server(4, None).with_role(Role.OBSERVER)
     client = Asked()
-    assert reconfig.replace(client, before=live, joining=joining).answer is reconfig.Answer.APPLIED
+    assert reconfig.join(client, joining, live).answer is reconfig.Answer.APPLIED
     lines = "\n".join(s.line for s in (*live.servers, joining))
     assert client.asked == [(None, None, lines, 0x500000002)]
 
@@ -206,7 +206,7 @@ def test_one_server_differs_and_no_other(joining: Server, version: int) -> None:
     live = Members.of(*(secure_server(i, None) for i in (1, 2, 3)), version=version)
     client = Asked()
     with pytest.raises(ValueError):
-        reconfig.replace(client, before=live, joining=joining)
+        reconfig.join(client, joining, live)
     assert client.asked == []
 
 

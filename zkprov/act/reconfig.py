@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zkprov.model.members import Members
+from zkprov.model.members import Members, Seat
 from zkprov.model.server import Server
 
 if TYPE_CHECKING:
@@ -75,36 +75,54 @@ def join(
     want: Server,
     live: Members,
     *,
+    seat: Seat | None = None,
     patience_s: float = 30.0,
     stop: threading.Event | None = None,
 ) -> Outcome:
-    """`want` comes in, or changes its role, from `live` at its version: in the way that its line allows."""
-    if want.client is None:
-        return replace(client, before=live, joining=want, patience_s=patience_s, stop=stop)
+    """`want` comes in, or changes its role, its place or its `seat`, from `live` at its version: in the way that list and line allow."""
+    if live.hierarchical or want.client is None:
+        after = live.with_server(want, seat)
+        return replace(client, before=live, after=after, about=want.id, patience_s=patience_s, stop=stop)
     return change(client, joining=want, from_config=live.version, patience_s=patience_s, stop=stop)
+
+
+def leave(
+    client: KazooClient,
+    server_id: int,
+    live: Members,
+    *,
+    patience_s: float = 30.0,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """`server_id` goes out of the list, from `live` at its version, in the way that the list allows."""
+    if live.hierarchical:
+        after = live.without(server_id)
+        return replace(client, before=live, after=after, about=server_id, patience_s=patience_s, stop=stop)
+    return change(client, leaving=server_id, from_config=live.version, patience_s=patience_s, stop=stop)
 
 
 def replace(
     client: KazooClient,
     *,
     before: Members,
-    joining: Server,
+    after: Members,
+    about: int,
     patience_s: float = 30.0,
     stop: threading.Event | None = None,
 ) -> Outcome:
-    """The whole list anew, from `before` at its version and no other, in which `joining` alone differs.
+    """The whole list anew, from `before` at its version and no other, in which the server `about`, its group and its weight alone differ.
 
-    For servers without a client part, which ZooKeeper refuses to add one at a time ("3 ports", FACTS). That nothing else differs is
-    made so here, not asked of the caller (R3).
+    For lists with groups, of which ZooKeeper refuses each change of one server, and for servers without a client part, which it refuses to
+    add one at a time ("3 ports", FACTS). That nothing else differs is made so here, not asked of the caller (R3).
     """
     if before.version <= 0:
         raise ValueError("from a known version")
-    after = before.with_server(joining)
-    changed = [s for s in after.servers if before.get(s.id) != s]
-    if changed != [joining] or before.ids - after.ids:
+    changed = sorted(i for i in before.ids | after.ids if before.get(i) != after.get(i))
+    if before.without(about) != after.without(about).at_version(before.version):
         raise ValueError(f"more or less than one server would change: {changed}")
-    lines = "\n".join(server.line for server in after.servers)
-    return _ask(client, (None, None, lines), before.version, patience_s, stop)
+    if before.same_list(after):
+        raise ValueError(f"nothing would change for {about}")
+    return _ask(client, (None, None, "\n".join(after.lines)), before.version, patience_s, stop)
 
 
 def rights(client: KazooClient, server: Server, patience_s: float = 5.0) -> str:

@@ -30,8 +30,8 @@ class Awaited(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The dynamic file: the `server.` lines as the first has them."""
-        return "".join(f"{s.line}\n" for s in self.wanted.servers)
+        """The dynamic file: the lines as the first has them."""
+        return "".join(f"{line}\n" for line in self.wanted.lines)
 
 
 def is_second_vote(before: Members, after: Members) -> bool:

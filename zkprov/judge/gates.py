@@ -302,16 +302,12 @@ def no_rogue(picture: Picture, purpose: Purpose) -> GateResult:
 
 
 def dynamic(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
-    """The list is a dynamic, majority one: static and hierarchical ensembles are surveyed and proved, not changed (R12)."""
+    """The list is a dynamic one: static ensembles are surveyed and proved, not changed (R12)."""
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
     remedy = "zkprov adopt: sets reconfigEnabled on every member and restarts them, the leader last"
     if picture.live and picture.live.version == 0:
         failed.append(Evidence("", "R12: the list is static (version 0); zkprov grows no static ensemble"))
-    if picture.live and picture.live.hierarchical:
-        what = "the list has groups: ZooKeeper refuses incremental changes of it, and zkprov does not change it yet"
-        failed.append(Evidence("", what))
-        remedy = "zkprov status and zkprov prove work; to grow it, change its lists by hand"
     for server, facts in listed(picture, excused):
         if facts is None or facts.disk.value is None:
             unknown.append(unseen(picture, server, facts, *((facts.disk,) if facts else ())))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from zkprov.judge.picture import Picture, Standing, leads
 from zkprov.judge.verdict import Evidence, GateResult, Verdict
 from zkprov.model.facts import Mode, Outcome
+from zkprov.model.members import Members
+from zkprov.model.quorum import braces, spare
 
 
 def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
@@ -57,3 +61,19 @@ def joiner_follows(picture: Picture, name: str, server_id: int) -> GateResult:
     if picture.standing[name] not in (Standing.JOINER, Standing.MEMBER):
         return fail(picture.why[name] or "does not follow us")
     return GateResult("joiner", Verdict.PASS, f"follows leader {picture.member_id(leader)}, not voting", (), sources)
+
+
+def joins_too_early(before: Members, after: Members, up: Set[int], joiner: int) -> str:
+    """R4, in words; empty where it holds: the voters in sync without the joiner, `up`, are a quorum of the list with it, and with it up as
+    many may fail as before, or one.
+
+    Only 1 → 2 cannot have that: there the joiner must be a synced non-voting follower first. A majority never loses a spare vote by
+    growing; of groups a heavy vote may, or the first of a new group.
+    """
+    if len(before.voters) == 1:
+        return ""
+    now, then = spare(before.quorums, up), spare(after.quorums, {*up, joiner})
+    if after.quorums.contains_quorum(up) and then >= min(now, 1):
+        return ""
+    told = f"in sync without the joiner: {braces(up)}; may fail before: {max(now, 0)}, after: {max(then, 0)}"
+    return f"{told}; {after.quorums.describe()}"

@@ -17,8 +17,6 @@ from zkprov.model.proof import Proof
 from zkprov.model.quorum import braces
 from zkprov.model.server import Role
 
-LEAST_VOTERS = 3
-"""Of two, the one that is left would have to take the other back by way of an observer, which ZooKeeper refuses (-13)."""
 NEEDED = ("dynamic", "release")
 """The gates of a list that may be changed."""
 
@@ -44,7 +42,8 @@ def why_no_transfer(health: Health, leader: int, here: Set[int]) -> str:
             return gate.summary
     if old := too_old(health.picture):
         return old
-    if len(live.voters) < LEAST_VOTERS:
+    # those that are left take it back, and ZooKeeper counts no observer for the quorum of the list with it (-13): of two, one could not
+    if not live.quorums.contains_quorum(live.voters - {leader}):
         return f"too few voters for it: {braces(live.voters)}"
     shorter = live.with_server(server.with_role(Role.OBSERVER))
     missing = shorter.voters - here

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from zkprov.lab import sasl
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
@@ -62,15 +64,27 @@ def server_of(host: InventoryHost) -> Server:
     return Server(host.id, (host.server_address,), client=host.client_part)
 
 
+def list_of(founders: Sequence[InventoryHost]) -> Members:
+    """Their list; with groups, where they are in some."""
+    members = Members.of(*(server_of(h) for h in founders))
+    groups: dict[int, list[int]] = {}
+    for host in founders:
+        if host.quorum_group is not None and host.id is not None:
+            groups.setdefault(host.quorum_group, []).append(host.id)
+    weights = {h.id: h.quorum_weight for h in founders if h.id is not None and h.quorum_weight is not None}
+    named = tuple((g, tuple(ids)) for g, ids in sorted(groups.items()))
+    return msgspec.structs.replace(members, groups=named, weights=tuple(sorted(weights.items())) if groups else ())
+
+
 # Written here and not by the templates: a lab also makes ensembles that the rules forbid, to see them refused.
 def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> dict[str, str]:
     """The files of one founder: one dynamic list for all of them, and the marker that lets an empty server vote."""
     dynamic = "zoo.cfg.dynamic.0"
-    members = Members.of(*(server_of(h) for h in founders))
+    members = list_of(founders)
     return {
         **sasl.file_of(host),
         "zoo.cfg": _properties({**_own_settings(host), "dynamicConfigFile": f"{host.config_dir}/{dynamic}"}),
-        dynamic: "".join(f"{server.line}\n" for server in members.servers),
+        dynamic: "".join(f"{line}\n" for line in members.lines),
         "myid": f"{host.id}\n",
         "initialize": "",
     }
@@ -79,6 +93,7 @@ def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> di
 def static_files(host: InventoryHost, listed: Sequence[InventoryHost]) -> dict[str, str]:
     """The files of a server with a static list in its zoo.cfg. It has its client port in zoo.cfg, as static servers mostly do."""
     lines = "".join(f"server.{h.id}={h.server_address}\n" for h in listed)
+    lines += "".join(f"{line}\n" for line in list_of(listed).lines if not line.startswith("server."))
     own = {
         **{k: v for k, v in _own_settings(host).items() if k not in ("db.autocreate", "reconfigEnabled")},
         "clientPort": str(host.client_port),
@@ -153,6 +168,8 @@ def inventory_document(
             "zkprov_data_dir": host.data_dir,
             "zkprov_data_log_dir": host.data_log_dir,
             "zkprov_log_dir": host.log_dir,
+            **({"zkprov_quorum_group": host.quorum_group} if host.quorum_group is not None else {}),
+            **({"zkprov_quorum_weight": host.quorum_weight} if host.quorum_weight is not None else {}),
         }
         for host in hosts
     }

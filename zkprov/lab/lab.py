@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ from zkprov.lab.provision import DEFAULT_RELEASE, provision
 from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
 from zkprov.lab.sasl import Secured
 from zkprov.model.inventory import InventoryHost, ReleaseSource
+from zkprov.model.members import Seat
 from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput, Busy, NotHealthy
 
@@ -59,6 +61,7 @@ class Lab:
         jvm_flags: Sequence[str] | None = None,
         posture: Posture = Posture.PLAIN,
         secured: Secured = Secured.NOTHING,
+        seats: Sequence[Seat] = (),
         home: Path | None = None,
     ) -> Lab:
         """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
@@ -66,6 +69,7 @@ class Lab:
         `also`: other releases, to which its servers may be brought.
         `static`: the founders' list stands in their zoo.cfg, with no reconfig, as in ensembles made before 3.5.
         `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
+        `seats`: of the first servers, in a list with groups; whose host has none is in no group.
         `posture`: with TLS, by certificates made for this lab. (The plain client port is on 127.0.0.1 anyway.) `secured`: who uses SASL.
         Raises `BadInput` for a name or number that cannot be, and where there is such a lab already; what `provision` raises.
         """
@@ -119,6 +123,10 @@ class Lab:
                     releases=known,
                 )
                 for number in range(1, servers + spares + 1)
+            )
+            hosts = tuple(
+                msgspec.structs.replace(host, quorum_group=seat.group, quorum_weight=seat.weight) if seat else host
+                for host, seat in itertools.zip_longest(hosts, seats)
             )
             write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file), files))
             lab._write(State(name, release, servers, hosts, static))

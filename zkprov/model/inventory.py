@@ -71,6 +71,7 @@ class InventoryHost(msgspec.Struct, frozen=True):
     `other_servers`: zoo.cfg of servers of other ensembles on the same host, which are none of ours.
     `backup_dir`: where backups are kept (empty: beside the data), `backup_keep` how many of them.
     `auth_file`: a file on *this* machine with `scheme:credential`, for reconfig; its content is never kept in a value.
+    `quorum_group`, `quorum_weight`: where it votes in a list with groups; None: not said (the weight is 1 then).
     `foreign_config_manager`: `stopped` once no other program (Puppet, Chef, Ansible) writes its zoo.cfg; empty where nobody said so.
     """
 
@@ -122,6 +123,8 @@ class InventoryHost(msgspec.Struct, frozen=True):
     backup_keep: int = 5
     releases: dict[str, ReleaseSource] = {}
     foreign_config_manager: str = ""
+    quorum_group: int | None = None
+    quorum_weight: int | None = None
 
     def source_of(self, release: str | None) -> ReleaseSource | None:
         """By `zkprov_releases`, else, for `zkprov_release`, by the variables of its own; None where nothing says it."""

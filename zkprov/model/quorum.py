@@ -53,8 +53,19 @@ class Hierarchical(msgspec.Struct, frozen=True, tag="hierarchical"):
         # of the groups that are won now, as many are broken as must be for half of all to be won at most
         return sum(sorted(costs)[: len(costs) - counted // 2])
 
+    @property
+    def parts(self) -> dict[int, str]:
+        """Each group that counts: `{1,2}`, and `{1*3,2}` where the weight of 1 is 3."""
+        weight = dict(self.weights)
+        told = {}
+        for number, members in self.groups:
+            if any(weight.get(i, 1) for i in members):
+                ids = (f"{i}*{w}" if (w := weight.get(i, 1)) != 1 else str(i) for i in sorted(members))
+                told[number] = "{" + ",".join(ids) + "}"
+        return told
+
     def describe(self) -> str:
-        return f"a quorum is more than half of the groups {', '.join(braces(m) for _, m in self.groups)}"
+        return f"a quorum is more than half of the groups {', '.join(self.parts.values())}"
 
 
 QuorumSystem = Majority | Hierarchical

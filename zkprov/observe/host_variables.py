@@ -63,6 +63,8 @@ _FIELDS = {
     "zkprov_backup_keep": "backup_keep",
     "zkprov_releases": "releases",
     "zkprov_foreign_config_manager": "foreign_config_manager",
+    "zkprov_quorum_group": "quorum_group",
+    "zkprov_quorum_weight": "quorum_weight",
 }
 # What the playbooks alone go by.
 _OF_PLAYBOOKS = ("zkprov_archive_keyring", "zkprov_java_package", "zkprov_stop_timeout")

@@ -70,6 +70,14 @@ def _id(value: object) -> int:
     return number
 
 
+def _seat(value: object) -> int:
+    """ZooKeeper takes any long for the number of a group; a weight that is none of the small ones is a slip."""
+    number = _integer(value)
+    if not 0 <= number <= 1_000_000:
+        raise ValueError(f"{number} is not a whole number from 0 to 1000000")
+    return number
+
+
 def _port(value: object) -> int:
     number = _integer(value)
     if not 1 <= number <= 65535:
@@ -339,6 +347,8 @@ READERS: dict[str, Callable[[object], Any]] = {
     "other_servers": _folders,
     "backup_dir": _folder,
     "backup_keep": _count,
+    "quorum_group": _seat,
+    "quorum_weight": _seat,
     "releases": _releases,
     "foreign_config_manager": _stopped,
 }
@@ -373,6 +383,8 @@ REMEDIES = {
     ),
     "releases": "write a dictionary like 3.9.5: {archive: URL, sha512: …}, or {classpath: …, java: …} for hosts that are this machine",
     "backup_keep": "write how many are to be kept, such as 5",
+    "quorum_group": "write the number of its group in the list, such as 2; only for lists with groups",
+    "quorum_weight": "write what its vote counts for in its group: 1 as a rule, 0 for nothing",
     "foreign_config_manager": f"write {STOPPED}, once no other program writes zoo.cfg; or take it out",
     **dict.fromkeys(("java", "classpath", "key_store", "trust_store", "other_servers"), "write absolute paths"),
 }

@@ -50,11 +50,7 @@ def plan_adopt(health: Health, inventory: Inventory, wish: AdoptWish) -> Plan | 
     if live is None:
         return refused(untold(health), COMMAND)
     stop = (
-        _grouped(live)
-        or _too_old(health)
-        or _strangers(health, live, inventory)
-        or _unread(health, live)
-        or _no_right(lacks, inventory)
+        _too_old(health) or _strangers(health, live, inventory) or _unread(health, live) or _no_right(lacks, inventory)
     )
     if stop is None and lacks.restarts:
         stop = _rewritten(lacks, inventory)
@@ -149,15 +145,6 @@ def _last(health: Health, live: Members) -> Step:
     return Step(
         1, StepKind.ADOPT, leader, "", same, same, spare(live.quorums, serving_voters(health.picture)), (), asks
     )
-
-
-def _grouped(live: Members) -> Refusal | None:
-    """What no change would be made to afterwards either."""
-    if not live.hierarchical:
-        return None
-    told = ("ZooKeeper refuses incremental changes of it, and zkprov does not change it yet",)
-    ways = (("zkprov prove", "works, and so do status and check; to grow it, change its lists by hand"),)
-    return Refusal("R12", "a list with groups is not adopted.", told, ways)
 
 
 def _too_old(health: Health) -> Refusal | None:

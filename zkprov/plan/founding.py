@@ -50,7 +50,14 @@ class Founding(msgspec.Struct, frozen=True):
 
 
 def founder_of(inventory: Inventory) -> InventoryHost:
-    """The first host that is to vote. Raises `BadInput` where there is none, or where it is not said what to install."""
+    """The first host that is to vote. Raises `BadInput` where there is none, where it is not said what to install, or for groups."""
+    seated = next((h for h in inventory.hosts if h.quorum_group is not None or h.quorum_weight not in (None, 1)), None)
+    if seated is not None:
+        remedy = (
+            "take zkprov_quorum_group and zkprov_quorum_weight out; a list with groups is founded by hand, and adopted"
+        )
+        place = f"{inventory.path}: {seated.name}"
+        raise BadInput("bootstrap founds a majority list, without groups", place=place, remedy=remedy)
     founder = next((h for h in inventory.hosts if h.role is Role.PARTICIPANT), None)
     if founder is None:
         remedy = "give at least one host zkprov_role: participant"

@@ -12,16 +12,18 @@ import msgspec
 
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
+from zkprov.judge.joiner import joins_too_early
 from zkprov.judge.newcomers import SEASON_S, ledger_of, newcomers_in, newcomers_rule, short_season
 from zkprov.judge.one_quorum import prove_step
 from zkprov.judge.verdict import GateResult, Verdict, first_stop
 from zkprov.model.inventory import Inventory, InventoryHost
-from zkprov.model.members import Members
+from zkprov.model.members import Members, Seat
 from zkprov.model.quorum import braces, spare
 from zkprov.model.release import Release
 from zkprov.model.server import Role, Server
 from zkprov.plan.beginning import begun
 from zkprov.plan.entry import free_id, id_is_new, joiner_of
+from zkprov.plan.seats import GROUP, by_one, seat_for, told_of
 from zkprov.plan.steps import Joiner, Options, Plan, Proof, Refusal, Step, StepKind, seconds
 
 __all__ = ["Wish", "free_id", "plan_add"]
@@ -46,6 +48,10 @@ class Wish(msgspec.Struct, frozen=True):
     @property
     def command(self) -> str:
         return f"zkprov add-node {' '.join(h.name for h in self.hosts)}"
+
+    def like(self, health: Health) -> Seat | None:
+        """The seat of whom they replace, in a list with groups."""
+        return None
 
 
 def plan_add(health: Health, inventory: Inventory, wish: Wish) -> Plan | Refusal:
@@ -79,7 +85,7 @@ def plan_add(health: Health, inventory: Inventory, wish: Wish) -> Plan | Refusal
         plan,
         joiners=tuple(joiners),
         unseasoned=tuple(n.id for n in walk.first_newcomers),
-        notes=notes_of(health, wish),
+        notes=(*told_of(joiners, plan.steps), *notes_of(health, wish)),
     )
 
 
@@ -87,10 +93,19 @@ def _joiners(health: Health, inventory: Inventory, wish: Wish) -> list[Joiner] |
     joiners: list[Joiner] = []
     for host in wish.hosts:
         joiner = joiner_of(host, health, inventory, joiners, wish.options.role)
+        if not isinstance(joiner, Refusal):
+            joiner = seated(joiner, host, health, wish)
         if isinstance(joiner, Refusal):
             return joiner
         joiners.append(joiner)
     return joiners
+
+
+def seated(joiner: Joiner, host: InventoryHost, health: Health, wish: Wish) -> Joiner | Refusal:
+    """The joiner with its seat, where the list has groups."""
+    live = health.picture.live or Members(())
+    seat = seat_for(host, host.name, live, wish.command, votes=joiner.server.votes, like=wish.like(health))
+    return seat if isinstance(seat, Refusal) else msgspec.structs.replace(joiner, seat=seat)
 
 
 def _state_allows(health: Health, inventory: Inventory, wish: Wish, danger: GateResult | None) -> Refusal | None:
@@ -112,8 +127,12 @@ def _state_allows(health: Health, inventory: Inventory, wish: Wish, danger: Gate
         up, missing = serving_voters(health.picture), tuple(str(e) for e in answer.evidence)
         for host in wish.hosts[:1]:
             joiner = Server(host.id or max(live.ids, default=0) + 1, (host.server_address,))
-            refusal = margin(live, joiner, up, options, missing, (("zkprov status", "shows who is missing"), again))
-            if refusal and joiner.id not in live.ids:
+            seat = seat_for(host, host.name, live, wish.command, votes=True)
+            if isinstance(seat, Refusal) or joiner.id in live.ids:
+                break
+            ways = (("zkprov status", "shows who is missing"), again)
+            refusal = margin(live, Joiner(host.name, joiner, seat), up, options, missing, ways)
+            if refusal:
                 return refusal
     stop = first_stop(health.gates)
     if stop is not None:
@@ -139,28 +158,29 @@ def _state_allows(health: Health, inventory: Inventory, wish: Wish, danger: Gate
 
 def margin(
     before: Members,
-    joiner: Server,
+    joiner: Joiner,
     up: Set[int],
     options: Options,
     evidence: Iterable[str] = (),
     following: tuple[tuple[str, str], ...] = (("zkprov status", "shows who is missing"),),
 ) -> Refusal | None:
-    """R4: the voters in sync, `up`, without the joiner must be a quorum of the list with it.
-
-    Only 1 → 2 cannot have that: there the joiner must be a synced non-voting follower first. With the joiner up as many may fail
-    as before: a majority grows by one at most. An override holds as long as the joiner completes the quorum.
-    """
-    after = before.with_server(joiner)
-    if len(before.voters) == 1 or after.quorums.contains_quorum(up):
+    """R4 (see `joins_too_early`). An override holds as long as the joiner completes the quorum."""
+    server_id, after = joiner.server.id, before.with_server(joiner.server, joiner.seat)
+    if not joins_too_early(before, after, up, server_id):
         return None
-    if "R4" in options.overrides and after.quorums.contains_quorum({*up, joiner.id}):
+    if "R4" in options.overrides and after.quorums.contains_quorum({*up, server_id}):
         return None
-    now, then = spare(before.quorums, up), spare(after.quorums, {*up, joiner.id})
+    now, then = spare(before.quorums, up), spare(after.quorums, {*up, server_id})
     told = (
-        f"with {joiner.id} the list would be {after}; {after.quorums.describe()}",
+        f"with {server_id} the list would be {after}; {after.quorums.describe()}",
         f"in sync without the joiner: {braces(up)}; may fail before: {max(now, 0)}, after: {max(then, 0)}",
         *evidence,
     )
+    if before.hierarchical and up >= before.voters:
+        # nobody is missing: it is a matter of where the joiner is to vote
+        following = (("", f'another {GROUP} for it, or first another in its group: see docs, "Lists with groups"'),)
+    if after.quorums.contains_quorum(up):
+        return Refusal("R4", "with the joiner too few may fail.", told, following)
     return Refusal("R4", "without the joiner the voters in sync would be no quorum.", told, following)
 
 
@@ -180,10 +200,11 @@ class WayIn:
 
     def add(self, joiner: Joiner) -> Refusal | None:
         server, before = joiner.server, self.list
-        as_observer, after = before.with_server(server.with_role(Role.OBSERVER)), before.with_server(server)
+        as_observer = before.with_server(server.with_role(Role.OBSERVER), joiner.seat)
+        after = before.with_server(server, joiner.seat)
         if server.votes:
             # before it is started: a server that waits for its vote is one more that can go wrong meanwhile
-            refusal = self._season(joiner, after) or margin(before, server, self.up, self.options)
+            refusal = self._season(joiner, after) or margin(before, joiner, self.up, self.options)
             if refusal:
                 return refusal
         straight = server.votes and len(before.voters) == 1
@@ -209,7 +230,7 @@ class WayIn:
             return None
         states = tuple(f"{p.state}: {p.verdict}" for p in unproved.proofs if p.verdict != "safe")
         headline = f"step {unproved.number} ({unproved.title}) is not proved to leave one quorum."
-        return Refusal("R1", headline, states, (("zkprov prove", "shows who could elect whom"),))
+        return Refusal("R1", headline, states, (*by_one(unproved), ("zkprov prove", "shows who could elect whom")))
 
     def _season(self, joiner: Joiner, after: Members) -> Refusal | None:
         """R2. A plan that makes newcomers waits for the first to be seasoned; one that only finds them does so with `--wait`."""

@@ -196,6 +196,9 @@ class WayOut:
     def _unproved(self) -> Reason | None:
         for step in self.steps:
             if bad := tuple(f"{p.state}: {p.verdict}" for p in step.proofs if p.verdict != "safe"):
+                seat = step.before.seat(step.server)
+                if seat is not None and seat.weight > 1:
+                    bad += (f"its weight is {seat.weight}: that many votes would go at once",)
                 return Reason("R1", f"step {step.number} ({step.title}) is not proved to leave one quorum", bad)
         return None
 

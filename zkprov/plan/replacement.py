@@ -10,12 +10,14 @@ import msgspec
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import leaver_of
 from zkprov.model.inventory import Inventory
+from zkprov.model.members import Seat
 from zkprov.plan.backup import with_backup
 from zkprov.plan.beginning import begun
 from zkprov.plan.entry import id_is_new, joiner_of
-from zkprov.plan.membership import WayIn, Wish, plan_add
+from zkprov.plan.membership import WayIn, Wish, plan_add, seated
 from zkprov.plan.membership import notes_of as notes_of_the_new
 from zkprov.plan.removal import WayOut, may_leave, notes_of, refused, state_allows
+from zkprov.plan.seats import told_of
 from zkprov.plan.steps import Joiner, Options, Plan, Refusal, Step, StepKind
 
 
@@ -27,6 +29,10 @@ class Replacement(Wish, frozen=True):
     @property
     def command(self) -> str:
         return f"zkprov replace-node {self.old} {self.hosts[0].name}"
+
+    def like(self, health: Health) -> Seat | None:
+        live, old = health.picture.live, leaver_of(health.picture, self.old).id
+        return live.seat(old) if live is not None and old is not None else None
 
 
 def plan_replace(health: Health, inventory: Inventory, wish: Replacement) -> Plan | Refusal:
@@ -73,6 +79,8 @@ def _out_and_in(health: Health, inventory: Inventory, wish: Replacement) -> Plan
         return stop
     # whether the new one may come in at all, before the old one is gone
     joiner = joiner_of(wish.hosts[0], health, inventory, (), wish.options.role)
+    if not isinstance(joiner, Refusal):
+        joiner = seated(joiner, wish.hosts[0], health, wish)
     if isinstance(joiner, Refusal):
         return joiner
     if known := id_is_new(joiner, health, inventory):
@@ -89,7 +97,11 @@ def _out_and_in(health: Health, inventory: Inventory, wish: Replacement) -> Plan
         joiners=(joiner,),
         leavers=tuple(out.leavers),
         unseasoned=tuple(n.id for n in walk.first_newcomers),
-        notes=(*notes_of_the_new(health, wish), *notes_of(health, _without_overrides(wish), out.leavers)),
+        notes=(
+            *told_of([joiner], walk.steps),
+            *notes_of_the_new(health, wish),
+            *notes_of(health, _without_overrides(wish), out.leavers),
+        ),
     )
 
 

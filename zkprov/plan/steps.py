@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from zkprov.judge.newcomers import SEASON_S
-from zkprov.model.members import Members
+from zkprov.model.members import Members, Seat
 from zkprov.model.server import Role, Server
 
 FORMAT = 1
@@ -173,10 +173,11 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Joiner(msgspec.Struct, frozen=True):
-    """A server on its way in: its inventory host, and the line it will have in the end."""
+    """A server on its way in: its inventory host, the line it will have in the end, and its seat in a list with groups."""
 
     host: str
     server: Server
+    seat: Seat | None = None
 
 
 class Leaver(msgspec.Struct, frozen=True):

@@ -77,6 +77,8 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
     lost = any(g.gate == "spare" and g.verdict is Verdict.FAIL for g in document.gates)
     facts.append(f"{head.spare} may fail" if head.spare >= 0 else "quorum lost" if lost else "no quorum seen")
     out.print(f"  {', '.join(facts)}; {head.answered} of {head.asked} known servers answer ({head.took_s:.2f} s)")
+    if head.groups:
+        out.print("  a quorum wins more than half of " + ", ".join(f"group {g} {x}" for g, x in head.groups.items()))
     if len(head.histories) > 1:
         out.print(f"  {len(head.histories)} histories")
         for told, holders in head.histories.items():

@@ -23,6 +23,7 @@ OPEN_RUN = re.compile(r'\{"run":"([\w-]{1,40})","state":"(?:running|stopped)","h
 class EnsembleRow(msgspec.Struct, frozen=True):
     """The verdict and what it rests on. `spare`: voters that may fail, −1 without quorum. `config_version` in hex.
 
+    `groups`: of a list with groups, who votes in which: `{1*3,2}`, with the weights that are not 1; only those that count.
     `histories`: what the permanent znode is → the servers that hold it. `clients_beside`: client sessions on rogues.
     """
 
@@ -47,6 +48,7 @@ class EnsembleRow(msgspec.Struct, frozen=True):
     uuid: str | None
     paused: str | None
     run: str | None
+    groups: dict[int, str] = {}
 
 
 class ServerRow(msgspec.Struct, frozen=True):
@@ -144,6 +146,7 @@ def status_document(health: Health) -> StatusDocument:
         # A pause may stand before the ledger's first entry does.
         paused=next((x.paused for f in picture.members if (x := f.ledger.value) and x.paused), None),
         run=(ledger.run or None) if ledger else None,
+        groups=live.seated if live else {},
     )
     rows = [_server(f, health) for f in shown]
     rows += [_unasked(s) for s in (live.servers if live else ()) if picture.member(s.id) is None]

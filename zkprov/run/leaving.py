@@ -97,7 +97,7 @@ def _until_it_is(run: Engine, step: Step, wanted: Members) -> None:
 def _ask_to_leave(run: Engine, step: Step, live: Members) -> None:
     what = f"reconfig leaving {step.server} from config {live.version_hex}"
     run.events.emit("act", what=what, from_config=live.version_hex)
-    answered(run, step, reconfig.change(run.client, leaving=step.server, from_config=live.version, stop=run.stop))
+    answered(run, step, reconfig.leave(run.client, step.server, live, stop=run.stop))
 
 
 def _done(run: Engine, step: Step) -> Health:

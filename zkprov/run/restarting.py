@@ -13,7 +13,7 @@ from zkprov.judge.drift import UNIT
 from zkprov.judge.leaving import in_sync, not_to_be_started, ok_to_stop
 from zkprov.judge.transfer import leader_in, transfer_proofs, why_no_transfer
 from zkprov.judge.verdict import GateResult, Verdict
-from zkprov.model.members import Members
+from zkprov.model.members import Members, Seat
 from zkprov.model.problems import Interrupted, Problem
 from zkprov.model.server import Role, Server
 from zkprov.plan.rolling import leader_last
@@ -186,7 +186,7 @@ def _hand_over(run: Engine, host: Host, step: Step, live: Members, meant: Server
     run.events.emit("act", what=f"{step.host}: stop; reconfig joining {meant.line} meanwhile")
     run.stands = f"{step.server} was stopped, and may be an observer of the list"
     with ThreadPoolExecutor(1) as beside:
-        voting = beside.submit(_vote_back, run, meant, shorter)
+        voting = beside.submit(_vote_back, run, meant, shorter, live.seat(meant.id))
         host.stop(STOP_S)
         back = voting.result()
     run.events.emit("answer", answer=str(back.answer), why=back.why)
@@ -196,7 +196,7 @@ def _hand_over(run: Engine, host: Host, step: Step, live: Members, meant: Server
         raise Interrupted("stopped by a signal", remedy="zkprov resume")
 
 
-def _vote_back(run: Engine, meant: Server, shorter: Members) -> reconfig.Outcome:
+def _vote_back(run: Engine, meant: Server, shorter: Members, seat: Seat | None) -> reconfig.Outcome:
     """From exactly the list that the way there left, as soon as ZooKeeper does it; what was proved a moment ago holds. Raises nothing."""
     deadline = run.clock.monotonic() + BACK_S
     last = reconfig.Outcome(reconfig.Answer.UNKNOWN, "no answer yet")
@@ -210,7 +210,7 @@ def _vote_back(run: Engine, meant: Server, shorter: Members) -> reconfig.Outcome
             if not now.same_list(shorter):
                 return reconfig.Outcome(reconfig.Answer.REFUSED, f"somebody else changed the list: {now}")
             left_s = max(0.1, deadline - run.clock.monotonic())
-            last = reconfig.join(run.client, meant, now, patience_s=left_s, stop=run.stop)
+            last = reconfig.join(run.client, meant, now, seat=seat, patience_s=left_s, stop=run.stop)
         if last.answer is not reconfig.Answer.APPLIED:
             run.clock.wait(run.stop, GLANCE_S)
     return last
@@ -224,11 +224,12 @@ def _its_vote(run: Engine, step: Step, meant: Server) -> None:
     while present is not None and meant.votes and not present.votes:
         health = run.gates.passed(expect=step.after.with_server(meant.with_role(Role.OBSERVER)))
         live = live_of(health)
-        prove(run, health, live, live.with_server(meant), meant)
+        seat = step.after.seat(meant.id)
+        prove(run, health, live, live.with_server(meant, seat), meant)
         if intended(run, step, deadline, live):
             what = f"reconfig joining {meant.line} from config {live.version_hex}"
             run.events.emit("act", what=what, from_config=live.version_hex)
-            answered(run, step, reconfig.join(run.client, meant, live, stop=run.stop))
+            answered(run, step, reconfig.join(run.client, meant, live, seat=seat, stop=run.stop))
         present = listed(run.plan, run.ledger.live(), step.server)
 
 

@@ -77,7 +77,7 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
             return None
         what = f"reconfig leaving {step.server} from config {live.version_hex}"
         engine.events.emit("undo", what=what, from_config=live.version_hex)
-        outcome = reconfig.change(engine.client, leaving=step.server, from_config=live.version, stop=engine.stop)
+        outcome = reconfig.leave(engine.client, step.server, live, stop=engine.stop)
         engine.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
         if engine.stop.is_set():
             raise Interrupted("stopped by a signal", remedy="zkprov abort, or zkprov resume")
@@ -203,7 +203,8 @@ def _give_back(engine: Engine, step: Step, live: Members, meant: Server) -> str 
     """
     health = engine.gates.health()
     seen = health.picture.member(step.server)
-    proved = prove_step(health.picture, live, live.with_server(meant), meant)
+    seat = engine.plan.base.seat(meant.id)
+    proved = prove_step(health.picture, live, live.with_server(meant, seat), meant)
     why_not = next((str(r) for r in as_it_is(health)), "")
     if health.picture.live != live or seen is None or not seen.serving:
         why_not = why_not or f"{step.server} does not serve, or somebody else changed the list"
@@ -213,7 +214,7 @@ def _give_back(engine: Engine, step: Step, live: Members, meant: Server) -> str 
     engine.fence(step.number)
     what = f"reconfig joining {meant.line} from config {live.version_hex}"
     engine.events.emit("undo", what=what, from_config=live.version_hex)
-    outcome = reconfig.join(engine.client, meant, live, stop=engine.stop)
+    outcome = reconfig.join(engine.client, meant, live, seat=seat, stop=engine.stop)
     engine.events.emit("answer", answer=str(outcome.answer), why=outcome.why)
     if engine.stop.is_set():
         raise Interrupted("stopped by a signal", remedy="zkprov abort, or zkprov resume")

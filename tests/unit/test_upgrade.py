@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -94,7 +95,7 @@ def test_the_way_of_every_member(data: st.DataObject) -> None:
 
 
 def test_whoever_leads_meanwhile_comes_last_of_its_release() -> None:
-    plan = planned(on(healthy(3), "3.6.4"))
+    plan = planned(on(healthy(3), "3.7.2"))
     first = next(s for s in plan.steps if s.kind is StepKind.RESTART)
     turned = leader_last(plan, first.number, first.server)
     assert [s.kind for s in turned.steps] == [s.kind for s in plan.steps]
@@ -256,6 +257,41 @@ def test_ways() -> None:
 
     assert told("3.8.6", "3.9.5") == ["3.9.5"] and told("3.6.4", "3.9.5") == ["3.8.6", "3.9.5"]
     assert told("3.9.5", "3.8.6") == told("3.8.6", "4.0.0") == []
+
+
+@given(
+    st.sampled_from(("3.4.5", "3.4.14", "3.5.0", "3.5.10", "3.6.4", "3.7.2", "3.8.6", "3.9.4")),
+    st.sampled_from(("3.5.10", "3.6.4", "3.7.2", "3.8.4", "3.9.5", "4.0.0")),
+    st.sets(st.sampled_from((*ALL, "3.4.14", "3.5.3", "3.6.0", "3.7.0", "3.8.4"))),
+)
+def test_one_minor_release_at_a_time_of_those_that_can_be_had(old: str, new: str, known: set[str]) -> None:
+    first, last = Release.parse(old), Release.parse(new)
+    had = frozenset(Release.parse(r) for r in known)
+    found = way(first, last, had)
+    assert bool(found) is bool(way(first, last)), "what can be had takes no way away, and makes none"
+    if not found:
+        return
+    assert found[-1] == last and all(may_step(a, b) for a, b in itertools.pairwise((first, *found)))
+    lines = [r.line for r in found]
+    assert lines == sorted(set(lines)) or lines[0] == first.line
+    # a line is passed over only where none of it can be had that a step leads to and from
+    stops = (first, *found)
+    if set(found[:-1]) <= had:
+        for before, after in itertools.pairwise(stops):
+            newest = {r.line: r for r in sorted(had) if first < r < last}
+            over = [r for line, r in newest.items() if before.line < line < after.line]
+            assert not any(may_step(before, r) and may_step(r, after) for r in over)
+
+
+def test_the_whole_way_of_the_issue() -> None:
+    had = frozenset(Release.parse(r) for r in ALL)
+    assert [str(r) for r in way(Release.parse("3.5.10"), Release.parse("3.9.5"), had)] == list(ALL[1:])
+    # without 3.7 the table has a step over it; a patch release of one's own is as good
+    some = frozenset(map(Release.parse, ("3.6.4", "3.8.4")))
+    assert [str(r) for r in way(Release.parse("3.5.10"), Release.parse("3.9.5"), some)] == ["3.6.4", "3.8.4", "3.9.5"]
+
+
+def test_the_kind_of_plan() -> None:
     assert planned(on(healthy(3), "3.8.6")).kind == UPGRADE
 
 

@@ -5,7 +5,9 @@ The tables are FACTS, "Releases"; ids are those of ZooKeeper's issue tracker.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Set
 
 import msgspec
 
@@ -229,8 +231,19 @@ def may_go_back(new: Release, old: Release) -> UpgradeStep:
     return UpgradeStep(False, f"{new} to {old} is more than one step back", tuple(nearer[:1]))
 
 
-def way(old: Release, new: Release) -> tuple[Release, ...]:
-    """The releases to run one after another from `old` on, `new` the last of them; empty where no way is known."""
+def way(old: Release, new: Release, known: Set[Release] = frozenset()) -> tuple[Release, ...]:
+    """The releases to run one after another from `old` on, `new` the last of them; empty where no way is known.
+
+    One minor release at a time, through those that are `known`, which can be had; a line of which none is known is passed over where the
+    table has a step over it. Where that leads nowhere, by the fewest stops of the table.
+    """
+    newest = {r.line: r for r in sorted(known) if old < r < new}
+    between = [r for line, r in newest.items() if old.line < line < new.line]
+    for stops in (between, [r for line, r in newest.items() if line < new.line]):
+        for count in range(len(stops), -1, -1):
+            for some in itertools.combinations(stops, count):
+                if all(may_step(a, b) for a, b in itertools.pairwise((old, *some, new))) and new.line <= NEWEST_LINE:
+                    return (*some, new)
     step = may_upgrade(old, new)
     return (new,) if step.allowed else (*step.via, new) if step.via else ()
 

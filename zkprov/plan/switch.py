@@ -27,12 +27,13 @@ from zkprov.plan.steps import Plan, Proof, Refusal, Restarted, Step, StepKind
 
 class SwitchWish(RestartWish, frozen=True, kw_only=True):
     """`target`: the release that all are to run. `laid`: host → the releases that lie there whole; `fixed`: host → why it cannot be
-    switched, where it says so itself. `names`: all members; those that run it already are left out.
+    switched, where it says so itself. `names`: all members; those that run it already are left out. `known`: what all can have.
     """
 
     target: Release
     laid: Mapping[str, tuple[str, ...]]
     fixed: Mapping[str, str] = {}
+    known: frozenset[Release] = frozenset()
 
 
 Way = Callable[[Health, Mapping[int, Release], SwitchWish], tuple[Release, ...] | Refusal]

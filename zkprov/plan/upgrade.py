@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from zkprov.judge.health import Health
 from zkprov.model.inventory import Inventory
 from zkprov.model.release import Release, may_upgrade, way
@@ -21,15 +23,24 @@ class UpgradeWish(SwitchWish, frozen=True, kw_only=True):
 
 def plan_upgrade(health: Health, inventory: Inventory, wish: UpgradeWish) -> Plan | Refusal | None:
     """As `plan_switch`."""
+    wish = msgspec.structs.replace(wish, known=_known(inventory, wish))
 
     def notes(old: Release) -> Iterator[str]:
-        hops = way(old, wish.target)
+        hops = way(old, wish.target, wish.known)
         if len(hops) > 1:
             yield f"{old} to {wish.target} goes through {', '.join(map(str, hops[:-1]))}: all members run one before the next"
         for before, release in zip((old, *hops), hops, strict=False):
             yield from (f"{before} to {release}: {note}" for note in may_upgrade(before, release).notes)
 
     return plan_switch(health, inventory, wish, UPGRADE, _hops, notes)
+
+
+def _known(inventory: Inventory, wish: SwitchWish) -> frozenset[Release]:
+    each = []
+    for name in wish.names:
+        host = inventory.host(name)
+        each.append({*wish.laid.get(name, ()), *(host.releases if host is not None else ())})
+    return frozenset(Release.parse(r) for r in set[str]().union(*each) if all(r in one for one in each))
 
 
 def _hops(_health: Health, told: Mapping[int, Release], wish: SwitchWish) -> tuple[Release, ...] | Refusal:
@@ -45,9 +56,11 @@ def _hops(_health: Health, told: Mapping[int, Release], wish: SwitchWish) -> tup
         finish = f"zkprov upgrade --to {rest[-1]}"
         ways = ((finish, "ends what was begun"),) if may_upgrade(rest[0], rest[-1]).allowed else ()
         return Refusal("R8", "the members run different releases.", who, (*ways, ("zkprov status", "shows who is who")))
-    hops = way(rest[0], target)
+    hops = way(rest[0], target, wish.known)
     if not hops:
         return Refusal("", may_upgrade(rest[0], target).reason + ".", who)
-    if len(set(told.values())) > 1 and len(hops) > 1:
+    if len(set(told.values())) > 1:
+        if may_upgrade(rest[0], target).allowed:
+            return (target,)
         return Refusal("R8", f"some run {target}, and {may_upgrade(rest[0], target).reason}.", who)
     return hops

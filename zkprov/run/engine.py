@@ -193,7 +193,7 @@ class Engine:
 
     def intend(self, step: Step) -> None:
         """On disk and in the ensemble before the act; the write in the ensemble is the fence."""
-        self.journal.advance(self.plan.id, step.number)
+        self.journal.advance(self.plan.id, step.number, self.plan)
         self.fence(step.number)
 
     def fence(self, head: int) -> None:
@@ -380,4 +380,6 @@ class Engine:
         except Problem as problem:
             self._say("ledger.missed", why=str(problem))
         with contextlib.suppress(Problem):
+            # the same place as in the ledger: whoever finds nobody who serves goes by it
+            self.journal.advance(self.plan.id, head, self.plan)
             self.journal.finish(self.plan.id, state, self.clock.now())

@@ -45,7 +45,9 @@ def start_stopped(
     events.step = step.number
     told: list[str] = []
     started = False
-    for member in run.plan.restarted:
+    # a fence alone is no sign of it: to lay a release out, or to write zoo.cfg, takes all hosts
+    turns = [s for s in run.plan.steps if s.kind is StepKind.RESTART and (s.begun or s.number < step.number)]
+    for member in (m for m in run.plan.restarted if any(s.server == m.server.id for s in turns)):
         host = world.host(member.host)
         try:
             if host.fenced_by() != run.id or host.is_active():
@@ -57,14 +59,16 @@ def start_stopped(
             if not keeps and host.has_former(run.id):
                 host.put_back(run.id, run.attempt)
                 told.append(f"{member.host} has its former files")
-            former = run.plan.former(step) if member.server.id == step.server else ""
+            in_hand = member.server.id == step.server
+            former = run.plan.former(step) if in_hand and step.begun else ""
             if former and host.current() != former:
                 host.switch(former, run.id, run.attempt)
                 told.append(f"{member.host} is back on {former}")
             if why := not_to_be_started(facts.disk.value if facts else None, member.server):
                 told.append(f"{member.host} is not started: {why} (R5)")
                 continue
-            events.emit("mend", what=f"nobody serves, and this run has stopped {member.host}: start")
+            why = f"this run has stopped {member.host}" if in_hand else f"{member.host}, which it restarted, is down"
+            events.emit("mend", what=f"nobody serves, and {why}: start")
             host.start()
             started = True
             told.append(f"{member.host} is started")

@@ -154,16 +154,22 @@ class Switched(Host):
         super().__init__(laid=False, **more)
         self.release = "3.9.5"
 
+        self.lying = ["3.8.6", "3.9.5"]
+
     def current(self) -> str:
         return self.release
+
+    def releases(self) -> tuple[str, ...]:
+        return tuple(self.lying)
 
     def switch(self, release: str, run: str, attempt: int) -> None:
         self.done.append(f"switch {release}")
         self.release = release
 
 
-def undone(host: Switched, seen: Made, number: int | None = None) -> tuple[str | None, Any]:
+def undone(host: Switched, seen: Made, number: int | None = None, *, begun: bool = True) -> tuple[str | None, Any]:
     plan = planned(on(healthy(3), "3.8.6"))
+    plan = plan.with_begun(2) if begun else plan
     run = engine(host, seen, plan)
     run.journal = SimpleNamespace(advance=lambda _run, head: run.told.append(f"head {head}"))
     first = next(s for s in plan.steps if s.kind is StepKind.RESTART)
@@ -180,6 +186,21 @@ def test_one_that_serves_and_fails_its_gates_goes_back_as_well() -> None:
     host = Switched(active=True)
     said, _ = undone(host, healthy(3))
     assert said == "1 is back on 3.8.6 and serves again" and host.done == ["stop", "switch 3.8.6", "start"]
+
+
+def test_none_is_stopped_for_a_release_that_lies_there_no_more() -> None:
+    host = Switched(active=True)
+    host.lying.remove("3.8.6")
+    said, run = undone(host, healthy(3))
+    assert said is None and host.done == [] and "3.8.6 does not lie there any more" in run.told[0]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_runs_is_not_told_from_what_the_next_start_would_run(begun: bool) -> None:
+    """Nobody has switched it: the inventory says another release than the one that it was started with."""
+    host = Switched(active=True)
+    said, _ = undone(host, on(healthy(3), "3.8.6"), begun=begun)
+    assert said == ("1 serves with 3.8.6" if begun else "nothing was begun") and host.done == []
 
 
 def test_what_fails_while_it_runs_alone_fails_it() -> None:

@@ -228,7 +228,7 @@ def test_what_was_laid_out_is_not_taken_back() -> None:
 
 def test_given_up_in_the_middle() -> None:
     plan = planned(on(healthy(3), "3.8.6"))
-    run: Any = SimpleNamespace(plan=plan)
+    run: Any = SimpleNamespace(plan=plan, world=looking(on(on(healthy(3), "3.8.6"), "3.9.5", 1)))
     first, second, _ = (s for s in plan.steps if s.kind is StepKind.RESTART)
     ended = given_up(run, second, plan.base, "2 is back on 3.8.6", ())
     assert ended.exit_code == 4 and ended.next == (
@@ -236,8 +236,34 @@ def test_given_up_in_the_middle() -> None:
         "zkprov downgrade --to 3.8.6 --reason …",
     )
     assert "3.8.6: 2, 3; 3.9.5: 1" in ended.stands
+    run.world = looking(on(healthy(3), "3.8.6"))
     ended = given_up(run, first, plan.base, "1 is back on 3.8.6", ())
     assert ended.exit_code == 0 and not ended.next
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_given_up_while_the_first_runs_alone_and_cannot_go_back(serves: bool) -> None:
+    """2 has died, so 1 is needed as it is; or 1 is down itself."""
+    plan = planned(on(healthy(3), "3.8.6"))
+    soak = next(s for s in plan.steps if s.kind is StepKind.SETTLE)
+    seen = on(on(healthy(3), "3.8.6"), "3.9.5", 1)
+    world = looking(seen.down(2) if serves else seen.down(1), Switched(active=serves))
+    run: Any = SimpleNamespace(plan=plan, world=world)
+    ended = given_up(run, soak, plan.base, None, ())
+    assert ended.exit_code == 4 and "3.8.6: 2, 3; 3.9.5: 1" in ended.stands
+    assert ("1 serves, with 3.9.5" if serves else "1 does not serve") in ended.stands
+    assert "zkprov upgrade --to 3.9.5" in ended.next and "zkprov downgrade --to 3.8.6 --reason …" in ended.next
+
+
+def looking(made: Made, host: Host | None = None) -> Any:
+    """A world in which every look sees `made`; who answers in it serves."""
+    return SimpleNamespace(
+        survey=lambda **_: made.survey,
+        host=lambda _: host,
+        glance=lambda name: SimpleNamespace(serving=made.survey.by_name(name).serving),  # type: ignore[union-attr]
+        inventory=inventory(3),
+        inventory_host=lambda name: inventory(3).host(name),
+    )
 
 
 @pytest.mark.parametrize(
@@ -332,8 +358,9 @@ class Given:
     def __init__(self, old: str, new: str, kind: str = UPGRADE, state: State = State.ABORTED) -> None:
         plan = msgspec.structs.replace(planned(on(healthy(3), old), new), kind=kind)
         second = [s for s in plan.steps if s.kind is StepKind.RESTART][1]
+        self.plan = plan
         self.ended = Result(plan.id, state, 4, "Aborted.", undone="2 is back")
-        self.world: Any = SimpleNamespace(inventory=inventory(3))
+        self.world = looking(on(on(healthy(3), old), new, 1))
         self.journal: Any = SimpleNamespace(
             runs=lambda _: (SimpleNamespace(id=plan.id, plan=plan, head=second.number),)
         )
@@ -394,3 +421,27 @@ def test_who_stays(
 ) -> None:
     ended = given_back(conductor, monkeypatch, made, stay=stay)
     assert conductor.applied == [] and ended.exit_code == 4 and ended.evidence == said
+
+
+def test_who_gives_up_while_the_first_runs_alone_has_it_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the steps that are done all run the former release, and the first has it not: it could not go back a moment ago."""
+    conductor, seen = Given("3.8.6", "3.9.5"), on(on(healthy(3), "3.8.6"), "3.9.5", 1)
+    plan = conductor.plan
+    soak = next(s for s in plan.steps if s.kind is StepKind.SETTLE)
+    conductor.journal.runs = lambda _: (SimpleNamespace(id=plan.id, plan=plan, head=soak.number),)
+    back = downgrade(seen, "3.8.6")
+    assert given_back(conductor, monkeypatch, back).exit_code == 0 and conductor.applied == [back]
+
+
+@pytest.mark.parametrize("at", [StepKind.LAY_OUT, StepKind.RESTART])
+def test_nobody_goes_back_whom_this_run_has_not_brought_there(at: StepKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one had ended that gave 1 the release, another went on, and is given up."""
+    conductor, seen = Given("3.8.6", "3.9.5"), on(on(healthy(3), "3.8.6"), "3.9.5", 1)
+    plan = planned(seen)
+    assert {s.server for s in plan.steps if s.kind is StepKind.RESTART} == {2, 3}
+    last = [s for s in plan.steps if s.kind is at][-1]
+    conductor.world = looking(on(seen, "3.9.5", *([1, 2] if at is StepKind.RESTART else [1])))
+    conductor.journal.runs = lambda _: (SimpleNamespace(id=plan.id, plan=plan, head=last.number),)
+    ended = given_back(conductor, monkeypatch, downgrade(seen, "3.8.6"))
+    assert conductor.applied == [] and ended.exit_code == 4
+    assert ended.evidence == ("nobody else goes back: 1 had 3.9.5 before run 4f1c, which has not restarted it",)

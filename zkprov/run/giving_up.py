@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
 from zkprov.model.release import Release, may_go_back
-from zkprov.plan.steps import ADOPTION, SET_ADDRESS, SWITCHING, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, SET_ADDRESS, SWITCHING, Step, StepKind
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.moving import how_it_stands
 from zkprov.run.result import Result
+from zkprov.run.switching import runs_now
 from zkprov.run.unadopting import half_way
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     following: tuple[str, ...] = ()
     if plan.kind == ADOPTION:
         return _adopted(engine, step, live, undone, fenced)
+    step = plan.owner(step)
     if undone is None and step.kind is StepKind.RESTART:
         stays, following = _restarted(engine, step, live)
     elif undone is None and plan.kind == SET_ADDRESS:
@@ -41,7 +43,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
     stands += _kept(fenced)
     if plan.kind in SWITCHING:
-        mixed, again = _releases(plan, step)
+        mixed, again = _releases(runs_now(engine.world, plan, step))
         stands, following = "; ".join((stands, mixed)), (*following, *again)
     headline = f"Aborted run {plan.id}."
     return Result(
@@ -49,9 +51,8 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     )
 
 
-def _releases(plan: Plan, step: Step) -> tuple[str, tuple[str, ...]]:
-    """Who runs what by the steps that are done, and what ends that: while releases differ nobody is added or removed."""
-    runs = plan.runs(plan.owner(step).number)
+def _releases(runs: Mapping[int, str]) -> tuple[str, tuple[str, ...]]:
+    """Who runs what, and what ends that: while releases differ nobody is added or removed."""
     releases = sorted({Release.parse(r) for r in runs.values()})
     told = "; ".join(f"{r}: {', '.join(str(i) for i in sorted(runs) if runs[i] == str(r))}" for r in releases)
     if len(releases) < 2:

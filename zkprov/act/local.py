@@ -46,7 +46,8 @@ class LocalHost:
     """`Host` for `ansible_connection: local`.
 
     What zkprov needs to know between commands lies in `<config_dir>.zkprov`: `run` (the fence), `server` (pid and start of the process),
-    `disabled`, `release` (the one in force, once it was switched). Loss of `server` loses nothing: its zoo.cfg finds the process again.
+    `disabled`, `release` (the one in force, once it was started or switched). Loss of `server` loses nothing: the process is found again by
+    its zoo.cfg.
     """
 
     def __init__(self, host: InventoryHost) -> None:
@@ -282,6 +283,7 @@ class LocalHost:
                 )
             time.sleep(0.001)
         write(self._control / "server", msgspec.json.encode(process))
+        local_releases.remember(self.host, self._control)
 
     def _software(self) -> ReleaseSource:
         """Of the release in force."""

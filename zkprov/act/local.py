@@ -85,6 +85,10 @@ class LocalHost:
     def fenced_by(self) -> str | None:
         return self._holder()[0]
 
+    @property
+    def fence_file(self) -> str:
+        return str(self._control / "run")
+
     def _holder(self) -> tuple[str | None, int]:
         """The run that has the host, and which attempt at it."""
         with self._disk():
@@ -99,7 +103,7 @@ class LocalHost:
             raise Busy(
                 f"run {holder} has this host",
                 place=self.name,
-                remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self._control}/run",
+                remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self.fence_file}",
             )
 
     def _still_mine(self, run: str, attempt: int) -> None:

@@ -41,7 +41,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
             observer = "is an observer of it now and stays one"
             stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
     stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
-    stands += _kept(fenced)
+    stands += _kept(engine, fenced)
     if plan.kind in SWITCHING:
         mixed, again = _releases(runs_now(engine.world, plan, step))
         stands, following = "; ".join((stands, mixed)), (*following, *again)
@@ -61,14 +61,18 @@ def _releases(runs: Mapping[int, str]) -> tuple[str, tuple[str, ...]]:
     return told, ((on, back) if may_go_back(releases[-1], releases[0]).allowed else (on,))
 
 
-def _kept(fenced: Sequence[str]) -> str:
-    return "".join(f"; {name} could not be asked, and has this run's fence still" for name in fenced)
+def _kept(engine: Engine, fenced: Sequence[str]) -> str:
+    files = {name: engine.world.host(name).fence_file for name in fenced}
+    return "".join(
+        f"; {name} could not be asked, and has this run's fence still: rm {file} there, before another run can have it"
+        for name, file in files.items()
+    )
 
 
 def _adopted(engine: Engine, step: Step, live: Members, undone: str | None, fenced: Sequence[str]) -> Result:
     """Half way the next adoption plans the rest."""
     plan, half = engine.plan, half_way(engine.plan, step, undone)
-    stands = f"the list is {live}" + f"; {half}" * bool(half) + _kept(fenced)
+    stands = f"the list is {live}" + f"; {half}" * bool(half) + _kept(engine, fenced)
     following: list[str] = []
     serves = not step.host or engine.world.glance(step.host).serving
     if not serves:

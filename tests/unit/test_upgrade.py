@@ -297,6 +297,14 @@ def test_what_can_be_laid_out() -> None:
     )
 
 
+def test_only_what_was_measured_is_called_so() -> None:
+    for new, old, measured in (("3.9.5", "3.8.6", True), ("3.9.5", "3.9.1", False)):
+        back = downgrade(on(healthy(3), new), old)
+        assert isinstance(back, Plan), back
+        assert any("(measured)" in n for n in back.notes) is measured
+        assert any("was not tried" in n for n in back.notes) is not measured
+
+
 def test_ways() -> None:
     def told(old: str, new: str) -> list[str]:
         return [str(r) for r in way(Release.parse(old), Release.parse(new))]
@@ -311,7 +319,7 @@ def downgrade(made: Made, target: str) -> Plan | Refusal | None:
     told = {i: frozenset({str(r)}) for i, r in running(picture).items()}
     wish = DowngradeWish(
         "4f1c", tuple(f.name for f in picture.members), {}, "", Options(settle_s=0.0, reason="why"), 0.0, "op@host", "0.1.0",
-        target=Release.parse(target), laid={f"zk{i}": ALL for i in range(1, 21)},
+        target=Release.parse(target), laid={f"zk{i}": (*ALL, "3.9.1") for i in range(1, 21)},
     )  # fmt: skip
     return plan_downgrade(judge(picture.survey, Purpose.CHANGE, releases=told), inventory(20), wish)
 

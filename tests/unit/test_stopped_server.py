@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.facts_made import healthy
 from tests.unit.test_start_again import RUN
-from tests.unit.test_upgrade import Switched, downgrade, on
+from tests.unit.test_upgrade import Switched, downgrade, looking, on
 from zkprov.model.problems import NotHealthy
 from zkprov.plan.rolling import leader_last
 from zkprov.plan.steps import Plan, Step, StepKind
@@ -33,9 +33,9 @@ class Member(Switched):
         self.release = release
 
 
-def engine(plan: Plan, journal: Journal) -> Engine:
+def engine(plan: Plan, journal: Journal, world: Any = None) -> Engine:
     ledger: Any = SimpleNamespace(advance=lambda _: None)
-    world: Any = SimpleNamespace()
+    world = world or SimpleNamespace()
     nobody: Any = None
     return Engine(
         plan, world, client=nobody, ledger=ledger, journal=journal, events=Events(RUN, lambda: 0.0, []),
@@ -124,3 +124,11 @@ def test_before_the_first_stop_nobody_is_started(journal: Journal) -> None:
     with pytest.raises(NotHealthy, match="has stopped nobody who is down"):
         taken_up(journal, hosts)
     assert not any(h.done for h in hosts.values())
+
+
+def test_what_stands_is_what_the_members_say(journal: Journal) -> None:
+    """1 ran the older release alone, failed in that time, and could not go back."""
+    plan = back()
+    soak = next(s for s in plan.steps if s.kind is StepKind.SETTLE)
+    run = engine(plan, journal, looking(on(on(healthy(3), "3.9.5"), "3.8.6", 1).down(2)))
+    assert run.left_standing(soak) == "3.8.6: 1; 3.9.5: 2, 3"

@@ -299,7 +299,7 @@ class Engine:
         turns = [s for s in self.plan.steps if s.kind is StepKind.RESTART]
         until = self.plan.owner(step).number
         if self.plan.kind in SWITCHING:
-            runs = self.plan.runs(until)
+            runs = self._runs(step)
             return "; ".join(
                 f"{release}: {', '.join(str(i) for i in sorted(runs) if runs[i] == release)}"
                 for release in sorted(set(runs.values()))
@@ -307,6 +307,13 @@ class Engine:
         done = ", ".join(str(s.server) for s in turns if s.number < until)
         left = ", ".join(str(s.server) for s in turns if s.number >= until)
         return "; ".join(filter(None, (f"restarted: {done}" * bool(done), f"not yet: {left}" * bool(left))))
+
+    def _runs(self, step: Step) -> dict[int, str]:
+        """Who runs what: one that could not go back is no sign that it did."""
+        if not self.stop.is_set():
+            with contextlib.suppress(Problem):
+                return switching.runs_now(self.world, self.plan, step)
+        return self.plan.runs(self.plan.owner(step).number)
 
     def _taken_back(self, step: Step) -> Step:
         """Where a run that is taken up begins: with the joiner anew, once it is in the list no more."""

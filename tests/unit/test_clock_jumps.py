@@ -59,7 +59,7 @@ def engine(clock: Jumping, told: list[Event], **parts: Any) -> Any:
 def test_settling_takes_its_time(clock: Jumping) -> None:
     told: list[Event] = []
     run = engine(clock, told)
-    run.gates = SimpleNamespace(passed=lambda **_: None, pause=lambda s: clock.wait(run.stop, s))
+    run.gates = SimpleNamespace(passed=lambda **_: None, pause=lambda s: clock.wait(run.stop, s), bad=None)
     acts.settle(run, run.plan.steps[3])
     assert clock.passed == pytest.approx(30.0, abs=1.1)
     assert len([e for e in told if e.kind == "settling"]) in (30, 31)

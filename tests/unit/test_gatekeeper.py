@@ -9,13 +9,16 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.unit.plans_made import plan
+from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import Survey
 from zkprov.plan.steps import Options
-from zkprov.run import gating
+from zkprov.run import acts, gating
 from zkprov.run.events import Events
-from zkprov.run.gating import KEPT_S, Gatekeeper
+from zkprov.run.gating import KEPT_S, GateFailed, Gatekeeper
 
 TOOK_S = 0.1
 
@@ -47,6 +50,25 @@ class Scene:
         return SimpleNamespace(
             gates=(), leaders=(), condition="safe", picture=SimpleNamespace(live=None, survey=survey)
         )
+
+    def outage(self, monkeypatch: pytest.MonkeyPatch, *bad: tuple[float, float]) -> None:
+        """Looks that are begun from the one moment to the other fail."""
+
+        def first_stop(_: object) -> GateResult | None:
+            fails = any(since <= self.judged[-1][0] < until for since, until in bad)
+            return GateResult("synced", Verdict.FAIL, "2 is behind") if fails else None
+
+        monkeypatch.setattr(self.gates, "first_stop", first_stop)
+
+    def settled(self, wait_s: float, limit_s: float) -> str:
+        options = Options(interval_s=0.5, step_timeout_s=limit_s)
+        run: Any = SimpleNamespace(
+            gates=self.gates, clock=self.gates._clock, plan=plan(options=options), checkpoint=lambda: None,
+            events=SimpleNamespace(emit=lambda *_, **__: None),
+        )  # fmt: skip
+        step = msgspec.structs.replace(run.plan.steps[3], wait_s=wait_s)
+        # what the list is expected to be is not what this is about
+        return acts.settle(run, msgspec.structs.replace(step, after=None))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -80,3 +102,25 @@ def test_one_that_was_kept_too_long_is_not_judged(scene: Scene) -> None:
     scene.time += KEPT_S + 0.01
     scene.gates.passed()
     assert scene.judged == [(0.61, None)]
+
+
+def test_what_was_waited_for_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.outage(monkeypatch, (0.0, 3.0))
+    scene.gates.passed()
+    assert scene.gates.bad is not None and scene.gates.bad_s == pytest.approx(3.0, abs=0.2)
+    scene.gates.passed()
+    assert scene.gates.bad is None and scene.gates.bad_s == 0
+
+
+def test_a_wait_begins_anew_after_a_bad_stretch(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """6 s of good samples on end: 14 s in which they were bad are none of them, nor are those before."""
+    scene.outage(monkeypatch, (3.0, 17.0))
+    said = scene.settled(6.0, limit_s=30.0)
+    assert 17.0 + 6.0 <= scene.time < 17.0 + 8.0 and said.startswith(("6 good samples in", "7 good samples in"))
+
+
+def test_one_that_is_never_well_for_long_ends_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.outage(monkeypatch, *((at, at + 1.0) for at in range(4, 400, 4)))
+    with pytest.raises(GateFailed, match=r"2 is behind: not well for .* of this wait, 10 s at the most"):
+        scene.settled(6.0, limit_s=10.0)
+    assert scene.time < 80.0

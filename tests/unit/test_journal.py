@@ -46,6 +46,15 @@ class TestRecords:
         assert (found.state, found.ended) == (State.DONE, 9.0)
         assert journal.runs("other") == ()
 
+    def test_a_place_in_a_plan_that_was_turned_is_kept_with_that_plan(self, path: Path) -> None:
+        journal = begun(path, "a", "b")
+        turned = plan("a", steps=plan("a").steps[::-1])
+        journal.advance("a", 2, turned)
+        journal.advance("a", 3)
+        found = {r.id: r for r in journal.runs("kafka")}
+        assert found["a"].plan == turned and found["a"].head == 3
+        assert found["b"].plan == plan("b") and found["b"].head == 1
+
     def test_events_come_back_in_order(self, path: Path) -> None:
         journal = begun(path, "4f1c00")
         for number in range(20):

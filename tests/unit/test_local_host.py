@@ -368,6 +368,27 @@ class TestReleases:
             forgetful.start()
         assert "zkprov_releases" in caught.value.remedy and not forgetful.is_active()
 
+    def test_what_was_started_is_in_force_whatever_the_inventory_says_by_then(self, two: LocalHost) -> None:
+        configure(two, FILES, "r1")
+        assert not Path(f"{two.host.config_dir}.zkprov", "release").exists()
+        two.start()
+        two.stop(5)
+        edited = LocalHost(msgspec.structs.replace(two.host, release="3.9.5"))
+        assert edited.current() == "3.8.6"
+        edited.start()
+        try:
+            line = command_line(edited.processes()[0])
+            assert line[line.index("-cp") + 1] == two.host.releases["3.8.6"].classpath
+        finally:
+            edited.stop(5)
+        # jars that are named by zkprov_classpath alone are what runs
+        plain = msgspec.structs.replace(two.host, config_dir=f"{two.host.config_dir}2", releases={})
+        plain = msgspec.structs.replace(plain, classpath=two.host.releases["3.8.6"].classpath)
+        configure(LocalHost(plain), FILES, "r1")
+        LocalHost(plain).start()
+        LocalHost(plain).stop(5)
+        assert not Path(f"{plain.config_dir}.zkprov", "release").exists()
+
     def test_only_whoever_has_the_host(self, two: LocalHost) -> None:
         two.fence("r1", 1)
         for act in (two.lay_release, two.switch):

@@ -16,9 +16,10 @@ import pytest
 from tests.unit.facts_made import Made, disk_of, healthy, inventory, members
 from tests.unit.plans_made import plan
 from zkprov.model.facts import LedgerMember, Outcome
-from zkprov.model.problems import BadInput, Stale
+from zkprov.model.problems import BadInput, Busy, Stale
 from zkprov.plan.steps import Options, StepKind
 from zkprov.run.clock import SystemClock
+from zkprov.run.giving_up import given_up
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import RunDocument
 from zkprov.run.runner import Conductor
@@ -117,3 +118,19 @@ def test_a_wait_is_ended_wherever_its_server_is(kind: StepKind, tmp_path: Path) 
         made.id, State.STOPPED, 4, 0, "you", msgspec.structs.replace(made, steps=(*made.steps[:3], wait))
     )
     same_place(conductor(healthy(3), tmp_path).world, standing)
+
+
+def test_a_host_that_another_run_has_is_given_back_by_commands_that_there_are(tmp_path: Path) -> None:
+    held = SimpleNamespace(fenced_by=lambda: "abc", fence_file="/var/lib/zkprov/zk4/run")
+    with pytest.raises(Busy, match="run abc has this host") as busy:
+        conductor(healthy(3), tmp_path, host=lambda _: held)._free(plan(), "zk4")
+    assert "zkprov resume, or zkprov abort;" in busy.value.remedy
+    assert "rm /var/lib/zkprov/zk4/run, on zk4" in busy.value.remedy
+
+
+def test_a_fence_that_is_left_is_named_with_its_file() -> None:
+    run: Any = SimpleNamespace(
+        plan=plan(), world=SimpleNamespace(host=lambda name: SimpleNamespace(fence_file=f"/var/lib/zkprov/{name}/run"))
+    )
+    ended = given_up(run, run.plan.steps[0], run.plan.base, "nothing was begun", ("zk4",))
+    assert "zk4 could not be asked" in ended.stands and "rm /var/lib/zkprov/zk4/run there" in ended.stands

@@ -155,16 +155,22 @@ class Switched(Host):
         super().__init__(laid=False, **more)
         self.release = "3.9.5"
 
+        self.lying = ["3.8.6", "3.9.5"]
+
     def current(self) -> str:
         return self.release
+
+    def releases(self) -> tuple[str, ...]:
+        return tuple(self.lying)
 
     def switch(self, release: str, run: str, attempt: int) -> None:
         self.done.append(f"switch {release}")
         self.release = release
 
 
-def undone(host: Switched, seen: Made, number: int | None = None) -> tuple[str | None, Any]:
+def undone(host: Switched, seen: Made, number: int | None = None, *, begun: bool = True) -> tuple[str | None, Any]:
     plan = planned(on(healthy(3), "3.8.6"))
+    plan = plan.with_begun(2) if begun else plan
     run = engine(host, seen, plan)
     run.journal = SimpleNamespace(advance=lambda _run, head: run.told.append(f"head {head}"))
     first = next(s for s in plan.steps if s.kind is StepKind.RESTART)
@@ -181,6 +187,21 @@ def test_one_that_serves_and_fails_its_gates_goes_back_as_well() -> None:
     host = Switched(active=True)
     said, _ = undone(host, healthy(3))
     assert said == "1 is back on 3.8.6 and serves again" and host.done == ["stop", "switch 3.8.6", "start"]
+
+
+def test_none_is_stopped_for_a_release_that_lies_there_no_more() -> None:
+    host = Switched(active=True)
+    host.lying.remove("3.8.6")
+    said, run = undone(host, healthy(3))
+    assert said is None and host.done == [] and "3.8.6 does not lie there any more" in run.told[0]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_runs_is_not_told_from_what_the_next_start_would_run(begun: bool) -> None:
+    """Nobody has switched it: the inventory says another release than the one that it was started with."""
+    host = Switched(active=True)
+    said, _ = undone(host, on(healthy(3), "3.8.6"), begun=begun)
+    assert said == ("1 serves with 3.8.6" if begun else "nothing was begun") and host.done == []
 
 
 def test_what_fails_while_it_runs_alone_fails_it() -> None:
@@ -208,7 +229,7 @@ def test_what_was_laid_out_is_not_taken_back() -> None:
 
 def test_given_up_in_the_middle() -> None:
     plan = planned(on(healthy(3), "3.8.6"))
-    run: Any = SimpleNamespace(plan=plan)
+    run: Any = SimpleNamespace(plan=plan, world=looking(on(on(healthy(3), "3.8.6"), "3.9.5", 1)))
     first, second, _ = (s for s in plan.steps if s.kind is StepKind.RESTART)
     ended = given_up(run, second, plan.base, "2 is back on 3.8.6", ())
     assert ended.exit_code == 4 and ended.next == (
@@ -216,8 +237,34 @@ def test_given_up_in_the_middle() -> None:
         "zkprov downgrade --to 3.8.6 --reason …",
     )
     assert "3.8.6: 2, 3; 3.9.5: 1" in ended.stands
+    run.world = looking(on(healthy(3), "3.8.6"))
     ended = given_up(run, first, plan.base, "1 is back on 3.8.6", ())
     assert ended.exit_code == 0 and not ended.next
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_given_up_while_the_first_runs_alone_and_cannot_go_back(serves: bool) -> None:
+    """2 has died, so 1 is needed as it is; or 1 is down itself."""
+    plan = planned(on(healthy(3), "3.8.6"))
+    soak = next(s for s in plan.steps if s.kind is StepKind.SETTLE)
+    seen = on(on(healthy(3), "3.8.6"), "3.9.5", 1)
+    world = looking(seen.down(2) if serves else seen.down(1), Switched(active=serves))
+    run: Any = SimpleNamespace(plan=plan, world=world)
+    ended = given_up(run, soak, plan.base, None, ())
+    assert ended.exit_code == 4 and "3.8.6: 2, 3; 3.9.5: 1" in ended.stands
+    assert ("1 serves, with 3.9.5" if serves else "1 does not serve") in ended.stands
+    assert "zkprov upgrade --to 3.9.5" in ended.next and "zkprov downgrade --to 3.8.6 --reason …" in ended.next
+
+
+def looking(made: Made, host: Host | None = None) -> Any:
+    """A world in which every look sees `made`; who answers in it serves."""
+    return SimpleNamespace(
+        survey=lambda **_: made.survey,
+        host=lambda _: host,
+        glance=lambda name: SimpleNamespace(serving=made.survey.by_name(name).serving),  # type: ignore[union-attr]
+        inventory=inventory(3),
+        inventory_host=lambda name: inventory(3).host(name),
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,6 +296,14 @@ def test_what_can_be_laid_out() -> None:
     assert (
         why_not_laid(msgspec.structs.replace(over_ssh, connection="local"), "3.9.5") == "no classpath of 3.9.5 is named"
     )
+
+
+def test_only_what_was_measured_is_called_so() -> None:
+    for new, old, measured in (("3.9.5", "3.8.6", True), ("3.9.5", "3.9.1", False)):
+        back = downgrade(on(healthy(3), new), old)
+        assert isinstance(back, Plan), back
+        assert any("(measured)" in n for n in back.notes) is measured
+        assert any("was not tried" in n for n in back.notes) is not measured
 
 
 def test_ways() -> None:
@@ -300,7 +355,7 @@ def downgrade(made: Made, target: str) -> Plan | Refusal | None:
     told = {i: frozenset({str(r)}) for i, r in running(picture).items()}
     wish = DowngradeWish(
         "4f1c", tuple(f.name for f in picture.members), {}, "", Options(settle_s=0.0, reason="why"), 0.0, "op@host", "0.1.0",
-        target=Release.parse(target), laid={f"zk{i}": ALL for i in range(1, 21)},
+        target=Release.parse(target), laid={f"zk{i}": (*ALL, "3.9.1") for i in range(1, 21)},
     )  # fmt: skip
     return plan_downgrade(judge(picture.survey, Purpose.CHANGE, releases=told), inventory(20), wish)
 
@@ -347,8 +402,9 @@ class Given:
     def __init__(self, old: str, new: str, kind: str = UPGRADE, state: State = State.ABORTED) -> None:
         plan = msgspec.structs.replace(planned(on(healthy(3), old), new), kind=kind)
         second = [s for s in plan.steps if s.kind is StepKind.RESTART][1]
+        self.plan = plan
         self.ended = Result(plan.id, state, 4, "Aborted.", undone="2 is back")
-        self.world: Any = SimpleNamespace(inventory=inventory(3))
+        self.world = looking(on(on(healthy(3), old), new, 1))
         self.journal: Any = SimpleNamespace(
             runs=lambda _: (SimpleNamespace(id=plan.id, plan=plan, head=second.number),)
         )
@@ -409,3 +465,27 @@ def test_who_stays(
 ) -> None:
     ended = given_back(conductor, monkeypatch, made, stay=stay)
     assert conductor.applied == [] and ended.exit_code == 4 and ended.evidence == said
+
+
+def test_who_gives_up_while_the_first_runs_alone_has_it_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the steps that are done all run the former release, and the first has it not: it could not go back a moment ago."""
+    conductor, seen = Given("3.8.6", "3.9.5"), on(on(healthy(3), "3.8.6"), "3.9.5", 1)
+    plan = conductor.plan
+    soak = next(s for s in plan.steps if s.kind is StepKind.SETTLE)
+    conductor.journal.runs = lambda _: (SimpleNamespace(id=plan.id, plan=plan, head=soak.number),)
+    back = downgrade(seen, "3.8.6")
+    assert given_back(conductor, monkeypatch, back).exit_code == 0 and conductor.applied == [back]
+
+
+@pytest.mark.parametrize("at", [StepKind.LAY_OUT, StepKind.RESTART])
+def test_nobody_goes_back_whom_this_run_has_not_brought_there(at: StepKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one had ended that gave 1 the release, another went on, and is given up."""
+    conductor, seen = Given("3.8.6", "3.9.5"), on(on(healthy(3), "3.8.6"), "3.9.5", 1)
+    plan = planned(seen)
+    assert {s.server for s in plan.steps if s.kind is StepKind.RESTART} == {2, 3}
+    last = [s for s in plan.steps if s.kind is at][-1]
+    conductor.world = looking(on(seen, "3.9.5", *([1, 2] if at is StepKind.RESTART else [1])))
+    conductor.journal.runs = lambda _: (SimpleNamespace(id=plan.id, plan=plan, head=last.number),)
+    ended = given_back(conductor, monkeypatch, downgrade(seen, "3.8.6"))
+    assert conductor.applied == [] and ended.exit_code == 4
+    assert ended.evidence == ("nobody else goes back: 1 had 3.9.5 before run 4f1c, which has not restarted it",)

@@ -62,6 +62,10 @@ class AnsibleHost:
         held = self._act("fenced_by")
         return str(held) if held else None
 
+    @property
+    def fence_file(self) -> str:
+        return f"{self._control}/run"
+
     def install(self) -> None:
         if not self.host.start_command:
             self._play("install")

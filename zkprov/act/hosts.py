@@ -40,6 +40,10 @@ class Host(Protocol):
     def fenced_by(self) -> str | None:
         """The run that has the host."""
 
+    @property
+    def fence_file(self) -> str:
+        """Where that lies on the host: what a person removes when the run is over for sure."""
+
     def install(self) -> None:
         """Make sure that the software is there. Raises `NotHealthy` naming what is missing."""
 

@@ -46,7 +46,8 @@ class LocalHost:
     """`Host` for `ansible_connection: local`.
 
     What zkprov needs to know between commands lies in `<config_dir>.zkprov`: `run` (the fence), `server` (pid and start of the process),
-    `disabled`, `release` (the one in force, once it was switched). Loss of `server` loses nothing: its zoo.cfg finds the process again.
+    `disabled`, `release` (the one in force, once it was started or switched). Loss of `server` loses nothing: the process is found again by
+    its zoo.cfg.
     """
 
     def __init__(self, host: InventoryHost) -> None:
@@ -84,6 +85,10 @@ class LocalHost:
     def fenced_by(self) -> str | None:
         return self._holder()[0]
 
+    @property
+    def fence_file(self) -> str:
+        return str(self._control / "run")
+
     def _holder(self) -> tuple[str | None, int]:
         """The run that has the host, and which attempt at it."""
         with self._disk():
@@ -98,7 +103,7 @@ class LocalHost:
             raise Busy(
                 f"run {holder} has this host",
                 place=self.name,
-                remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self._control}/run",
+                remedy=f"finish it first: zkprov resume, or zkprov abort; over for sure? rm {self.fence_file}",
             )
 
     def _still_mine(self, run: str, attempt: int) -> None:
@@ -282,6 +287,7 @@ class LocalHost:
                 )
             time.sleep(0.001)
         write(self._control / "server", msgspec.json.encode(process))
+        local_releases.remember(self.host, self._control)
 
     def _software(self) -> ReleaseSource:
         """Of the release in force."""

@@ -7,20 +7,30 @@ from pathlib import Path
 
 import msgspec
 
+from zkprov.act.durable import write
 from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.problems import NotHealthy
 from zkprov.model.release import Release
 
 IN_FORCE = "release"
-"""A file in the host's control folder; without it the inventory's `zkprov_release` is in force."""
+"""A file in the host's control folder; without it the inventory's `zkprov_release` is in force. One that comes in has none yet."""
 
 
 def in_force(control: Path) -> str:
-    """What was switched to last; empty where nothing ever was."""
+    """What was started or switched to last; empty where nothing ever was, or nothing names it."""
     try:
         return (control / IN_FORCE).read_text(errors="replace").strip()[:40]
     except (FileNotFoundError, NotADirectoryError):
         return ""
+
+
+def remember(host: InventoryHost, control: Path) -> None:
+    """What was started is in force from now on: whoever edits `zkprov_release` switches nothing, not even at the next start.
+
+    Only what `zkprov_releases` names: where jars are named by `zkprov_classpath` alone, that says what runs.
+    """
+    if host.release in host.releases and not in_force(control):
+        write(control / IN_FORCE, f"{host.release}\n".encode())
 
 
 def named(host: InventoryHost, release: str) -> ReleaseSource:

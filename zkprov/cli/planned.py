@@ -60,7 +60,7 @@ def step_options(overridable: str, settle: str = "30s") -> Decorator:
             type=Duration(),
             default=settle,
             show_default=True,
-            help="Good samples for this long after each server.",
+            help="Good samples for this long on end after each server.",
         ),
         click.option(
             "--samples",

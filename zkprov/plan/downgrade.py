@@ -25,7 +25,11 @@ def plan_downgrade(health: Health, inventory: Inventory, wish: DowngradeWish) ->
     """As `plan_switch`."""
 
     def notes(old: Release) -> Iterator[str]:
-        yield f"{wish.target} reads what {old} has written (measured); clients that use what only {old.line[0]}.{old.line[1]} has will fail"
+        line = f"{old.line[0]}.{old.line[1]}"
+        if wish.target.line == old.line:
+            yield f"within {line} the format of the data is the same; that {wish.target} reads what {old} has written was not tried"
+        else:
+            yield f"{wish.target} reads what {old} has written (measured); clients that use what only {line} has will fail"
 
     return plan_switch(health, inventory, wish, DOWNGRADE, _back, notes)
 

@@ -301,6 +301,15 @@ class Plan(msgspec.Struct, frozen=True):
         waits = step.kind is StepKind.SETTLE and self.kind in SWITCHING
         return before if waits and before.kind is StepKind.RESTART and before.server == step.server else step
 
+    def with_begun(self, number: int) -> Plan:
+        """The plan, of whose step `number` a server may have been stopped."""
+        steps = (msgspec.structs.replace(s, begun=s.begun or s.number == number) for s in self.steps)
+        return msgspec.structs.replace(self, steps=tuple(steps))
+
+    def begun_step(self, number: int) -> bool:
+        """Whether a server may have been stopped for step `number`."""
+        return any(s.begun for s in self.steps if s.number == number)
+
     @property
     def stopped_nobody(self) -> bool:
         """Of an adoption: no server may have been stopped for it so far."""

@@ -334,11 +334,17 @@ def confirm(run: Engine, health: Health, live: Members, new: Set[int] = frozense
 
 
 def settle(run: Engine, step: Step) -> str:
-    """Good samples for `wait_s` on end; a bad one is waited out for the step's time, then the run stops."""
+    """Good samples for `wait_s` on end: after a bad one the time begins anew. Bad ones are waited out for the step's time, all together."""
     began = run.clock.monotonic()
-    count = 0
+    count, bad_s, limit_s = 0, 0.0, run.plan.options.step_timeout_s
     while (left := step.wait_s - (run.clock.monotonic() - began)) > 0 or count == 0:
         run.gates.passed(expect=step.after)
+        if run.gates.bad is not None:
+            bad_s += run.gates.bad_s
+            if bad_s > limit_s:
+                again = f"{run.gates.bad.summary}: not well for {seconds(round(bad_s, 1))} of this wait, {seconds(limit_s)} at the most"
+                raise GateFailed(msgspec.structs.replace(run.gates.bad, summary=again), step.server)
+            began, count, left = run.clock.monotonic(), 0, step.wait_s
         count += 1
         run.checkpoint()
         run.events.emit("settling", left_s=round(max(0.0, left), 1), of_s=step.wait_s, good=count)

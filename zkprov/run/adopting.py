@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from zkprov.act import reconfig
 from zkprov.judge.adoption import behind
 from zkprov.judge.health import Health
@@ -93,13 +91,6 @@ def _unwritten(run: Engine, health: Health) -> list[str]:
 def edit(run: Engine, host: Host, step: Step) -> None:
     """While its server is down: also where an earlier attempt has put the former file back."""
     host.edit_zoo_cfg(settings_of(run, step.server), run.plan.id, run.attempt)
-
-
-def begin(run: Engine, health: Health, host: Host, step: Step) -> None:
-    """From the next write on the ledger says that a server may have been stopped. Raises as `runs_here`."""
-    runs_here(run, health, host, step.server)
-    steps = [msgspec.structs.replace(s, begun=s.begun or s.number == step.number) for s in run.plan.steps]
-    run.plan = msgspec.structs.replace(run.plan, steps=tuple(steps))
 
 
 def stuck_turned(run: Engine, step: Step) -> Step:

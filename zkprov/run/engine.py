@@ -193,7 +193,7 @@ class Engine:
 
     def intend(self, step: Step) -> None:
         """On disk and in the ensemble before the act; the write in the ensemble is the fence."""
-        self.journal.advance(self.plan.id, step.number)
+        self.journal.advance(self.plan.id, step.number, self.plan)
         self.fence(step.number)
 
     def fence(self, head: int) -> None:
@@ -300,7 +300,7 @@ class Engine:
         turns = [s for s in self.plan.steps if s.kind is StepKind.RESTART]
         until = self.plan.owner(step).number
         if self.plan.kind in SWITCHING:
-            runs = self.plan.runs(until)
+            runs = self._runs(step)
             return "; ".join(
                 f"{release}: {', '.join(str(i) for i in sorted(runs) if runs[i] == release)}"
                 for release in sorted(set(runs.values()))
@@ -308,6 +308,13 @@ class Engine:
         done = ", ".join(str(s.server) for s in turns if s.number < until)
         left = ", ".join(str(s.server) for s in turns if s.number >= until)
         return "; ".join(filter(None, (f"restarted: {done}" * bool(done), f"not yet: {left}" * bool(left))))
+
+    def _runs(self, step: Step) -> dict[int, str]:
+        """Who runs what: one that could not go back is no sign that it did."""
+        if not self.stop.is_set():
+            with contextlib.suppress(Problem):
+                return switching.runs_now(self.world, self.plan, step)
+        return self.plan.runs(self.plan.owner(step).number)
 
     def _taken_back(self, step: Step) -> Step:
         """Where a run that is taken up begins: with the joiner anew, once it is in the list no more."""
@@ -381,4 +388,6 @@ class Engine:
         except Problem as problem:
             self._say("ledger.missed", why=str(problem))
         with contextlib.suppress(Problem):
+            # the same place as in the ledger: whoever finds nobody who serves goes by it
+            self.journal.advance(self.plan.id, head, self.plan)
             self.journal.finish(self.plan.id, state, self.clock.now())

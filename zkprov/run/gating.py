@@ -55,6 +55,10 @@ class Gatekeeper:
         """How long that look took, in seconds."""
         self.looked_at = 0.0
         """When the look that was judged last was begun, by the monotonic clock."""
+        self.bad: GateResult | None = None
+        """What failed last while `passed` waited; None where all passed at once."""
+        self.bad_s = 0.0
+        """For how long it did, from the first bad sample to the good one."""
 
     def look(self, names: Sequence[str] | None = None) -> Survey:
         return self._world.survey(names, clients=False)
@@ -116,18 +120,21 @@ class Gatekeeper:
         """
         deadline = self._clock.monotonic() + self._options.step_timeout_s
         good, told = 0, ""
+        self.bad, self.bad_s, bad_since = None, 0.0, self._clock.monotonic()
         while True:
             health, began = self._judged(excused)
             failing = self.first_stop(health.gates) or _expected(health, expect) or (also(health) if also else None)
             if failing is None:
                 good += 1
+                self.bad_s = began - bad_since if self.bad else 0.0
                 if samples > 1:
                     self._events.emit("sample", good=good, of=samples, evidence=[f"{len(health.gates)} gates pass"])
                 if good >= samples:
                     self._events.emit("gates", passed=[g.gate for g in health.gates if g.verdict is Verdict.PASS])
                     return health
             else:
-                good = 0
+                good, bad_since = 0, bad_since if self.bad else began
+                self.bad = failing
                 if failing.summary != told:
                     told = failing.summary
                     self._events.emit("gate", gate=failing.gate, verdict=str(failing.verdict), summary=failing.summary)

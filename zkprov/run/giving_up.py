@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zkprov.model.members import Members
 from zkprov.model.release import Release, may_go_back
-from zkprov.plan.steps import ADOPTION, RENEWAL, SET_ADDRESS, SWITCHING, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, RENEWAL, SET_ADDRESS, SWITCHING, Step, StepKind
 from zkprov.run import renewing
 from zkprov.run.acts import log_of
 from zkprov.run.journal import State
 from zkprov.run.moving import how_it_stands
 from zkprov.run.result import Result
+from zkprov.run.switching import runs_now
 from zkprov.run.unadopting import half_way
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     following: tuple[str, ...] = ()
     if plan.kind == ADOPTION:
         return _adopted(engine, step, live, undone, fenced)
+    step = plan.owner(step)
     if undone is None and step.kind is StepKind.RESTART:
         stays, following = _restarted(engine, step, live)
     elif undone is None and plan.kind == RENEWAL:
@@ -43,9 +45,9 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
             observer = "is an observer of it now and stays one"
             stays = observer if step.server in live.ids else "is out of it, its disk is remembered (R7)"
     stands = f"the list is {live}" + (f"; {step.server} {stays}" if stays else "")
-    stands += _kept(fenced)
+    stands += _kept(engine, fenced)
     if plan.kind in SWITCHING:
-        mixed, again = _releases(plan, step)
+        mixed, again = _releases(runs_now(engine.world, plan, step))
         stands, following = "; ".join((stands, mixed)), (*following, *again)
     headline = f"Aborted run {plan.id}."
     return Result(
@@ -53,9 +55,8 @@ def given_up(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     )
 
 
-def _releases(plan: Plan, step: Step) -> tuple[str, tuple[str, ...]]:
-    """Who runs what by the steps that are done, and what ends that: while releases differ nobody is added or removed."""
-    runs = plan.runs(plan.owner(step).number)
+def _releases(runs: Mapping[int, str]) -> tuple[str, tuple[str, ...]]:
+    """Who runs what, and what ends that: while releases differ nobody is added or removed."""
     releases = sorted({Release.parse(r) for r in runs.values()})
     told = "; ".join(f"{r}: {', '.join(str(i) for i in sorted(runs) if runs[i] == str(r))}" for r in releases)
     if len(releases) < 2:
@@ -64,14 +65,18 @@ def _releases(plan: Plan, step: Step) -> tuple[str, tuple[str, ...]]:
     return told, ((on, back) if may_go_back(releases[-1], releases[0]).allowed else (on,))
 
 
-def _kept(fenced: Sequence[str]) -> str:
-    return "".join(f"; {name} could not be asked, and has this run's fence still" for name in fenced)
+def _kept(engine: Engine, fenced: Sequence[str]) -> str:
+    files = {name: engine.world.host(name).fence_file for name in fenced}
+    return "".join(
+        f"; {name} could not be asked, and has this run's fence still: rm {file} there, before another run can have it"
+        for name, file in files.items()
+    )
 
 
 def _adopted(engine: Engine, step: Step, live: Members, undone: str | None, fenced: Sequence[str]) -> Result:
     """Half way the next adoption plans the rest."""
     plan, half = engine.plan, half_way(engine.plan, step, undone)
-    stands = f"the list is {live}" + f"; {half}" * bool(half) + _kept(fenced)
+    stands = f"the list is {live}" + f"; {half}" * bool(half) + _kept(engine, fenced)
     following: list[str] = []
     serves = not step.host or engine.world.glance(step.host).serving
     if not serves:

@@ -155,10 +155,16 @@ class Journal:
                 ),
             )  # fmt: skip
 
-    def advance(self, run: str, head: int) -> None:
-        """The intention: step `head` is now in hand. On disk when this returns."""
+    def advance(self, run: str, head: int, plan: Plan | None = None) -> None:
+        """The intention: step `head` is now in hand. On disk when this returns.
+
+        `plan`: as it is now, where its steps may be in another order since: `head` is a place in it, so both are written at once.
+        """
+        now = None if plan is None else msgspec.json.encode(plan)
         with self._told(NotRecorded):
-            self._db.execute("UPDATE run SET head=?, state=? WHERE id=?", (head, State.RUNNING, run))
+            self._db.execute(
+                "UPDATE run SET head=?, state=?, plan=coalesce(?, plan) WHERE id=?", (head, State.RUNNING, now, run)
+            )
 
     def finish(self, run: str, state: State, now: float) -> None:
         with self._told(NotRecorded):

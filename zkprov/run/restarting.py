@@ -75,7 +75,9 @@ def restart(run: Engine, step: Step) -> str:
         _may_start(health, step, meant)
         take(run, host, step)
         if run.plan.kind == ADOPTION:
-            adopting.begin(run, health, host, step)
+            adopting.runs_here(run, health, host, step.server)
+        # from the next write on the ledger and the journal say that it may have been stopped
+        run.plan = run.plan.with_begun(step.number)
         if step.files:
             check(run, host, health, step, unit)
         if hands_over:

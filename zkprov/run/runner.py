@@ -139,7 +139,8 @@ class Conductor:
                 return
             raise
         if holder not in (None, plan.id):
-            remedy = f"finish it first, where it was begun: zkprov resume {holder}, or zkprov abort {holder}"
+            over = f"over for sure? rm {host.fence_file}, on {name}"
+            remedy = f"finish it first, where it was begun: zkprov resume, or zkprov abort; {over}"
             if holder.startswith(FENCE):
                 remedy = "the founding is not over: zkprov bootstrap"
             raise Busy(f"run {holder} has this host", place=name, remedy=remedy)

@@ -12,7 +12,7 @@ from zkprov.judge.leaving import not_to_be_started
 from zkprov.judge.picture import picture_of
 from zkprov.model.facts import Survey
 from zkprov.model.problems import Interrupted, NotHealthy, Problem
-from zkprov.plan.steps import ADOPTION, Step, StepKind
+from zkprov.plan.steps import ADOPTION, Plan, Restarted, Step, StepKind
 from zkprov.run.clock import Clock
 from zkprov.run.events import Events
 from zkprov.run.journal import Journal, Run
@@ -34,6 +34,14 @@ def standing_roll(journal: Journal, ensemble: str) -> tuple[Run, Step] | None:
     return (found[0], step) if step.kind is StepKind.RESTART else None
 
 
+def _stopped(plan: Plan, step: Step) -> list[Restarted]:
+    """Who may have been stopped for it, of those whose hosts have its fence: to lay a release out, or to write zoo.cfg, takes all hosts."""
+    if not any(s.kind in (StepKind.LAY_OUT, StepKind.FLAG) for s in plan.steps):
+        return list(plan.restarted)
+    turns = [s for s in plan.steps if s.kind is StepKind.RESTART and (s.begun or s.number < step.number)]
+    return [m for m in plan.restarted if any(s.server == m.server.id for s in turns)]
+
+
 def start_stopped(
     world: World, standing: tuple[Run, Step], survey: Survey, *, events: Events, clock: Clock, stop: threading.Event
 ) -> Survey:
@@ -45,7 +53,7 @@ def start_stopped(
     events.step = step.number
     told: list[str] = []
     started = False
-    for member in run.plan.restarted:
+    for member in _stopped(run.plan, step):
         host = world.host(member.host)
         try:
             if host.fenced_by() != run.id or host.is_active():
@@ -57,14 +65,16 @@ def start_stopped(
             if not keeps and host.has_former(run.id):
                 host.put_back(run.id, run.attempt)
                 told.append(f"{member.host} has its former files")
-            former = run.plan.former(step) if member.server.id == step.server else ""
+            in_hand = member.server.id == step.server
+            former = run.plan.former(step) if in_hand and step.begun else ""
             if former and host.current() != former:
                 host.switch(former, run.id, run.attempt)
                 told.append(f"{member.host} is back on {former}")
             if why := not_to_be_started(facts.disk.value if facts else None, member.server):
                 told.append(f"{member.host} is not started: {why} (R5)")
                 continue
-            events.emit("mend", what=f"nobody serves, and this run has stopped {member.host}: start")
+            why = f"this run has stopped {member.host}" if in_hand else f"{member.host}, which it restarted, is down"
+            events.emit("mend", what=f"nobody serves, and {why}: start")
             host.start()
             started = True
             told.append(f"{member.host} is started")

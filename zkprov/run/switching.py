@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from zkprov.judge.picture import picture_of
 from zkprov.judge.releases import running
-from zkprov.model.problems import NotSwitchable
-from zkprov.plan.steps import SWITCHING, Step, StepKind
+from zkprov.model.problems import NotSwitchable, Problem
+from zkprov.plan.steps import SWITCHING, Plan, Step, StepKind
 from zkprov.run.acts import take
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ def may_run(run: Engine, step: Step) -> Mapping[int, frozenset[str]] | None:
     if step.release and step.kind is StepKind.RESTART and run.attempt > 0 and step.number == run.first:
         found[step.server] |= {step.release}
     return found
+
+
+def runs_now(world: World, plan: Plan, step: Step) -> dict[int, str]:
+    """Id → the release that each member runs: as it says itself; else, of the step's server, as its next start; else by the steps done."""
+    step = plan.owner(step)
+    told = {i: str(release) for i, release in running(picture_of(world.survey(clients=False))).items()}
+    found = plan.runs(step.number)
+    if step.kind is StepKind.RESTART and step.server not in told:
+        with contextlib.suppress(Problem):
+            found[step.server] = world.host(step.host).current() or found[step.server]
+    return {**found, **told}
 
 
 def runs_it_already(run: Engine, step: Step, health: Health) -> bool:

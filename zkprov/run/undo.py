@@ -8,13 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
+from zkprov.judge.gates import release_told
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import as_it_is, not_to_be_started, ok_to_stop
 from zkprov.judge.one_quorum import prove_step
+from zkprov.model.facts import Survey
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Server
-from zkprov.plan.steps import ADOPTION, LEAVING, SET_ROLE, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, LEAVING, SET_ROLE, SWITCHING, Plan, Step, StepKind
 from zkprov.run import unadopting
 
 if TYPE_CHECKING:
@@ -127,12 +129,15 @@ def start_again(engine: Engine, step: Step, *, asked: bool, back: bool = True) -
     """
     run, host = engine.plan.id, engine.world.host(step.host)
     try:
-        if host.fenced_by() != run:
+        # the fence is there since a release was laid out; what the next start would run may be unlike what runs without our doing
+        never = engine.plan.kind in SWITCHING and not engine.plan.begun_step(step.number)
+        if never or host.fenced_by() != run:
             return "nothing was begun"
         host.fence(run, engine.attempt)
         laid, active = host.has_former(run), host.is_active()
         former = engine.plan.former(step)
         switched = bool(former) and host.current() != former
+        lies = not switched or former in host.releases()
     except (Interrupted, Busy):
         raise
     except Problem as problem:
@@ -140,6 +145,8 @@ def start_again(engine: Engine, step: Step, *, asked: bool, back: bool = True) -
         return None
     survey = engine.world.survey(clients=False)
     facts = survey.by_name(step.host)
+    # what the next start would run is no sign of what runs
+    switched = switched and not (facts is not None and facts.serving and str(release_told(facts)) == former)
     if facts is not None and facts.serving and not switched:
         if not laid:
             return _with_its_vote(engine, step, f"{step.server} serves" + (f" with {former}" if former else ""))
@@ -149,13 +156,9 @@ def start_again(engine: Engine, step: Step, *, asked: bool, back: bool = True) -
         return None
     said, laid = [], laid and back
     if laid or switched:
-        # one that runs may vote, whether it serves us or not
-        reasons = ok_to_stop(judge(survey), [step.host]).reasons if active else ()
-        if reasons and "R4" not in engine.plan.options.overrides:
-            new = "the new files" if laid else step.release
-            quorum = any(r.rule == "R4" for r in reasons)
-            why = "the others are no quorum without it (R4)" if quorum else str(reasons[0])
-            _not_undone(engine, step, f"it runs with {new}, and {why}")
+        gone = "" if lies or not switched else f"it is to run {step.release}, and {former} does not lie there any more"
+        if stays := gone or (_why_it_runs_on(engine, step, survey, laid=laid) if active else ""):
+            _not_undone(engine, step, stays)
             return None
         host.stop(STOP_S)
         if laid:
@@ -179,6 +182,17 @@ def start_again(engine: Engine, step: Step, *, asked: bool, back: bool = True) -
             return None
         engine.gates.pause(AGAIN_S)
     return _with_its_vote(engine, step, f"{step.server} " + " and ".join((*said, "serves again")))
+
+
+def _why_it_runs_on(engine: Engine, step: Step, survey: Survey, *, laid: bool) -> str:
+    """Why one that runs is not stopped, in words: it may vote, whether it serves us or not."""
+    reasons = ok_to_stop(judge(survey), [step.host]).reasons
+    if not reasons or "R4" in engine.plan.options.overrides:
+        return ""
+    new = "the new files" if laid else step.release
+    quorum = any(r.rule == "R4" for r in reasons)
+    why = "the others are no quorum without it (R4)" if quorum else str(reasons[0])
+    return f"it runs with {new}, and {why}"
 
 
 def _not_undone(engine: Engine, step: Step, why: str) -> None:

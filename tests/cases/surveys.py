@@ -153,9 +153,9 @@ def _reverted(made: Made, rest: list[str]) -> Made:
     """
     given = dict(w.split("=") for w in rest if "=" in w)
     server_id, count = int(rest[0]), given.get("list", "")
-    servers = made.live.servers[: int(count)] if count.isdigit() else made.live.servers
+    servers = made.live.servers[: 0 if count == "none" else int(count or len(made.live.servers))]
     disk = disk_of(server_id, Members.of(*servers), settings={**SETTINGS, "reconfigEnabled": given.get("flag", "true")})
-    return made.having(server_id, disk=msgspec.structs.replace(disk, acting=None) if count == "none" else disk)
+    return made.having(server_id, disk=disk)
 
 
 def _behind(made: Made, rest: list[str]) -> Made:

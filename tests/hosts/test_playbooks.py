@@ -200,6 +200,34 @@ def test_archives_that_are_not_what_they_should_be(
 
 
 @pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
+def test_a_release_is_laid_beside_another(make_machines: MakeMachines, tmp_path: Path) -> None:
+    """By release.yml, as an operator plays it before the day; `current` stays, and a run of zkprov keeps its hosts to itself."""
+    machines = make_machines(1)
+    machine = machines[0]
+    laid = tarball(tmp_path / f"{TOP}.tar.gz")
+    known = {"3.9.5": {"archive": laid["zkprov_archive"], "sha512": laid["zkprov_archive_sha512"]}}
+    other = "apache-zookeeper-3.8.6-bin"
+    machine.shell(f"mkdir -p /opt/zookeeper/{other}/lib; ln -s {other} /opt/zookeeper/current")
+    plays = playing(machines, tmp_path, zkprov_release="3.8.6", zkprov_archive="/no/such", zkprov_releases=known)
+    wanted = {"zkprov_release": "3.9.5"}
+    seen = plays.play("release", "zk1", wanted, check=True, diff=True)
+    assert seen.changed == 1 and f"+/opt/zookeeper/{TOP}" in seen.diff
+    assert machine.shell("ls -A /opt/zookeeper").split() == [other, "current"]
+    machine.shell("mkdir -p /var/lib/zkprov/zk1; echo 'r1 0' >/var/lib/zkprov/zk1/run")
+    with pytest.raises(PlayFailed, match="run r1 has this host") as busy:
+        plays.play("release", "zk1", wanted)
+    assert busy.value.kind == "busy" and machine.shell("ls -A /opt/zookeeper").split() == [other, "current"]
+    assert plays.play("release", "zk1", {**wanted, "zkprov_run": "r1"}).changed == 1
+    assert plays.play("release", "zk1", {**wanted, "zkprov_run": "r1"}).changed == 0
+    assert machine.shell("ls -A /opt/zookeeper").split() == [other, TOP, "current"]
+    assert machine.shell("readlink /opt/zookeeper/current").strip() == other
+    with pytest.raises(PlayFailed, match="/no/such is not on this machine"):
+        plays.play(
+            "release", "zk1", {"zkprov_release": "3.7.2", "zkprov_archive_sha512": "0" * 128, "zkprov_run": "r1"}
+        )
+
+
+@pytest.mark.matrix(keep=1, of="the long ones on hosts", among="stories on hosts")
 def test_a_signed_archive_by_url(make_machines: MakeMachines, tmp_path: Path) -> None:
     machines = make_machines(1)
     served = tmp_path / "served"

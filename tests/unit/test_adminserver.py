@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zkprov.model.facts import Fact, LeaderView, Outcome, ZabState
+from zkprov.model.facts import Digests, Fact, LeaderView, Outcome, ZabState
 from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import (
     PARSERS,
@@ -52,6 +52,11 @@ def test_values() -> None:
     assert parse_leader(LEADER) == LeaderView(True, 3, "127.0.0.1")
     assert parse_voting_view(VOTING_VIEW) == (1, 2)
     assert parse_hash(HASH).by_zxid == {4294967424: 7579001057, 4294967552: -5}
+    # of a server whose log has transactions twice (3.6.4 wrote it, 3.8.6 has replayed it)
+    again = HASH.replace(b'"digests" : [ ', b'"digests" : [ { "zxid" : 4294967424, "digest" : 7 }, ')
+    assert parse_hash(again) == Digests({4294967552: -5}, frozenset({4294967424}))
+    same = HASH.replace(b'"digests" : [ ', b'"digests" : [ { "zxid" : 4294967424, "digest" : 7579001057 }, ')
+    assert parse_hash(same) == parse_hash(HASH)
 
 
 @pytest.mark.parametrize("address", [b"null", b'""', b'"127.0.0.1"', b'"fe80::1"', b'"zk1:123456"', b"5", b"{}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import stat
@@ -28,6 +29,7 @@ from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, NotHealthy
 from zkprov.shipped.remote import backup as program
 from zkprov.shipped.remote import backup_files as files
+from zkprov.shipped.remote import load
 
 NAME, LATER = "20261128T235508Z-4f1c2a", "20261129T000000Z-by-hand"
 ABOUT = About(
@@ -479,3 +481,10 @@ def test_what_the_playbook_gets(host: InventoryHost, tmp_path: Path, monkeypatch
     assert (said["playbook"], said["host"], said["zkprov_run"]) == ("backup", "zk1", "4f1c2a")
     assert (said["zkprov_backup_dir"], said["zkprov_backup_name"]) == (host.backups, NAME)
     assert (said["zkprov_backup_data"], said["zkprov_backup_seal"]) == (True, False)
+
+
+def test_a_digest_that_is_told_twice_and_differs_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [(128, 7), (256, 8), (256, 9), (384, 5), (384, 5)]
+    body = json.dumps({"digests": [{"zxid": zxid, "digest": digest} for zxid, digest in told]}).encode()
+    monkeypatch.setattr(load.urllib.request, "urlopen", lambda *_, **__: io.BytesIO(body))
+    assert load.digests(1) == {"128": 7, "384": 5}

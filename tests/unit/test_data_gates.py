@@ -199,6 +199,13 @@ class TestDigests:
         counted = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"})
         assert of(data.digests_equal, counted, CHANGE).verdict is PASS
 
+    def test_a_mismatch_is_cleared_by_a_digest_after_what_is_doubtful_only(self) -> None:
+        counted = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "180"})
+        equal = {ZXID - 33: 0xD16E57}
+        for twice, verdict in (({ZXID - 40}, PASS), ({ZXID - 20}, UNKNOWN)):
+            made = counted.having(2, hash=Digests(equal, frozenset(twice)))
+            assert of(data.digests_equal, made, CHANGE).verdict is verdict
+
     def test_a_mismatch_is_not_cleared_until_a_digest_can_be_compared(self) -> None:
         result = of(
             data.digests_equal,

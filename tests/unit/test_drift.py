@@ -167,8 +167,9 @@ def test_what_cannot_be_read_is_told_and_is_no_difference(tmp_path: Path) -> Non
 def test_the_software_of_a_host(tmp_path: Path) -> None:
     host, _ = rendered(tmp_path, {}, [])
     for release in ("3.9.4", "3.9.5"):
-        (tmp_path / "opt" / f"apache-zookeeper-{release}-bin" / "lib").mkdir(parents=True)
-        (tmp_path / "opt" / f"apache-zookeeper-{release}-bin" / "lib" / "z.jar").touch()
+        lib = tmp_path / "opt" / f"apache-zookeeper-{release}-bin" / "lib"
+        lib.mkdir(parents=True)
+        (lib / "zookeeper.jar").touch()
     (tmp_path / "opt" / "apache-zookeeper-3.9.6-bin").mkdir()
     (tmp_path / "opt" / "current").symlink_to("apache-zookeeper-3.9.4-bin")
     found = read_remote_installed(Here(), host, SEAL).value

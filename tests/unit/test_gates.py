@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases.surveys import survey_of
 from tests.unit.facts_made import (
     NAMES,
     SETTINGS,
@@ -180,6 +181,15 @@ class TestSameConfig:
         server = msgspec.structs.replace(made.live.servers[0], addresses=members((9,)).servers[0].addresses)
         moved = made.having(2, config=made.live.with_server(server))
         assert of(gates.same_config, moved).verdict is FAIL
+
+    def test_reconfig_was_switched_off_again(self) -> None:
+        """The leader says 0 then, whatever its file says."""
+        made = survey_of(("static 3",))
+        made = made.having(2, disk=disk_of(2, made.live.at_version(VERSION)))
+        result = of(gates.same_config, made)
+        assert result.verdict is FAIL and "reconfigEnabled=true again" in result.remedy
+        other = made.having(2, disk=disk_of(2, made.live.without(3)))
+        assert "correct it there" in of(gates.same_config, other).remedy
 
     def test_disk_differs(self) -> None:
         made = healthy(3).having(2, disk=disk_of(2, self.other))

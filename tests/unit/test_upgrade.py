@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.facts_made import Made, ensemble, healthy, inventory, members
+from tests.unit.facts_made import ZXID, Made, ensemble, healthy, inventory, members
 from tests.unit.test_start_again import Host, down, engine
 from zkprov.judge.health import judge
 from zkprov.judge.releases import releases_as_planned, running, why_not_laid
 from zkprov.judge.verdict import Purpose, Verdict
+from zkprov.model.facts import Digests
 from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.problems import NotHealthy, Problem
 from zkprov.model.release import Release, may_go_back, may_step, way
@@ -116,6 +117,8 @@ def test_a_target_that_is_worse_than_needed_is_only_noted() -> None:
     notes = planned(on(healthy(3), "3.8.6"), "3.9.1").notes
     assert any("ZOOKEEPER-4785" in n for n in notes) and any("3.9.1: transactions can be lost" in n for n in notes)
     assert not any("ZOOKEEPER" in n for n in planned(on(healthy(3), "3.8.6"), "3.9.5").notes)
+    between = planned(on(healthy(3), "3.5.10"), "3.9.5").notes
+    assert any("3.6.4: transactions can be lost in a DIFF sync" in n for n in between)
 
 
 def test_the_gate_goes_by_the_plan() -> None:
@@ -189,6 +192,12 @@ def test_one_that_the_others_need_stays_as_it_is() -> None:
     host = Switched(active=True)
     said, run = undone(host, healthy(3).down(3))
     assert said is None and host.done == [] and "no quorum without it (R4)" in run.told[0]
+
+
+def test_one_whose_data_differs_is_left_as_the_evidence_that_it_is() -> None:
+    host = Switched(active=True)
+    said, run = undone(host, healthy(3).having(1, hash=Digests({ZXID - 33: 0xBAD})))
+    assert said is None and host.done == [] and "unsafe as it is" in run.told[0] and "no quorum" not in run.told[0]
 
 
 def test_what_was_laid_out_is_not_taken_back() -> None:

@@ -46,7 +46,7 @@ plan_adopt, adopt = both(
     _made,
     plan=(
         "adopt",
-        "Show what the ensemble lacks before zkprov can change it, and plan one rolling restart for all of it.",
+        "Show what zkprov lacks there, and plan one rolling restart for all of it.",
     ),
     run=(
         "adopt",

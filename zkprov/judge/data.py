@@ -218,7 +218,10 @@ def _cleared(facts: ServerFacts, serving: list[ServerFacts], since: int) -> bool
     """Whether the last digest that the server logged, after zxid `since`, is one that another logged too: equal, or told elsewhere."""
     digests = facts.hash.value.by_zxid if facts.hash.value else {}
     last = max(digests, default=0)
-    return last > since and any(o is not facts and o.hash.value and last in o.hash.value.by_zxid for o in serving)
+    doubted = max(facts.hash.value.twice, default=0) if facts.hash.value else 0
+    return last > max(since, doubted) and any(
+        o is not facts and o.hash.value and last in o.hash.value.by_zxid for o in serving
+    )
 
 
 def _same_process(before: ServerFacts, facts: ServerFacts) -> bool:

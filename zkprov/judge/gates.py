@@ -132,20 +132,22 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
 
 def reverted(disk: Disk, live: Members) -> bool:
     """Whether another program wrote its zoo.cfg anew, or it was not restarted since the list has a version."""
-    without = disk.acting is None or not disk.acting.members.version
-    return bool(live.version) and without and POINTER not in disk.settings
+    without = disk.acting is not None and not disk.acting.members.version and POINTER not in disk.settings
+    return bool(live.version) and without
 
 
 def _mend(asked: list[tuple[Server, ServerFacts | None]], live: Members | None) -> str:
-    lost = [d for _, f in asked if f and live and (d := f.disk.value) and not d.server_elsewhere and reverted(d, live)]
-    if (
-        live is not None
-        and not live.version
-        and any(f and (d := f.disk.value) and d.acting and not d.acting.members.same_list(live) for _, f in asked)
-    ):
-        return (
-            "the list that is meant must stand in zoo.cfg of every member: correct it there before anybody restarts it"
-        )
+    disks = [d for _, f in asked if f and (d := f.disk.value) and d.acting and not d.server_elsewhere]
+    if live is not None and not live.version:
+        lists = [d.acting.members for d in disks if d.acting]
+        if any(m.version and m.same_servers(live) for m in lists):
+            # measured on 3.9.5: the leader then says 0, the others the version of their files
+            return "set reconfigEnabled=true again in every zoo.cfg, by hand; then restart all, one by one, the leader last"
+        if any(not m.same_list(live) for m in lists):
+            return (
+                "the list that is meant must stand in every zoo.cfg: correct it there before anybody is restarted by it"
+            )
+    lost = [d for d in disks if live and reverted(d, live)]
     if live is None or not lost:
         return "let the ensemble come to rest and look again"
     stop = "do not restart it; see what writes zoo.cfg there (Puppet, Chef, Ansible, Salt) and stop that; then "
@@ -161,8 +163,10 @@ def _wrong_on_disk(server_id: int, disk: Disk, live: Members) -> list[str]:
         wrong.append(
             f"myid on its disk is {'missing' if disk.my_id is None else disk.my_id}, the list has it as {server_id}"
         )
-    if reverted(disk, live):
-        held = f"{_list(disk.acting.members)} ({disk.acting.source})" if disk.acting else "no list at all"
+    if disk.acting is not None and reverted(disk, live):
+        held = (
+            f"{_list(disk.acting.members)} ({disk.acting.source})" if disk.acting.members.servers else "no list at all"
+        )
         what = f"it starts next by {held}; the ensemble has {_list(live)}"
         wrong.append(f"its zoo.cfg has lost its {POINTER} (R10): {what}")
     elif disk.acting is None:

@@ -121,9 +121,15 @@ class LeaderView(msgspec.Struct, frozen=True):
 
 
 class Digests(msgspec.Struct, frozen=True):
-    """AdminServer `hash`: zxid → digest of the data tree, the latest ones."""
+    """AdminServer `hash`: zxid → digest of the data tree, the latest ones.
+
+    `twice`: zxids for which it tells two that differ, and which say nothing. 3.6 writes transactions twice into its log where it comes in
+    while clients write (`highestZxid > next log`); whoever replays that log notes the second digest when the tree holds what came later
+    (3.6.4's log read by 3.8.6: the trees were equal in every stat, and so was every later digest).
+    """
 
     by_zxid: dict[int, int]
+    twice: frozenset[int] = frozenset()
 
 
 LASTING = ("/zkprov/ensemble", "/cluster/id")

@@ -105,7 +105,11 @@ def parse_hash(body: bytes) -> Digests:
     answer = decode(body, HashAnswer)
     if answer.digests is None:
         raise Unanswered(Outcome.JUNK, f"not an answer to hash: {glimpse(body.decode('utf-8', 'replace'))}")
-    return Digests({d.zxid: d.digest for d in answer.digests})
+    told: dict[int, set[int]] = {}
+    for one in answer.digests:
+        told.setdefault(one.zxid, set()).add(one.digest)
+    twice = frozenset(zxid for zxid, digests in told.items() if len(digests) > 1)
+    return Digests({d.zxid: d.digest for d in answer.digests if d.zxid not in twice}, twice)
 
 
 A = TypeVar("A", bound=Answer)

@@ -67,9 +67,12 @@ def plan_adopt(health: Health, inventory: Inventory, wish: AdoptWish) -> Plan | 
     if mixed.stops:
         told = tuple(str(e) for e in mixed.evidence) or (mixed.summary,)
         return Refusal("R8", "the members do not all run one release.", told, (("", mixed.remedy), AGAIN), exit_code=4)
-    # without a version there is nothing to hand over by
-    static = msgspec.structs.replace(wish, no_right="a list without a version is not changed")
-    made = plan_restart(health, inventory, static if lacks.static else wish)
+    # the leader is who takes a change of the list, or not
+    off = {m.id for m in lacks.members if "reconfigEnabled" in m.settings}
+    leads = {x.id for x in health.leaders if not x.stranger}
+    why_not = "a list without a version is not changed" if lacks.static else ""
+    why_not = why_not or ("the leader runs without reconfigEnabled" if leads & off else "")
+    made = plan_restart(health, inventory, msgspec.structs.replace(wish, no_right=why_not or wish.no_right))
     if isinstance(made, Refusal):
         return made
     plan = _adopting(made, health, live, lacks)

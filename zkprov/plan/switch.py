@@ -81,7 +81,8 @@ def plan_switch(
         *notes_of(health, live, restarted, here, why_not if leader is not None else "", wish),
         *([f"{', '.join(done)} {'run' if len(done) > 1 else 'runs'} {wish.target} already"] if done else []),
         *notes(old),
-        *(f"{wish.target}: {concern}" for concern in concerns(wish.target)),
+        # those on the way are restarted under load as well, and are what a server is in between
+        *(f"{release}: {concern}" for release in hops for concern in concerns(release)),
         *([] if wish.target.allows_membership_changes else [f"{wish.target}: {wish.target.least_advice}"]),
         "while members run different releases nobody is added or removed",
     )

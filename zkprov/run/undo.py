@@ -150,9 +150,12 @@ def start_again(engine: Engine, step: Step, *, asked: bool, back: bool = True) -
     said, laid = [], laid and back
     if laid or switched:
         # one that runs may vote, whether it serves us or not
-        if active and not ok_to_stop(judge(survey), [step.host]).ok and "R4" not in engine.plan.options.overrides:
+        reasons = ok_to_stop(judge(survey), [step.host]).reasons if active else ()
+        if reasons and "R4" not in engine.plan.options.overrides:
             new = "the new files" if laid else step.release
-            _not_undone(engine, step, f"it runs with {new}, and the others are no quorum without it (R4)")
+            quorum = any(r.rule == "R4" for r in reasons)
+            why = "the others are no quorum without it (R4)" if quorum else str(reasons[0])
+            _not_undone(engine, step, f"it runs with {new}, and {why}")
             return None
         host.stop(STOP_S)
         if laid:

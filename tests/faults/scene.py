@@ -30,9 +30,12 @@ from tests.real.driver import (
 from zkprov.act.processes import ServerProcess, await_end, running_servers
 from zkprov.lab.lab import Lab
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.members import Seat
 
 QUICK = ("--yes", "--settle", "0.3", "--samples", "2", "--sample-interval", "0.1", "--step-timeout", "15")
 NEW = 4
+LISTS: tuple[tuple[Seat, ...], ...] = ((), (Seat(1),) * 4)
+"""A majority, or one group of all: the same quorums, and another way to ZooKeeper, by the whole list."""
 
 
 class Instant(NamedTuple):

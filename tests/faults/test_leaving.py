@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.faults.departure import LEAVING, Departure
-from tests.faults.scene import Instant, instants
+from tests.faults.scene import LISTS, Instant, instants
 from tests.real.conftest import MakeLab
 from tests.real.driver import edited_inventory, wait_for
 from zkprov.act.local import LocalHost
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def scene(make_lab: MakeLab, tmp_path: Path, rng: random.Random) -> Iterator[Departure]:
-    with Departure(make_lab(4), tmp_path, rng) as found:
+    with Departure(make_lab(4, seats=rng.choice(LISTS)), tmp_path, rng) as found:
         yield found
 
 

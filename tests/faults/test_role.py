@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.departure import Departure
-from tests.faults.scene import QUICK, Instant, instants
+from tests.faults.scene import LISTS, QUICK, Instant, instants
 from tests.real.conftest import MakeLab
 from tests.real.driver import live_config, wait_for
 
@@ -20,7 +20,7 @@ EVERY = instants("0 run.begun\n1 step.begun\n1 gates\n1 act\n1 answer\n1 gates 2
 
 @pytest.fixture
 def scene(make_lab: MakeLab, tmp_path: Path, rng: random.Random) -> Iterator[Departure]:
-    with Departure(make_lab(4), tmp_path, rng) as found:
+    with Departure(make_lab(4, seats=rng.choice(LISTS)), tmp_path, rng) as found:
         yield found
 
 

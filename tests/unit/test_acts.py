@@ -15,7 +15,7 @@ from tests.unit.facts_made import OURS, Made, ensemble, members, serving
 from tests.unit.plans_made import plan, server
 from zkprov.act import reconfig
 from zkprov.judge.verdict import GateResult, Purpose, Verdict, first_stop
-from zkprov.model.members import Members
+from zkprov.model.members import Members, Seat
 from zkprov.model.problems import Interrupted, Stale
 from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
 from zkprov.plan.steps import Joiner, Leaver, Step, StepKind
@@ -263,21 +263,26 @@ def test_a_run_that_was_taken_over_touches_the_host_no_more(fences: int) -> None
 # -- a vote that was only given up, and the person who gives the run up
 
 
-def giving_back(made: Made, monkeypatch: pytest.MonkeyPatch, *, answers: bool = True) -> tuple[str | None, list[int]]:
+def giving_back(
+    made: Made, monkeypatch: pytest.MonkeyPatch, *, answers: bool = True, base: Members | None = None
+) -> tuple[str | None, list[int]]:
     """What `abort` says in the hand-over of 3, an observer of `made` by now, and how often ZooKeeper was asked."""
     live, asked = made.live, list[int]()
     voter = live.get(3).with_role(Role.PARTICIPANT)  # type: ignore[union-attr]
-    step = Step(1, StepKind.HAND_OVER, 3, "zk3", live.with_server(voter), live, 1)
+    was = live.seat(3)
+    before = live.with_server(voter, was and Seat(was.group, 2))
+    step = Step(1, StepKind.HAND_OVER, 3, "zk3", before, live, 1)
     run = engine(Host(None), live)
     run.plan = msgspec.structs.replace(
-        run.plan, kind="remove", joiners=(), leavers=(Leaver("zk3", voter, True),), steps=(step,)
+        run.plan, kind="remove", joiners=(), leavers=(Leaver("zk3", voter, True),), steps=(step,), base=base or before
     )
     run.gates.health = lambda: made.health(Purpose.CHANGE)
 
-    def join(_: Any, want: Server, __: Members, **___: Any) -> reconfig.Outcome:
+    def join(_: Any, want: Server, __: Members, seat: Seat | None, **___: Any) -> reconfig.Outcome:
         asked.append(want.id)
+        assert seat == before.seat(3), "its former group, with its former weight"
         if answers:
-            run.ledger.live = lambda: live.with_server(want)
+            run.ledger.live = lambda: live.with_server(want, seat)
         return reconfig.Outcome(reconfig.Answer.APPLIED if answers else reconfig.Answer.REFUSED)
 
     monkeypatch.setattr(reconfig, "join", join)
@@ -290,3 +295,13 @@ def test_a_vote_is_given_back_where_one_leader_is_told(monkeypatch: pytest.Monke
     assert giving_back(calm, monkeypatch, answers=False) == (None, [3]), "refused: it stays an observer"
     for wrong in (calm.down(3), calm.down(2), calm.also(serving(9, members((9,), version=5), 9, identity=OURS))):
         assert giving_back(wrong, monkeypatch) == (None, []), wrong.health(Purpose.CHANGE).headline
+
+
+def test_a_vote_is_given_back_in_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = members((1, 2), (3,))
+    live = msgspec.structs.replace(plain, groups=((1, (1,)), (2, (2,)), (3, (3,))), weights=((3, 0),))
+    assert giving_back(ensemble(live, 2), monkeypatch) == ("3 votes again", [3])
+    # somebody made groups of the list meanwhile, or took them away
+    assert giving_back(ensemble(live, 2), monkeypatch, base=members((1, 2, 3))) == (None, [])
+    grouped = live.with_server(server(3), Seat(3))
+    assert giving_back(ensemble(plain, 2), monkeypatch, base=grouped) == (None, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.facts_made import Made, healthy, host
+from tests.unit.facts_made import Made, ensemble, healthy, host
 from zkprov.judge.layout import misplaced, unlike_members
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.facts import Disk, Fact, Outcome
@@ -38,6 +38,19 @@ def hosts(**changes: object) -> list[InventoryHost]:
 def test_a_member_at_another_place(changes: dict[str, object], told: str) -> None:
     found = misplaced(healthy(3).health(Purpose.CHANGE).picture, hosts(**changes))
     assert len(found) == (3 if told else 0) and all(line.endswith(told) for line in found)
+
+
+def test_a_member_in_another_group() -> None:
+    live = msgspec.structs.replace(healthy(3).live, groups=((1, (1, 2)), (2, (3,))), weights=((2, 3),))
+    grouped, plain = (made.health(Purpose.CHANGE).picture for made in (ensemble(live, 3), healthy(3)))
+    assert misplaced(grouped, hosts()) == misplaced(plain, hosts(quorum_weight=1)) == ()
+    assert misplaced(grouped, hosts(quorum_group=1, quorum_weight=3)) == (
+        "zk1 votes in group 1: by the inventory zkprov_quorum_weight is 3",
+        "zk3 votes in group 2: by the inventory zkprov_quorum_group is 1, zkprov_quorum_weight is 3",
+    )
+    assert misplaced(plain, hosts(quorum_group=1))[0] == (
+        "zk1 votes in a list without groups: by the inventory zkprov_quorum_group is 1"
+    )
 
 
 def test_a_member_that_another_unit_runs() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from zkprov.judge.picture import Picture, Standing, member_at
 from zkprov.model.config import is_secret
 from zkprov.model.inventory import InventoryHost
+from zkprov.model.members import Seat
 from zkprov.model.server import Server
 
 # What is each server's own, what the list decides, and what other gates compare.
@@ -20,7 +21,7 @@ _OWN = re.compile(
 
 
 def misplaced(picture: Picture, hosts: Sequence[InventoryHost]) -> tuple[str, ...]:
-    """Members whose line has them at another place than the inventory, or whose server is run by another unit than it names."""
+    """Members whose line has them at another place, or in another group, than the inventory, or whose unit is another than it names."""
     told = []
     for host in hosts:
         facts = picture.survey.by_name(host.name)
@@ -29,6 +30,8 @@ def misplaced(picture: Picture, hosts: Sequence[InventoryHost]) -> tuple[str, ..
         server = member_at(picture.live, facts)
         if server is not None and (wrong := _of_line(host, server)):
             told.append(f"{host.name} is server {server.id}, {server.value}: by the inventory {wrong}")
+        if server is not None and server.votes and (wrong := _of_seat(host, seat := picture.live.seat(server.id))):
+            told.append(f"{host.name} votes in {seat or 'a list without groups'}: by the inventory {wrong}")
         if (
             facts.disk.value is not None
             and not host.start_command
@@ -46,6 +49,15 @@ def _of_line(host: InventoryHost, server: Server) -> str:
         "zkprov_election_port": (host.election_port, {a.election_port for a in server.addresses}),
     }
     return ", ".join(f"{variable} is {own}" for variable, (own, theirs) in wished.items() if own not in theirs)
+
+
+def _of_seat(host: InventoryHost, seat: Seat | None) -> str:
+    """The variables that a voter's seat gainsays; of a list without groups each weight is 1."""
+    wished = (
+        ("zkprov_quorum_group", host.quorum_group, seat.group if seat is not None else None),
+        ("zkprov_quorum_weight", host.quorum_weight, seat.weight if seat is not None else 1),
+    )
+    return ", ".join(f"{variable} is {own}" for variable, own, there in wished if own not in (None, there))
 
 
 def unlike_members(picture: Picture, name: str, settings: Mapping[str, str]) -> str:

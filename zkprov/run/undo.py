@@ -218,11 +218,11 @@ def _give_back(engine: Engine, step: Step, live: Members, meant: Server) -> str 
     health = engine.gates.health()
     seen = health.picture.member(step.server)
     seat = engine.plan.base.seat(meant.id)
-    proved = prove_step(health.picture, live, live.with_server(meant, seat), meant)
     why_not = next((str(r) for r in as_it_is(health)), "")
-    if health.picture.live != live or seen is None or not seen.serving:
+    # a list that got groups, or lost them, is another's as well: the seat of before is none of it
+    if health.picture.live != live or seen is None or not seen.serving or live.hierarchical is (seat is None):
         why_not = why_not or f"{step.server} does not serve, or somebody else changed the list"
-    if why_not or any(not p.safe for _, p in proved):
+    if why_not or any(not p.safe for _, p in prove_step(health.picture, live, live.with_server(meant, seat), meant)):
         engine.events.emit("undo", what=f"no vote back for {step.server}: {why_not or 'one quorum is not proved'}")
         return None
     engine.fence(step.number)

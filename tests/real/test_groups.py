@@ -82,7 +82,6 @@ def test_one_vote_at_a_time_under_load(make_lab: Any, tmp_path: Path) -> None:
     zkprov("check").expect(0, "a quorum wins more than half of group 1 {")
 
 
-@pytest.mark.matrix(keep=1, among="long changes")
 @pytest.mark.matrix(keep=1, of="groups that are adopted", among="long changes")
 def test_a_static_list_with_groups_is_adopted_and_grows(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3, static=True, seats=[Seat(1), Seat(2), Seat(3)])

@@ -34,7 +34,7 @@ from zkprov.model.members import Seat
 
 QUICK = ("--yes", "--settle", "0.3", "--samples", "2", "--sample-interval", "0.1", "--step-timeout", "15")
 NEW = 4
-LISTS: tuple[tuple[Seat, ...], ...] = ((), (Seat(1),) * 4)
+LISTS: tuple[tuple[Seat, ...], ...] = ((), (Seat(1),) * 5)
 """A majority, or one group of all: the same quorums, and another way to ZooKeeper, by the whole list."""
 
 

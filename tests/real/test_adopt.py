@@ -45,6 +45,7 @@ def stopped(lab: Lab, path: Path) -> Path:
     return edited_inventory(lab, path, everywhere={"zkprov_foreign_config_manager": "stopped"})
 
 
+@pytest.mark.matrix(keep=1, of="adopted under load", among="changes under load")
 def test_a_static_ensemble_is_adopted_under_load_and_grows(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3, static=True)
     hosts, before, files = list(lab.founders), pids(lab), zoo_cfgs(lab)

@@ -42,6 +42,7 @@ def listed(of: dict[int, list[int]]) -> dict[str, str]:
     return {f"group{g}": ":".join(str(i) for i in sorted(ids)) for g, ids in of.items()}
 
 
+@pytest.mark.matrix(keep=1, of="groups under load", among="changes under load")
 def test_one_vote_at_a_time_under_load(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(4, seats=[Seat(1), Seat(1), Seat(2), Seat(3)])
     zkprov, hosts, zk5 = Zkprov(lab, tmp_path / "runs"), list(lab.founders), lab.host(5)

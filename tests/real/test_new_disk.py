@@ -38,6 +38,7 @@ def newcomers(zkprov: Zkprov) -> list[int]:
     return [int(i) for i in zkprov("status", "--output", "json").json["ensemble"]["newcomers"]]
 
 
+@pytest.mark.matrix(keep=1, of="new disks under load", among="changes under load")
 def test_it_comes_back_under_load(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov, hosts, plan = Zkprov(lab, tmp_path / "runs"), list(lab.founders), str(tmp_path / "plan.json")

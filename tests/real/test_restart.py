@@ -47,7 +47,7 @@ def voters(hosts: list[InventoryHost]) -> list[str]:
     return re.findall(r"^server\.(\d+)=\S+:participant", live_config(*hosts), re.MULTILINE)
 
 
-@pytest.mark.matrix(keep=1, of="releases that are restarted")
+@pytest.mark.matrix(keep=1, of="releases that are restarted", among="changes under load")
 @pytest.mark.parametrize("release", ["3.9.5", "3.8.6", "3.7.2", "3.6.4"])
 def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, release: str) -> None:
     lab = make_lab(3, release=release)
@@ -84,6 +84,7 @@ def settings(lab: Lab, **more: str) -> dict[str, str]:
     return {**lab.host(1).settings, **more}
 
 
+@pytest.mark.matrix(keep=1, of="other files that are laid", among="long changes")
 def test_other_files_are_laid_and_those_that_do_not_start_are_taken_back(three: Zkprov, tmp_path: Path) -> None:
     lab, hosts = three.lab, list(three.lab.founders)
     three("restart", "--config", *QUICK).expect(0, "nothing to do")

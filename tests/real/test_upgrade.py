@@ -34,7 +34,7 @@ def with_a_broken(lab: Lab, path: Path, release: str, host: str, *, there: bool 
     )
 
 
-@pytest.mark.matrix(keep=1, of="releases that are left")
+@pytest.mark.matrix(keep=1, of="releases that are left", among="changes under load")
 @pytest.mark.parametrize("old, new", [("3.8.6", "3.9.5"), ("3.7.2", "3.8.6"), ("3.6.4", "3.7.2"), ("3.5.10", "3.6.4")])
 def test_all_of_them_under_load(make_lab: Any, tmp_path: Path, old: str, new: str) -> None:
     lab = make_lab(3, release=old, also=[new])

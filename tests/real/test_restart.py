@@ -84,7 +84,6 @@ def settings(lab: Lab, **more: str) -> dict[str, str]:
     return {**lab.host(1).settings, **more}
 
 
-@pytest.mark.matrix(keep=1, of="other files that are laid", among="long changes")
 def test_other_files_are_laid_and_those_that_do_not_start_are_taken_back(three: Zkprov, tmp_path: Path) -> None:
     lab, hosts = three.lab, list(three.lab.founders)
     three("restart", "--config", *QUICK).expect(0, "nothing to do")

@@ -10,12 +10,14 @@ from zkprov.model.server import Server
 
 
 def not_new(facts: ServerFacts | None, server: Server) -> str:
-    """Why the disk of the member `server` is no new one, in words; empty where it is. See `unread` first.
+    """Why the disk of the member `server` is no new one, in words; empty where it is. One that was not read is none.
 
     What it had of its configuration may lie there still: it is set aside. Data may not, be it in one of its two folders.
     """
+    if why := unread(facts):
+        return why
     disk = facts.disk.value if facts is not None else None
-    if facts is None or disk is None:
+    if disk is None:
         return ""
     if disk.active or disk.server_elsewhere:
         return disk.server_elsewhere or "a server runs on its files"

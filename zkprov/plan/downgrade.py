@@ -11,6 +11,9 @@ from zkprov.plan.steps import DOWNGRADE, Plan, Refusal
 from zkprov.plan.switch import SwitchWish, plan_switch, who_runs
 
 COMPRESSION = "snapshot.compression.method"
+UNCOMPRESSED = (
+    f"take {COMPRESSION} out of zoo.cfg, restart, and wait until each has a new snapshot without .gz or .snappy"
+)
 
 
 class DowngradeWish(SwitchWish, frozen=True, kw_only=True):
@@ -54,23 +57,21 @@ def _back(health: Health, told: Mapping[int, Release], wish: SwitchWish) -> tupl
         return Refusal(
             "",
             f"{target} could not read what the members have.",
-            unread,
-            (("", "change it first, see docs/upgrading"),),
+            tuple(what for what, _ in unread),
+            tuple(dict.fromkeys(("", way_out) for _, way_out in unread)),
         )
     return (target,)
 
 
-def _unreadable(health: Health, target: Release) -> Iterator[str]:
-    """What the members have that came in with 3.6, where `target` is older."""
+def _unreadable(health: Health, target: Release) -> Iterator[tuple[str, str]]:
+    """What the members have that came in with 3.6, where `target` is older, and what to do about it."""
     if target.has_multi_address:
         return
     for facts in health.picture.members:
         method = facts.disk.value.settings.get(COMPRESSION, "") if facts.disk.value else ""
         if method.strip().lower() not in ("", "none"):
-            yield f"{health.picture.label(facts)}: {COMPRESSION}={method}: its snapshots are compressed, which came with 3.6"
-    live = health.picture.live
-    yield from (
-        f"{s.id}: has several addresses, which came with 3.6"
-        for s in (live.servers if live else ())
-        if len(s.addresses) > 1
-    )
+            what = f"{health.picture.label(facts)}: {COMPRESSION}={method}: its snapshots are compressed, which came with 3.6"
+            yield what, UNCOMPRESSED
+    for server in health.picture.live.servers if health.picture.live else ():
+        if len(server.addresses) > 1:
+            yield f"{server.id}: has several addresses, which came with 3.6", f"give {server.id} one address"

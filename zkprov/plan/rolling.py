@@ -11,7 +11,7 @@ import msgspec
 
 from zkprov.judge.health import Health
 from zkprov.judge.leaving import Leaver, in_sync, leaver_of, not_to_be_started, untold
-from zkprov.judge.new_disk import not_new, unread
+from zkprov.judge.new_disk import not_new
 from zkprov.judge.transfer import NEEDED, transfer_proofs, why_no_transfer
 from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
@@ -120,7 +120,7 @@ def _unfit(health: Health, live: Members, asked: Sequence[Leaver]) -> Refusal | 
         facts = health.picture.survey.by_name(member.name)
         if server is None or not (why := not_to_be_started(facts.disk.value if facts else None, server)):
             continue
-        new = not unread(facts) and not not_new(facts, server)
+        new = not not_new(facts, server)
         back = (f"zkprov replace-node {member.name} --same-host", "brings it back, a newcomer, where its disk is new")
         if new:
             found = ("there is nothing on its disk" if facts is None or facts.disk.value is None else why,)

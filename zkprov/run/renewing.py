@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zkprov.judge.health import Health, judge
 from zkprov.judge.leaving import in_sync, ok_to_stop
-from zkprov.judge.new_disk import not_new, unread
+from zkprov.judge.new_disk import not_new
 from zkprov.judge.newcomers import newcomers_in, newcomers_rule
 from zkprov.judge.picture import release_of
 from zkprov.judge.verdict import GateResult, Verdict
@@ -76,7 +76,7 @@ def _lay(run: Engine, host: Host, step: Step, meant: Server, health: Health) -> 
 
 def _still_new(health: Health, step: Step, meant: Server) -> None:
     facts = health.picture.survey.by_name(step.host)
-    if why := unread(facts) or not_new(facts, meant):
+    if why := not_new(facts, meant):
         gate = GateResult(
             "R5 disk",
             Verdict.FAIL,

@@ -81,6 +81,8 @@ def test_somebody_else_s_files_are_no_new_disk() -> None:
 def test_what_was_not_read_is_not_taken_for_new(outcome: Outcome) -> None:
     made = healthy(3).down(2).having(2, disk=outcome)
     assert unread(made.picture.survey.by_name("zk2"))
+    server = made.live.get(2)
+    assert server is not None and not_new(made.picture.survey.by_name("zk2"), server)
     refused = renewal(made)
     assert isinstance(refused, Refusal) and refused.exit_code == 4
     active = lost(healthy(3), has_data=False)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.unit.facts_made import healthy
+from tests.unit.test_going_back import downgrade
 from tests.unit.test_start_again import RUN
-from tests.unit.test_upgrade import Switched, downgrade, looking, on
+from tests.unit.test_upgrade import Switched, looking, on
 from zkprov.model.problems import NotHealthy
 from zkprov.plan.rolling import leader_last
 from zkprov.plan.steps import Plan, Step, StepKind

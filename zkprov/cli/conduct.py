@@ -32,7 +32,7 @@ def conducted(
     plan: Plan | None = None,
 ) -> int | None:
     """Runs `work` with everything that a run needs, prints its result, and returns the exit code; None where there was nothing to do."""
-    from zkprov.cli.planned import LOCK_TIMEOUT
+    from zkprov.cli.planned import LOCK_TIMEOUT, UNTIL
     from zkprov.cli.reporting import current
     from zkprov.report import console
     from zkprov.report.progress import Progress
@@ -51,6 +51,7 @@ def conducted(
             world, journal, who=who_am_i(who), clock=SystemClock(), stop=stopping.asked, readers=readers
         )
         conductor.lock_timeout_s = float(ctx.meta.get(LOCK_TIMEOUT, 0.0))
+        conductor.until = ctx.meta.get(UNTIL)
         stopping.last_acts = [conductor.give_up, *([reports.cut_off] if reports else [])]
         try:
             result = work(conductor)

@@ -44,6 +44,8 @@ class Progress:
                 self._show(f"{self._title}: waiting, gate `{said['gate']}`: {said['summary']}")
             case "play":
                 self._show(f"{self._title}: {said['play']}, {said['task']}")
+            case "reader.lost":
+                self._print(_plain(f"   the events go on without one of their readers: {said['why']}"))
             case "hook":
                 self._show(f"{self._title}: hook {said['hook']} done")
             case "step.done":

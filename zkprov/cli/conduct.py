@@ -85,11 +85,13 @@ GIVE_UP_S = 4.2
 class Stopping:
     """SIGINT and SIGTERM set `asked`, a second one changes nothing; for good, since the end of a command is not to be cut short either.
 
-    A command that has not ended `GIVE_UP_S` seconds later (a server that hangs, say) is ended with exit code 7.
+    A command that has not ended `GIVE_UP_S` seconds later (a server that hangs, say) is ended with exit code 7; not one without `give_up`,
+    which waits for commands that end by themselves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, give_up: bool = True) -> None:
         self.asked = threading.Event()
+        self._gives_up = give_up
         self.last_acts: list[Callable[[], None]] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._caught)
@@ -98,9 +100,10 @@ class Stopping:
         if not self.asked.is_set():
             self.asked.set()
             os.write(2, b"\nstopping; what is begun is being recorded\n")
-            timer = threading.Timer(GIVE_UP_S, self._give_up)
-            timer.daemon = True
-            timer.start()
+            if self._gives_up:
+                timer = threading.Timer(GIVE_UP_S, self._give_up)
+                timer.daemon = True
+                timer.start()
 
     def _give_up(self) -> None:
         for last_act in self.last_acts:

@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True):
 class Events:
     """Sends each event to every reader, in order. The journal is a reader that raises `NotRecorded`: what is not recorded is not done.
 
-    Any other one that fails (a full disk, a closed pipe, a bug of its own) is left out from then on, and that is an event: it never fails a run.
+    Any other one that fails (a full disk, a closed pipe) is left out from then on, and that is an event: it never fails a run.
     """
 
     def __init__(self, run: str, now: Callable[[], float], readers: list[Callable[[Event], None]]) -> None:

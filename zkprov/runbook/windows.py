@@ -1,0 +1,119 @@
+"""Maintenance windows: a zone, a recurrence by RFC 5545, a length, less the dates on which nothing is touched. Pure; in UTC.
+
+Local times are those of the zone: one that a change of clock leaves out is read with the offset before it, one that comes twice is
+the first (RFC 5545, 3.3.5). A window's length is elapsed time, so one that crosses a change of clock is as long as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+from dateutil.rrule import rrule, rruleset, rrulestr
+
+HORIZON = timedelta(days=5 * 366)
+"""A window that does not open in this time never opens."""
+MOST_LOOKED_AT = 20_000
+
+
+class Freeze(msgspec.Struct, frozen=True):
+    """Nothing is touched from the first moment of `first` to the last of `last`, in the window's zone."""
+
+    first: date
+    last: date
+    reason: str = ""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """`start`: the first one's local begin, without a zone. `recurrence`: an RRULE, empty for a single one. `length_s`: seconds."""
+
+    zone: str
+    start: datetime
+    length_s: float
+    recurrence: str = ""
+
+
+class Open(msgspec.Struct, frozen=True):
+    """One stretch of time in which things may be touched."""
+
+    opens: datetime
+    closes: datetime
+
+    @property
+    def length_s(self) -> float:
+        return (self.closes - self.opens).total_seconds()
+
+
+def rule_of(window: Window) -> rrule | rruleset | None:
+    """The recurrence; None where there is none. Raises `ValueError` for what is no RRULE."""
+    if not window.recurrence:
+        return None
+    if any(c in window.recurrence for c in "\r\n") or ":" in window.recurrence.removeprefix("RRULE:"):
+        raise ValueError("one RRULE, as FREQ=WEEKLY;BYDAY=SA")
+    return rrulestr(window.recurrence, dtstart=window.start.replace(tzinfo=ZoneInfo(window.zone)))
+
+
+def begins(window: Window, after: datetime) -> Iterator[datetime]:
+    """The instants from `after` on at which the window opens, in order, each once."""
+    rule = rule_of(window)
+    first = window.start.replace(tzinfo=ZoneInfo(window.zone))
+    # a day earlier: a rule is by local times, and their order is not that of instants where clocks change
+    earliest = after.astimezone(ZoneInfo(window.zone)) - timedelta(days=1)
+    found = iter([first]) if rule is None else rule.xafter(earliest, count=MOST_LOOKED_AT, inc=True)
+    last: datetime | None = None
+    for local in found:
+        instant = local.astimezone(UTC)
+        if instant > after + HORIZON:
+            return
+        if instant >= after and (last is None or instant > last):
+            last = instant
+            yield instant
+
+
+def open_from(window: Window, freezes: tuple[Freeze, ...], now: datetime) -> Iterator[Open]:
+    """The stretches that are open now or later, in order, without what is frozen."""
+    length = timedelta(seconds=window.length_s)
+    frozen = [_frozen(f, window.zone) for f in freezes]
+    for begin in begins(window, now - length):
+        pieces = [(begin, begin + length)]
+        for first, last in frozen:
+            pieces = [
+                piece
+                for opens, closes in pieces
+                for piece in ((opens, min(closes, first)), (max(opens, last), closes))
+                if piece[0] < piece[1]
+            ]
+        yield from (Open(opens, closes) for opens, closes in sorted(set(pieces)) if closes > now)
+
+
+def frozen_at(freezes: tuple[Freeze, ...], zone: str, now: datetime) -> Freeze | None:
+    """The freeze that holds now."""
+    for freeze in freezes:
+        first, last = _frozen(freeze, zone)
+        if first <= now < last:
+            return freeze
+    return None
+
+
+def overlap(window: Window) -> tuple[datetime, datetime] | None:
+    """The first two begins of which the second comes before the first one is over; looked for in the next years."""
+    length = timedelta(seconds=window.length_s)
+    last: datetime | None = None
+    for number, begin in enumerate(begins(window, window.start.replace(tzinfo=ZoneInfo(window.zone)).astimezone(UTC))):
+        if last is not None and begin < last + length:
+            return last, begin
+        last = begin
+        if number >= 2000:
+            return None
+    return None
+
+
+def _frozen(freeze: Freeze, zone: str) -> tuple[datetime, datetime]:
+    local = ZoneInfo(zone)
+    day_after = freeze.last + timedelta(days=1)
+    return (
+        datetime(freeze.first.year, freeze.first.month, freeze.first.day, tzinfo=local).astimezone(UTC),
+        datetime(day_after.year, day_after.month, day_after.day, tzinfo=local).astimezone(UTC),
+    )

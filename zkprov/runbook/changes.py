@@ -110,13 +110,20 @@ class Changes:
             return Came(Outcome.DONE, 0, _said(ended))
         if ended.exit_code == 0:
             return Came(Outcome.FAILED, 4, f"run {plan} was ended by somebody else: {run.state if run else ''}", 4)
-        if ended.exit_code == 7 and run is not None and run.state in OPEN_STATES:
-            if runner.stop.is_set():
-                raise Interrupted("stopped by a signal", remedy="zkprov runbook run")
-            if why := self._late_to_resume(run, window):
-                return Rest(why)
         if runner.stop.is_set():
             raise Interrupted("stopped by a signal", remedy="zkprov runbook run")
+        # it rests, or it found that it is too late to begin, a moment after we found that it is not
+        if (
+            ended.exit_code == 7
+            and run is not None
+            and run.state in OPEN_STATES
+            and (why := self._late_to_resume(run, window))
+        ):
+            return Rest(why)
+        if ended.exit_code == 5 and (
+            why := self._late(plan, window) if run is None else self._late_to_resume(run, window)
+        ):
+            return Rest(why)
         return Came(Outcome.FAILED, ended.exit_code, _said(ended), ended.exit_code)
 
     def _run(self, plan: str) -> Run | None:

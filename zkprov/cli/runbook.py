@@ -246,11 +246,9 @@ def schedule(
 @runbook.command()
 def schema() -> None:
     """The JSON Schema of runbooks, for editors: `# yaml-language-server: $schema=…` in a file's first line."""
-    from zkprov.cli.runbook_verbs import verbs
-    from zkprov.report.documents import as_json
-    from zkprov.runbook.schema import schema as made
+    from zkprov.cli.runbook_schemas import schemas
 
-    click.echo(as_json(made(verbs())))
+    click.echo(schemas()["runbook"], nl=False)
 
 
 def book_of(file: Path, given: tuple[str, ...]) -> Runbook:

@@ -70,20 +70,20 @@ class Runner:
                 window = self.window()
                 if not self._heedless and self.book.window is not None and window is None:
                     record = self._rests(record, "no window is open")
-                    if record.state is State.RESTING:
+                    if record.state is not State.RUNNING:
                         return record
                     continue
                 came, record = self._take(record, window)
                 if isinstance(came, Rest):
                     record = self._rests(record, came.why, window)
-                    if record.state is State.RESTING:
+                    if record.state is not State.RUNNING:
                         return record
                 elif came.outcome is Outcome.FAILED and not self.book.steps[record.position - 1].goes_on:
                     return self._ends(
                         record, State.FAILED, came.code, f"{self.book.steps[record.position - 1].name}: {came.said}"
                     )
         except Interrupted as stopped:
-            return self._kept(record, state=State.STOPPED, exit_code=stopped.exit_code, why=stopped.problem)
+            return self._kept(self.record, state=State.STOPPED, exit_code=stopped.exit_code, why=stopped.problem)
         return self._ends(record, State.DONE, 0, "")
 
     # -- time
@@ -152,7 +152,6 @@ class Runner:
         self.say(f"{number + 1:>2} {step.name}: {step.verb}")
         now = self.clock.now()
         record = self._kept(record.with_step(number, outcome=Outcome.BEGUN, began=before.began or now))
-        self.record = record
         came = self._carry_out(step, record, number, window)
         record = self.record
         worked = record.steps[number].worked_s + self.clock.now() - now
@@ -174,7 +173,7 @@ class Runner:
 
     def planned(self, number: int, plan: str) -> None:
         """A plan was made for the step: from now on that is what it carries out."""
-        self.record = self._kept(self.record.with_step(number, plan=plan))
+        self._kept(self.record.with_step(number, plan=plan))
 
     def _carry_out(self, step: Step, record: RunbookRecord, number: int, window: Open | None) -> Came | Rest:
         verb = self.verbs[step.verb]
@@ -292,9 +291,9 @@ class Runner:
         return record
 
     def _kept(self, record: RunbookRecord, **changed: object) -> RunbookRecord:
-        record = msgspec.structs.replace(record, **changed) if changed else record
-        self.records.keep(record)
-        return record
+        self.record = msgspec.structs.replace(record, **changed) if changed else record
+        self.records.keep(self.record)
+        return self.record
 
 
 def holds(condition: Condition, record: RunbookRecord) -> bool:

@@ -61,6 +61,9 @@ def lay_out(
 
     unplaced: list[str] = []
     for name, takes_s, divisible in steps:
+        if unplaced:  # nothing comes before its turn
+            unplaced.append(name)
+            continue
         left_s, part_s = takes_s, min(takes_s, unit_s(takes_s)) if divisible else takes_s
         while True:
             room_s = (used[-1].closes - at).total_seconds() if used else -1.0
@@ -72,7 +75,7 @@ def lay_out(
                 at = ends
                 if left_s <= 0:
                     break
-            if unplaced or not opened():
+            if not opened():
                 unplaced.append(name)
                 break
     return Timeline(tuple(used), tuple(planned), tuple(unplaced))

@@ -61,12 +61,20 @@ def conducted(
         return None
     if reports:
         reports.account.ended(result)
-    if output == "json":
-        from zkprov.report.documents import ChangeDocument, as_json
+    try:
+        if output == "json":
+            from zkprov.report.documents import ChangeDocument, as_json
 
-        click.echo(as_json(ChangeDocument(plan=plan, result=result)))
-    elif events != "-":
-        console.result(result)
+            click.echo(as_json(ChangeDocument(plan=plan, result=result)))
+        elif events != "-":
+            console.result(result)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever called us is gone; what the run came to stands in the journal, and is the exit code
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(nowhere, stream.fileno())
     return result.exit_code
 
 

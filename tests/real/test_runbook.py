@@ -139,7 +139,14 @@ steps:
     add: {{hosts: [zk4], {quick}, settle: 0s}}
     on_failure: continue
 """)
-    zkprov("runbook", "run", str(book), "-E", "other").expect(2)
+    other = tmp_path / "other.yml"
+    other.write_text("runbook: other\nensemble: kafka\nsteps: [{check: {}}]\n")
+    zkprov("runbook", "run", str(other), "-E", lab.name).expect(2, f"the runbook is for kafka, and this is {lab.name}")
+    zkprov("runbook", "run", str(other)).expect(2, "kafka")
+    zkprov("runbook", "run", str(book), "--set", "x=1").expect(2, "there is no parameter 'x'")
+    zkprov("runbook", "run", str(book), "--outside-window").expect(2, "--reason")
+    zkprov("runbook", "run", str(book), "--retry").expect(2, "there is no failed run")
+    zkprov("runbook", "approve", str(book), "go").expect(2, "waits for 'go'")
     running = zkprov.start("runbook", "run", str(book))
     wait_for(lambda: zkprov("runbook", "approve", str(book), "go", "--as", "boss", "--reason", "fine").code == 0, 60)
     done = running.wait()

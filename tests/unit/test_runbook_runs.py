@@ -162,6 +162,21 @@ class TestWindows:
         again = scene.runner(text).run(scene.records.all()[0])
         assert (again.state, outcomes(again)) == (State.DONE, ["done", "done"])
 
+    def test_over_a_change_of_clock_between_two_of_them(self, scene: Scene) -> None:
+        """01:30 in Berlin is an hour earlier in UTC from 29 March 2026 on; the second window opens 23 hours after the first."""
+        top = (
+            "window: {time_zone: Europe/Berlin, start: 2027-03-27T02:30, length: 1h, recurrence: FREQ=DAILY;COUNT=4}\n"
+        )
+        # 28 March 2027: 02:00 is 03:00, so 02:30 is 03:30 in summer time, and on the 29th it is 02:30 again
+        scene.clock.at = datetime(2027, 3, 27, 1, 30, tzinfo=UTC).timestamp()
+        ended = scene.run(steps(*(f"{{name: s{n}, wait: {{for: 45m}}}}" for n in range(3)), top=top), waits=True)
+        assert ended.state is State.DONE and ended.windows == 2
+        assert [datetime.fromtimestamp(s.began or 0, UTC).isoformat() for s in ended.steps] == [
+            "2027-03-27T01:30:00+00:00",
+            "2027-03-28T01:30:00+00:00",
+            "2027-03-29T00:30:00+00:00",
+        ]
+
     def test_how_long_it_took_before_decides(self, scene: Scene) -> None:
         text = steps("{name: a, probe: {command: ['true'], timeout: 1s}}", top=WINDOW)
         scene.took(scene.book(text), 1000.0)

@@ -103,6 +103,44 @@ def test_one_that_never_opens() -> None:
 
 
 @pytest.mark.parametrize(
+    "recurrence",
+    ["FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=MONTHLY;BYDAY=6MO", "FREQ=SECONDLY;UNTIL=20200101T000000Z"],
+)
+def test_one_that_is_searched_for_in_vain_is_not_searched_for_ever(recurrence: str) -> None:
+    assert list(begins(Window("UTC", datetime(2016, 1, 1), 60.0, recurrence), at("2026-01-01T00:00Z"))) == []
+
+
+def test_one_that_began_long_ago_is_not_gone_through_from_there() -> None:
+    now = at("2026-11-29T12:00:00Z")
+    for recurrence, opens in (
+        ("FREQ=SECONDLY;INTERVAL=7", "2026-11-29T12:00:03+00:00"),
+        ("FREQ=MINUTELY", "2026-11-29T12:00:00+00:00"),
+        ("FREQ=HOURLY;INTERVAL=5", "2026-11-29T16:00:00+00:00"),
+    ):
+        [found] = islice(begins(Window("UTC", datetime(1990, 1, 1), 1.0, recurrence), now), 1)
+        assert found.isoformat() == opens
+    counted = Window("UTC", datetime(2026, 11, 29, 11), 60.0, "FREQ=MINUTELY;INTERVAL=10;COUNT=8")
+    assert [b.isoformat()[11:16] for b in begins(counted, now)] == ["12:00", "12:10"]
+    assert list(begins(counted, at("2026-11-30T12:00Z"))) == []
+
+
+@pytest.mark.parametrize(
+    "recurrence",
+    [
+        "FREQ=SECONDLY;BYMONTH=2",
+        "EVERY DAY",
+        "FREQ=DAILY\nFREQ=DAILY",
+        "DTSTART:20260101T000000",
+        "FREQ=NEVER",
+        "INTERVAL=2",
+    ],
+)
+def test_what_is_no_recurrence(recurrence: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        list(islice(begins(Window("UTC", datetime(2026, 1, 1), 60.0, recurrence), at("2026-01-01T00:00Z")), 2))
+
+
+@pytest.mark.parametrize(
     ("recurrence", "length_s", "overlaps"),
     [
         ("FREQ=HOURLY", 3601.0, True),

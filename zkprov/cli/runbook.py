@@ -216,9 +216,11 @@ def schedule(
     import getpass
     import os
 
+    from zkprov.cli.runbook_run import has_window
     from zkprov.runbook import schedule as made
 
     book = book_of(file, given)
+    has_window(book)
     read = ensemble_of(ctx, book, inventory, ensemble)
     called = (
         [str(Path(sys.argv[0]).absolute())] if Path(sys.argv[0]).name == "zkprov" else [sys.executable, "-m", "zkprov"]

@@ -79,6 +79,8 @@ def _begun(
     from zkprov.runbook.record import OPEN, Outcome, RunbookRecord, State, StepRecord
 
     book, records, now = runner.book, runner.records, runner.clock.now()
+    if scheduled:
+        has_window(book)
     digest = digest_of(book, file)
     last = next(iter(records.of(book.name, read.ensemble, read.path)), None)
     window = runner.window()
@@ -98,8 +100,10 @@ def _begun(
             (i for i, s in enumerate(last.steps) if s.outcome is Outcome.FAILED and not book.steps[i].goes_on), None
         )
         if last.digest == digest and again is not None:
-            # what failed is planned anew; what ended well stays as it is
-            last = last.with_step(again, outcome=Outcome.PENDING, plan="", exit_code=None, said="", began=None)
+            # what failed is planned anew, unless its run stands unfinished; what ended well stays as it is
+            stands = last.steps[again].plan in {r.id for r in records.journal.unfinished(read.ensemble)}
+            kept = {} if stands else {"plan": ""}
+            last = last.with_step(again, outcome=Outcome.PENDING, exit_code=None, said="", began=None, **kept)
         open_one = last
     if open_one is not None:
         if open_one.digest != digest:
@@ -120,6 +124,15 @@ def _begun(
     )  # fmt: skip
     records.keep(record)
     return record
+
+
+def has_window(book: Runbook) -> None:
+    """Raises `BadInput` for one that a timer would begin anew each time that it asks."""
+    from zkprov.model.problems import BadInput
+
+    if book.window is None:
+        what = "it has no window, so a timer would begin it each time that it asks"
+        raise BadInput(what, place=book.place, remedy="give it a window; see docs/runbooks.md")
 
 
 def digest_of(book: Runbook, file: Path) -> str:

@@ -11,7 +11,6 @@ from zkprov.run.journal import Journal
 
 FORMAT = 1
 KIND, APPROVAL = "runbook", "approval"
-MOST_KEPT = 50
 
 
 class State(StrEnum):

@@ -196,7 +196,7 @@ class Runner:
             case "apply":
                 made = record.step(str(step.values["plan"]))
                 if made.outcome is not Outcome.DONE:
-                    return Came(Outcome.NOTHING, said=f"{made.name} planned nothing")
+                    return Came(Outcome.NOTHING, said=f"{made.name}: {made.outcome}")
                 source = next(s for s in self.book.steps if s.name == made.name)
                 return self._changes.apply(source, made.plan, window)
         if verb.kind is Kind.CHANGE:

@@ -6,16 +6,18 @@ the first (RFC 5545, 3.3.5). A window's length is elapsed time, so one that cros
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
-from dateutil.rrule import rrule, rruleset, rrulestr
+from dateutil.rrule import HOURLY, rrule, rrulestr
 
 HORIZON = timedelta(days=5 * 366)
 """A window that does not open in this time never opens."""
-MOST_LOOKED_AT = 20_000
+STEADY = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
+"""Frequencies of which a rule without BY… opens every so many seconds of local time."""
 
 
 class Freeze(msgspec.Struct, frozen=True):
@@ -46,26 +48,47 @@ class Open(msgspec.Struct, frozen=True):
         return (self.closes - self.opens).total_seconds()
 
 
-def rule_of(window: Window) -> rrule | rruleset | None:
-    """The recurrence; None where there is none. Raises `ValueError` for what is no RRULE."""
+def rule_of(window: Window, after: datetime | None = None) -> rrule | None:
+    """The recurrence; None where there is none. Raises `ValueError` for what is no RRULE, or one that would be searched for ever.
+
+    `after`: what comes earlier is not asked for, and a rule of hours or less is begun near it, since it is gone through from its start.
+    """
     if not window.recurrence:
         return None
-    if any(c in window.recurrence for c in "\r\n") or ":" in window.recurrence.removeprefix("RRULE:"):
+    said = window.recurrence.removeprefix("RRULE:")
+    parts = dict(part.partition("=")[::2] for part in said.upper().split(";"))
+    if not re.fullmatch(r"[A-Z0-9=;,+\-]+", said, re.IGNORECASE) or "FREQ" not in parts:
         raise ValueError("one RRULE, as FREQ=WEEKLY;BYDAY=SA")
-    return rrulestr(window.recurrence, dtstart=window.start.replace(tzinfo=ZoneInfo(window.zone)))
+    start, step_s = window.start, STEADY.get(parts["FREQ"])
+    if step_s is not None and step_s < 3600 and any(k.startswith("BY") for k in parts):
+        raise ValueError(f"FREQ={parts['FREQ']} goes with INTERVAL, COUNT and UNTIL alone")
+    if step_s is not None and after is not None and not any(k.startswith("BY") for k in parts):
+        every = timedelta(seconds=step_s * max(1, int(parts.get("INTERVAL", 1))))
+        passed = max(0, (after.replace(tzinfo=None) - start) // every - 1)
+        start += passed * every
+        if "COUNT" in parts:
+            parts["COUNT"] = str(int(parts["COUNT"]) - passed)
+            if int(parts["COUNT"]) <= 0:
+                return rrule(HOURLY, dtstart=start.replace(tzinfo=ZoneInfo(window.zone)), count=0)
+            said = ";".join(f"{k}={v}" for k, v in parts.items())
+    made = rrulestr(said, dtstart=start.replace(tzinfo=ZoneInfo(window.zone)))
+    if not isinstance(made, rrule):
+        raise ValueError("one RRULE, as FREQ=WEEKLY;BYDAY=SA")
+    return made
 
 
 def begins(window: Window, after: datetime) -> Iterator[datetime]:
-    """The instants from `after` on at which the window opens, in order, each once."""
-    rule = rule_of(window)
-    first = window.start.replace(tzinfo=ZoneInfo(window.zone))
+    """The instants from `after` on at which the window opens, in order, each once; for as long as `HORIZON`."""
+    zone = ZoneInfo(window.zone)
     # a day earlier: a rule is by local times, and their order is not that of instants where clocks change
-    earliest = after.astimezone(ZoneInfo(window.zone)) - timedelta(days=1)
-    found = iter([first]) if rule is None else rule.xafter(earliest, count=MOST_LOOKED_AT, inc=True)
+    earliest, latest = after.astimezone(zone) - timedelta(days=1), after + HORIZON
+    rule = rule_of(window, earliest)
+    first = window.start.replace(tzinfo=zone)
     last: datetime | None = None
+    found = iter([first]) if rule is None else rule.xafter(earliest, inc=True)
     for local in found:
         instant = local.astimezone(UTC)
-        if instant > after + HORIZON:
+        if instant > latest:
             return
         if instant >= after and (last is None or instant > last):
             last = instant

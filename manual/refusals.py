@@ -15,7 +15,11 @@ ANY = "…"
 
 _KINDS = {"Refusal": (0, 1), "Reason": (0, 1), "Violation": (0, 2)}
 """Class → the places of its rule and its words."""
-_PROBLEMS = ("BadInput", "NotHealthy", "Unsafe", "Stale", "Busy", "Interrupted", "NotSwitchable")
+_PROBLEMS = dict.fromkeys(
+    ("BadInput", "NotHealthy", "Unsafe", "Stale", "Busy", "Interrupted", "NotSwitchable", "ValueError"), 0
+)
+_PROBLEMS["GateResult"] = 2
+"""Class → the place of its words; those are told in which a rule is named. (What is wrong with a variable is a ValueError first.)"""
 _GATES = ("GateResult", "weighed")
 _RULE = re.compile(r"\bR(1[0-2]|[1-9])\b")
 
@@ -66,8 +70,8 @@ def _of(file: Path) -> Iterator[Told]:
             for text in _texts(words, scope, file):
                 for number in _texts(rule, scope, file):
                     yield Told(number if _RULE.fullmatch(number) else "", _trimmed(text), place)
-        elif name in _PROBLEMS and call.args:
-            for text in _texts(call.args[0], scope, file):
+        elif name in _PROBLEMS and (given := _argument(call, _PROBLEMS[name], "summary")):
+            for text in _texts(given, scope, file):
                 if number := _RULE.search(text):
                     yield Told(number[0], _trimmed(text), place)
 

@@ -72,8 +72,8 @@ def _of(file: Path) -> Iterator[Told]:
                     yield Told(number if _RULE.fullmatch(number) else "", _trimmed(text), place)
         elif name in _PROBLEMS and (given := _argument(call, _PROBLEMS[name], "summary")):
             for text in _texts(given, scope, file):
-                if number := _RULE.search(text):
-                    yield Told(number[0], _trimmed(text), place)
+                if named := _RULE.search(text):
+                    yield Told(named[0], _trimmed(text), place)
 
 
 def _trimmed(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,16 @@ def _plain(text: str) -> str:
     """Text in which nothing is taken for Markdown, and each rule leads to where it stands."""
     parts = re.split(r"(`[^`]+`)", text)
     escaped = [part if part.startswith("`") else _escaped(part) for part in parts]
-    return re.sub(r"\bR(1[0-2]|[1-9])\b", r"[R\1](../rules.md#r\1)", "".join(escaped))
+    return re.sub(
+        r"\bR(1[0-2]|[1-9])\b", lambda rule: f"[{rule[0]}](../rules.md#{_anchors()[rule[0]]})", "".join(escaped)
+    )
+
+
+@cache
+def _anchors() -> dict[str, str]:
+    """`R2` → where docs/rules.md has it."""
+    headings = re.findall(r"^## ((R\d+): .*)$", (ROOT / "docs/rules.md").read_text(), re.MULTILINE)
+    return {rule: re.sub(r"\W+", "-", heading.lower()) for heading, rule in headings}
 
 
 def _escaped(text: str) -> str:

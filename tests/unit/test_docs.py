@@ -108,7 +108,7 @@ def test_no_page_names_a_variable_that_there_is_not() -> None:
 @pytest.mark.parametrize("number", range(1, 13))
 def test_every_rule_has_its_reason_and_source(number: int) -> None:
     section = re.search(
-        rf"^## R{number}\n(.*?)(?=^## |\Z)", (ROOT / "docs/rules.md").read_text(), re.DOTALL | re.MULTILINE
+        rf"^## R{number}: [^\n]+\n(.*?)(?=^## |\Z)", (ROOT / "docs/rules.md").read_text(), re.DOTALL | re.MULTILINE
     )
     assert section
     text = squeezed(section[1])

@@ -144,6 +144,21 @@ def test_commands_that_pages_show_exist() -> None:
 OPTION = re.compile(r"--[a-z][\w-]*")
 
 
+def test_exit_codes_are_told_alike() -> None:
+    for path in (ROOT / "README.md", ROOT / "docs/exit-codes.md"):
+        told = dict(re.findall(r"^\| (\d+) \| ([^|]*) \|", path.read_text(), re.MULTILINE))
+        for number, text in manual.EXIT_CODES.items():
+            if number < 10:
+                assert text[:20].lower() == told[str(number)][:20].lower(), (path.name, number)
+
+
+def test_every_variable_of_the_environment_is_told() -> None:
+    files = [path for path in (ROOT / "zkprov").rglob("*.py") if "shipped" not in path.parts]
+    read = {name for path in files for name in re.findall(r"\b(?:ZKPROV|XDG)_[A-Z_]+", path.read_text())}
+    ours = {"ZKPROV_VALUES", "ZKPROV_PLAY", "ZKPROV_HOST", "ZKPROV_PHASE", "ZKPROV_RUN"}
+    assert read - ours == set(manual.ENVIRONMENT)
+
+
 def code(text: str) -> str:
     """Blocks and what stands in backticks, a line each, without comments."""
     blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)

@@ -61,6 +61,7 @@ COMMANDS = {
     "backup": ("zkprov.cli.backup:backup", "Configs, epochs and data, kept on the hosts: create, list, verify, fetch."),
     "retired": ("zkprov.cli.retired:retired", "Servers that left: list, clear, attest."),
     "render": ("zkprov.cli.render:render", "Show a host's files as they would be written."),
+    "completion": ("zkprov.cli.completion:completion", "Print what makes a shell complete commands and host names."),
 }
 
 

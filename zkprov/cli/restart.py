@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.planned import (
     both,
     decorated,
@@ -27,6 +28,7 @@ options = decorated(
         "--only",
         multiple=True,
         metavar="SERVER",
+        shell_complete=completion.hosts,
         help="These members only, by name or id: zk1,zk2 or once for each. [default: all]",
     ),
     click.option("--config", is_flag=True, help="Lay what `plan configure` shows; those that need a restart for it."),

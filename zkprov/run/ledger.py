@@ -56,7 +56,7 @@ class RunDocument(msgspec.Struct, frozen=True):
     who: str
     plan: Plan
     format: int = FORMAT
-    zkprov: str = __version__
+    zkprov: str = msgspec.field(default_factory=lambda: __version__)  # no default in the schema, which is of no commit
     holder: str = ""
 
 

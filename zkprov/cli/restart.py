@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zkprov.cli.planned import (
+    Duration,
     both,
     decorated,
     made_or_refused,
@@ -30,6 +31,16 @@ options = decorated(
         help="These members only, by name or id: zk1,zk2 or once for each. [default: all]",
     ),
     click.option("--config", is_flag=True, help="Lay what `plan configure` shows; those that need a restart for it."),
+    click.option(
+        "--reboot", is_flag=True, help="Reboot each host while its server is stopped, after the hook `before-reboot`."
+    ),
+    click.option(
+        "--reboot-timeout",
+        type=Duration(),
+        default="10m",
+        show_default=True,
+        help="For that hook, and for a host to come back from its reboot.",
+    ),
     click.option("--no-handover", is_flag=True, help="Stop the leader while it leads; the others elect."),
     step_options("Set one rule aside by name (R4); needs --reason. Never R1, R2.", settle="0s"),
 )
@@ -58,6 +69,7 @@ plan_restart, restart = both(
         "restart",
         "Restart members one at a time, each only while the rest is a quorum: plan, question, apply.\n\n"
         "Those that are down come first, then observers, followers, and the leader, which hands over before "
-        "it is stopped.",
+        "it is stopped. With --reboot operating systems are patched: each host runs the hook before-reboot of --playbooks "
+        "while its server is stopped, is rebooted, and is back in sync before the next.",
     ),
 )

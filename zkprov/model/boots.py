@@ -8,8 +8,8 @@ import msgspec
 
 
 class Boot(msgspec.Struct, frozen=True):
-    """As the host itself tells it. Equal `boot`s are one boot of one machine: the kernel's boot id, which is drawn anew with each boot, and
-    when process 1 began, by which containers are told apart that share their kernel's.
+    """As the host itself tells it. Equal `boot`s are one boot of one machine: the kernel's boot id, which is drawn anew with each boot; and
+    when process 1 began, and in which space of processes, by which containers are told apart that share their kernel's.
 
     `state`: systemd's word for the whole (`running`, `starting`, …), empty without systemd. `others`: zoo.cfg of each server that runs
     there and is not ours. `ordered`: the reboot that a run has asked for last, as (run, id of its server, boot that it was in then).

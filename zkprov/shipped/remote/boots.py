@@ -1,4 +1,4 @@
-# ruff: noqa: PTH118, PTH123, PTH208, UP006, UP032, UP035, UP045
+# ruff: noqa: PTH115, PTH118, PTH123, PTH208, UP006, UP032, UP035, UP045
 # It runs on whatever Python a host has, 3.6 or later.
 """Which boot a host is in, and the order of the next one: given once for a run and a server, whoever asks, and how often.
 
@@ -22,15 +22,16 @@ DELAY_S = 1
 
 
 def boot() -> str:
-    """The kernel's boot id, and when process 1 began, in clock ticks: containers that share the one each have a process 1 of their own."""
+    """The kernel's boot id; when process 1 began, in clock ticks; and whose process 1 it is: containers may all share the first."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             ident = file.read().strip()
         with open("/proc/1/stat", "rb") as stat:
             began = int(stat.read().rpartition(b")")[2].split()[19])
+        space = os.readlink("/proc/self/ns/pid")
     except (OSError, ValueError, IndexError) as error:
         raise Problem("unhealthy", f"its boot cannot be told: {error}", "let zkprov be root there") from None
-    return f"{ident} {began}"
+    return f"{ident} {began} {space}"
 
 
 def state() -> str:

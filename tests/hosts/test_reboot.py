@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from tests.hosts.machines import Machines
 from tests.hosts.operator import DIGEST, PASSWORD, QUICK, Operator
@@ -36,13 +37,13 @@ def boots(machines: Machines) -> dict[str, list[str]]:
     return {m.name: m.shell("cat /root/boots").split() for m in machines}
 
 
-def patching(folder: Path) -> tuple[str, ...]:
-    """A hook that stands for the package manager: it tells in which boot it ran, and fails where a server runs meanwhile."""
+def patching(folder: Path, more: str = "true") -> tuple[str, ...]:
+    """A hook that stands for the package manager: it tells in which boot it ran, and fails where a server runs meanwhile. Then `more`."""
     folder.mkdir(exist_ok=True)
-    (folder / "before-reboot.yml").write_text(
-        "- hosts: '{{ zkprov_host }}'\n  gather_facts: false\n  become: true\n  tasks:\n"
-        "    - ansible.builtin.shell: '! pgrep -f [Q]uorumPeerMain && cat /proc/sys/kernel/random/boot_id >>/root/patched'\n"
-    )
+    hook = f"! pgrep -f [Q]uorumPeerMain && cat /proc/sys/kernel/random/boot_id >>/root/patched && {more}"
+    task = {"name": "Patched", "ansible.builtin.shell": hook}
+    play = {"hosts": "{{ zkprov_host }}", "gather_facts": False, "become": True, "tasks": [task]}
+    (folder / "before-reboot.yml").write_text(yaml.safe_dump([play]))
     return "--playbooks", str(folder)
 
 
@@ -110,6 +111,36 @@ def test_machines_are_patched_and_rebooted(
         assert [epoch(h) for h in hosts] == [was + 1] * 3 and [len(p) for p in patched.values()] == [1] * 3
     assert all(len(names) <= 1 for names in sampler.leaders[-3:])
     assert not any(load.missing(h) for h in hosts) and len(load.acknowledged) > 100
+    zkprov("check").expect(0)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.matrix(keep=1, of="reboots that fail", among="stories on hosts")
+def test_a_host_that_does_not_come_back(operator: Callable[[int], Operator]) -> None:
+    """The rest is not touched; with the host back the run goes on, and does not reboot it again."""
+    made = operator(3)
+    zkprov = made.of(3)
+    zkprov("bootstrap", *QUICK, timeout_s=300).expect(0, "done: {1,2,3}")
+    for machine in made.machines:
+        machine.shell(COUNTED)
+    hosts, before = made.hosts(), boots(made.machines)
+    first = made.machines[next(h.name for h in hosts if mode(h) == "follower")]
+    playbooks = patching(made.folder / "playbooks", f"{{ test $(hostname) != {first.name} || systemctl disable ssh; }}")
+    command = ("restart", *ROLL, *playbooks, "--reboot-timeout")
+    # what the hook says of itself is what it is stopped for
+    (made.folder / "playbooks" / "before-restart").write_text("#!/bin/sh\necho not now\nexit 1\n")
+    (made.folder / "playbooks" / "before-restart").chmod(0o755)
+    zkprov(*command, "60").expect(4, "the hook before-restart failed with exit code 1: not now", "nothing was begun")
+    (made.folder / "playbooks" / "before-restart").unlink()
+    assert boots(made.machines) == before
+    told = zkprov(*command, "12", timeout_s=300).expect(
+        7, f"{first.name} is not back after 12 s", "not yet: ", "zkprov resume"
+    )
+    assert "its host is to reboot" in told.said
+    assert {n for n, seen in boots(made.machines).items() if seen != before[n]} == {first.name}
+    first.shell("systemctl start ssh; systemctl enable --quiet ssh")
+    zkprov("resume", *playbooks, timeout_s=300).expect(0, "done: {1,2,3}")
+    assert {n: len(b) for n, b in boots(made.machines).items()} == dict.fromkeys(before, 2), "each once"
     zkprov("check").expect(0)
 
 

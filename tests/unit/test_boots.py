@@ -24,6 +24,7 @@ from zkprov.act.ansible import AnsibleHost
 from zkprov.act.boots import boot_here, boots_program
 from zkprov.act.local import LocalHost
 from zkprov.act.plays import PlayFailed, Plays
+from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.boots import Boot, one_machine
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy, Unreached
@@ -200,7 +201,7 @@ class Clock:
         return self.now
 
 
-def engine(limit_s: float = 60.0) -> Any:
+def engine(limit_s: float = 60.0, stop: GateResult | None = None) -> Any:
     clock, told = Clock(), list[tuple[str, dict[str, Any]]]()
 
     def pause(_: float) -> None:
@@ -212,7 +213,12 @@ def engine(limit_s: float = 60.0) -> Any:
         attempt=0,
         plan=plan(RUN, options=Options(reboot=True, reboot_timeout_s=limit_s)),
         events=SimpleNamespace(emit=lambda kind, **said: told.append((kind, said))),
-        gates=SimpleNamespace(pause=pause, passed=lambda **_: told.append(("gates", {})), leaving=frozenset()),
+        gates=SimpleNamespace(
+            pause=pause,
+            health=lambda: told.append(("gates", {})) or SimpleNamespace(gates=()),
+            first_stop=lambda _: stop,
+            leaving=frozenset(),
+        ),
         intend=lambda _: told.append(("intend", {})),
         world=SimpleNamespace(hooks=lambda *_, **__: False),
         stop=threading.Event(),
@@ -250,6 +256,20 @@ def test_nobody_is_asked_where_the_others_are_no_quorum() -> None:
 def test_a_hook_that_has_rebooted_the_host_is_enough() -> None:
     host = Away(GONE, NOW)
     assert reboot(engine(), host) == ["rebooted"] and not host.done
+
+
+def test_with_another_one_gone_meanwhile_nothing_is_rebooted() -> None:
+    host, run = Away(WAS), engine(stop=GateResult("members answer", Verdict.FAIL, "2 (zk2): refused"))
+    with pytest.raises(GateFailed, match="zk2"):
+        reboot(run, host)
+    assert not host.done and run.clock.now <= rebooting.STAND_S + 2
+
+
+@pytest.mark.parametrize("seen, stays", [(WAS, False), (GONE, True), (Boot("b", ordered=(RUN, 1, "a")), True)])
+def test_a_reboot_is_not_taken_back(seen: Boot | NotHealthy, stays: bool) -> None:
+    run = engine()
+    run.world.host = lambda _: Away(seen)
+    assert rebooting.cannot_be_taken_back(run, STEP) is stays
 
 
 @pytest.mark.parametrize("lost", [GONE, PlayFailed("lost in the middle", place="zk1", task="The host reboots")])

@@ -31,6 +31,8 @@ TOLD_S = 5.0
 """Between two words on how long that still may take."""
 GRACE_S = 20.0
 """How long a host of whose order nobody knows what came of it is watched, before it is taken for one that does not reboot."""
+STAND_S = 5.0
+"""How long the others have to be seen well, after a hook: the server that is down may be one that they need."""
 PENDING_S = 4.0
 """How long after an order a host may look as if it had none."""
 
@@ -100,9 +102,7 @@ def reboot(run: Engine, host: Host, step: Step, was: str, *, asks: bool) -> None
     seen = _until(run, host, step, lambda _: "")
     if seen.boot == was:
         if asks:
-            # with another one gone meanwhile it is started, and not rebooted
-            run.gates.leaving = run.gates.leaving | {step.server}
-            run.gates.passed(expect=step.after)
+            _others_stand(run, step)
             run.intend(step)
         if host.to_reboot(run.plan.id, run.attempt, step.server):
             run.events.emit("act", what=f"{step.host}: reboot", boot=was)
@@ -114,6 +114,28 @@ def reboot(run: Engine, host: Host, step: Step, was: str, *, asks: bool) -> None
     run.events.emit("rebooted", host=step.host, was=was, boot=seen.boot, took_s=took_s)
     run.stands = f"{step.server} was stopped, and its host was rebooted"
     come_up(run, host, step)
+
+
+def _others_stand(run: Engine, step: Step) -> None:
+    """With another one gone meanwhile it is started at once, and not rebooted: raises `GateFailed`."""
+    run.gates.leaving = run.gates.leaving | {step.server}
+    deadline = run.clock.monotonic() + STAND_S
+    while gate := run.gates.first_stop(run.gates.health().gates):
+        if gate.unsafe or run.clock.monotonic() > deadline:
+            raise GateFailed(gate, step.server)
+        run.gates.pause(LOOK_S)
+
+
+def cannot_be_taken_back(run: Engine, step: Step) -> bool:
+    """Whether this run has rebooted the step's host, as far as is known: then what failed after it leaves nothing that was not."""
+    try:
+        seen = run.world.host(step.host).boot()
+    except NotHealthy:
+        return True
+    done = seen.was_rebooted(run.plan.id, step.server)
+    if done:
+        run.stands = f"{step.server} serves, and its host was rebooted"
+    return done
 
 
 def _order(run: Engine, host: Host, was: str, limit_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from zkprov.cli.planned import (
     Duration,
@@ -54,6 +55,9 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     servers = [s for one in only for s in str(one).split(",") if s] if isinstance(only, tuple) else []
     if only and not servers:
         raise click.BadParameter("names no server", param_hint="--only")
+    limited = click.get_current_context().get_parameter_source("reboot_timeout") is ParameterSource.COMMANDLINE
+    if limited and not given["reboot"]:
+        raise click.BadParameter("says nothing without --reboot", param_hint="--reboot-timeout")
     made = make_restart(world, servers, options_of(world, given), text(given["made_by"]))
     if made is None:
         nothing_to_do(world, output)

@@ -61,7 +61,7 @@ def make_restart(
             return None
     boots, patched = {}, False
     if options.reboot:
-        hosts = dict.fromkeys((*hosts_of(world, picture.live), *(n for n in names if world.inventory.host(n))))
+        hosts = dict.fromkeys((*hosts_of(world, picture), *(n for n in names if world.inventory.host(n))))
         not_here(world, {}, names)
         boots = read_boots(world, tuple(hosts))
         not_here(world, boots, names)

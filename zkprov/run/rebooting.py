@@ -6,10 +6,12 @@ whether it was carried out. So no host is rebooted twice for one step, and a con
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from zkprov.act.boots import boot_here, this_machine
+from zkprov.judge.picture import picture_of
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.boots import Boot
 from zkprov.model.problems import NotHealthy
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from zkprov.act.hosts import Host
-    from zkprov.model.members import Members
+    from zkprov.judge.picture import Picture
     from zkprov.run.engine import Engine
     from zkprov.run.world import World
 
@@ -37,9 +39,9 @@ PENDING_S = 4.0
 """How long after an order a host may look as if it had none."""
 
 
-def hosts_of(world: World, live: Members) -> tuple[str, ...]:
+def hosts_of(world: World, picture: Picture) -> tuple[str, ...]:
     """The hosts of the inventory that are members."""
-    return tuple(h.name for h in world.inventory.hosts if any(h.is_server(s) for s in live.servers))
+    return tuple(f.name for f in picture.members if world.inventory.host(f.name) is not None)
 
 
 def read_boots(world: World, names: Sequence[str]) -> dict[str, Boot | str]:
@@ -59,16 +61,18 @@ def read_boots(world: World, names: Sequence[str]) -> dict[str, Boot | str]:
 
 def not_here(world: World, boots: dict[str, Boot | str], names: Sequence[str]) -> None:
     """Raises `BadInput` where one of `names` is the machine on which zkprov runs, by whatever connection."""
-    here = boot_here()
+    here = None
+    with contextlib.suppress(NotHealthy):  # no Linux, say
+        here = boot_here().boot
     for name in names:
         host, boot = world.inventory.host(name), boots.get(name)
-        if host is not None and (host.connection == "local" or (isinstance(boot, Boot) and boot.boot == here.boot)):
+        if host is not None and (host.connection == "local" or (isinstance(boot, Boot) and boot.boot == here)):
             raise this_machine(host)
 
 
 def ready(run: Engine, step: Step) -> Boot:
     """The host's boot, where it may be rebooted as things are now. Raises `GateFailed`, and `BadInput` on that very machine."""
-    names = dict.fromkeys((*hosts_of(run.world, run.plan.base), step.host))
+    names = dict.fromkeys((*hosts_of(run.world, picture_of(run.world.last or run.world.survey())), step.host))
     boots = read_boots(run.world, tuple(names))
     not_here(run.world, boots, [step.host])
     refusal = may_reboot([step.host], boots, "zkprov status", overridden="R4" in run.plan.options.overrides)

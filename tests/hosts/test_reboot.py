@@ -70,7 +70,7 @@ class Down:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.matrix(keep=1)
+@pytest.mark.matrix(keep=1, of="reboots on hosts", among="stories on hosts")
 @pytest.mark.parametrize("killed_at", ["never", "stop", "hook", "reboot", "ordered", "rebooted"])
 def test_machines_are_patched_and_rebooted(
     operator: Callable[[int], Operator], killed_at: str, rng: random.Random
@@ -115,7 +115,7 @@ def test_machines_are_patched_and_rebooted(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.matrix(keep=1, of="reboots that fail", among="stories on hosts")
+@pytest.mark.matrix(keep=1, of="reboots on hosts", among="stories on hosts")
 def test_a_host_that_does_not_come_back(operator: Callable[[int], Operator]) -> None:
     """The rest is not touched; with the host back the run goes on, and does not reboot it again."""
     made = operator(3)

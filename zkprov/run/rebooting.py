@@ -196,7 +196,7 @@ def _until(run: Engine, host: Host, step: Step, lacks: Callable[[Boot], str]) ->
         now = run.clock.monotonic()
         if now - began > limit_s:
             what = f"{step.host} is not back after {seconds(limit_s)}: {why}"
-            remedy = f"see to {step.host}, then zkprov resume; it may have longer: --reboot-timeout"
+            remedy = f"see to {step.host}, then zkprov resume"
             raise GateFailed(GateResult("reboot", Verdict.FAIL, what, remedy=remedy), step.server)
         if now - told_at >= TOLD_S:
             run.events.emit("rebooting", host=step.host, left_s=round(limit_s - (now - began), 1), why=why)

@@ -232,7 +232,7 @@ GONE = Unreached("no route to host", outcome="timeout", place="zk1")
 
 
 def reboot(run: Any, host: Any, *, asks: bool = True) -> list[str]:
-    rebooting.reboot(run, host, STEP, "a", asks=asks)
+    rebooting.reboot(run, host, STEP, asks=asks)
     return [kind for kind, _ in run.told]
 
 
@@ -244,17 +244,17 @@ def test_a_connection_that_is_lost_is_a_fact() -> None:
 
 
 def test_whose_unit_does_not_come_up_with_its_host_is_started() -> None:
-    host = Away(WAS, GONE, Boot("b", "starting"), Boot("b", "starting"), NOW, active=False)
+    host = Away(WAS, WAS, GONE, Boot("b", "starting"), Boot("b", "starting"), NOW, active=False)
     reboot(engine(), host)
     assert host.done == ["note", "order in a", "start"]
 
 
 def test_nobody_is_asked_where_the_others_are_no_quorum() -> None:
-    assert reboot(engine(), Away(WAS, NOW), asks=False) == ["act", "rebooted"]
+    assert reboot(engine(), Away(WAS, WAS, NOW), asks=False) == ["act", "rebooted"]
 
 
 def test_a_hook_that_has_rebooted_the_host_is_enough() -> None:
-    host = Away(GONE, NOW)
+    host = Away(WAS, GONE, NOW)
     assert reboot(engine(), host) == ["rebooted"] and not host.done
 
 
@@ -272,9 +272,15 @@ def test_a_reboot_is_not_taken_back(seen: Boot | NotHealthy, stays: bool) -> Non
     assert rebooting.cannot_be_taken_back(run, STEP) is stays
 
 
+def test_an_order_of_before_that_was_carried_out_just_now_is_enough() -> None:
+    host, run = Away(NOW), engine()
+    host.to_reboot = lambda *_: False  # type: ignore[method-assign]
+    assert reboot(run, host) == ["gates", "intend"] and not host.done and run.clock.now < 1
+
+
 @pytest.mark.parametrize("lost", [GONE, PlayFailed("lost in the middle", place="zk1", task="The host reboots")])
 def test_an_order_of_which_nobody_knows_is_told_by_the_boot(lost: NotHealthy) -> None:
-    assert reboot(engine(), Away(WAS, WAS, WAS, GONE, GONE, NOW, order=lost))[2:] == ["act", "answer", "rebooted"]
+    assert reboot(engine(), Away(WAS, WAS, WAS, WAS, GONE, GONE, NOW, order=lost))[2:] == ["act", "answer", "rebooted"]
 
 
 def test_a_host_that_goes_on_as_it_was_has_not_had_its_order() -> None:

@@ -307,7 +307,7 @@ class Engine:
             )
         done = ", ".join(str(s.server) for s in turns if s.number < until)
         left = ", ".join(str(s.server) for s in turns if s.number >= until)
-        what = "rebooted" if step.reboots else "restarted"
+        what = "rebooted" if any(s.reboots for s in turns) else "restarted"
         return "; ".join(filter(None, (f"{what}: {done}" * bool(done), f"not yet: {left}" * bool(left))))
 
     def _runs(self, step: Step) -> dict[int, str]:

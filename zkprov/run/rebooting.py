@@ -95,27 +95,29 @@ def await_host(run: Engine, step: Step) -> None:
     _until(run, host, step, there)
 
 
-def reboot(run: Engine, host: Host, step: Step, was: str, *, asks: bool) -> None:
-    """Returns when the host is back in another boot than `was`, and its server runs. `asks`: whether the others can be asked meanwhile.
+def reboot(run: Engine, host: Host, step: Step, *, asks: bool) -> None:
+    """Returns when the host is back in another boot, and its server runs. `asks`: whether the others can be asked meanwhile.
 
     Raises `GateFailed` where it does not come back in time, `NotHealthy` where the hook fails or the order cannot be given.
     """
     limit_s = run.plan.options.reboot_timeout_s
+    was = _until(run, host, step, lambda _: "").boot
     _hook(run, "before", step)
     # a hook may take long, and may reboot the host itself
     seen = _until(run, host, step, lambda _: "")
-    if seen.boot == was:
-        if asks:
-            _others_stand(run, step)
-            run.intend(step)
-        if host.to_reboot(run.plan.id, run.attempt, step.server):
-            run.events.emit("act", what=f"{step.host}: reboot", boot=was)
-            run.stands = f"{step.server} was stopped, and its host is to reboot"
-            _order(run, host, was, limit_s)
+    if seen.boot == was and asks:
+        _others_stand(run, step)
+        run.intend(step)
     ordered_at = run.clock.monotonic()
-    seen = _until(run, host, step, lambda now: "it is in the boot of before" if now.boot == was else "")
-    took_s = round(run.clock.monotonic() - ordered_at, 1)
-    run.events.emit("rebooted", host=step.host, was=was, boot=seen.boot, took_s=took_s)
+    # not where an earlier attempt's order was carried out just now
+    if seen.boot == was and host.to_reboot(run.plan.id, run.attempt, step.server):
+        run.events.emit("act", what=f"{step.host}: reboot", boot=was)
+        run.stands = f"{step.server} was stopped, and its host is to reboot"
+        _order(run, host, was, limit_s)
+        seen = _until(run, host, step, lambda now: "it is in the boot of before" if now.boot == was else "")
+    if seen.boot != was:
+        took_s = round(run.clock.monotonic() - ordered_at, 1)
+        run.events.emit("rebooted", host=step.host, was=was, boot=seen.boot, took_s=took_s)
     run.stands = f"{step.server} was stopped, and its host was rebooted"
     come_up(run, host, step)
 

@@ -83,7 +83,7 @@ def restart(run: Engine, step: Step) -> str:
             run.events.emit("act", what=f"{step.host}: start")
             host.start()
         else:
-            rebooting.reboot(run, host, step, boot.boot, asks=asks)
+            rebooting.reboot(run, host, step, asks=asks)
     await_serving(run, host, step)
     down_s = run.clock.monotonic() - stopped_at
     other = step.release or (f"another {', '.join(step.files)}" if step.files else "")

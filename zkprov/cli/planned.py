@@ -273,6 +273,7 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         "step_timeout_s": "step_timeout",
         "drain_s": "drain",
         "soak_s": "soak",
+        "reboot_timeout_s": "reboot_timeout",
     }
     numbers = {field: float(str(given[flag])) for field, flag in by_flag.items() if given.get(flag) is not None}
     reason, overrides = str(given["reason"]), given["overrides"]
@@ -285,6 +286,7 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         overrides=dict.fromkeys(named, reason),
         handover=not given.get("no_handover"),
         configure=bool(given.get("config")),
+        reboot=bool(given.get("reboot")),
     )
     given_too = {**numbers, **({"role": role} if role else {})}
     return checked(msgspec.structs.replace(options, **given_too), world.inventory)

@@ -38,6 +38,8 @@ class Progress:
                 self._show(f"{self._title}: {said['left_s']} s left, {said['good']} good samples")
             case "seasoning":
                 self._show(f"{self._title}: {said['left_s']} s left for the next")
+            case "rebooting":
+                self._show(f"{self._title}: its host is away, {said['left_s']} s left: {said['why']}")
             case "draining":
                 self._show(f"{self._title}: {said['clients']} clients, {said['left_s']} s left")
             case "gate":

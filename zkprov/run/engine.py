@@ -328,7 +328,8 @@ class Engine:
             )
         done = ", ".join(str(s.server) for s in turns if s.number < until)
         left = ", ".join(str(s.server) for s in turns if s.number >= until)
-        return "; ".join(filter(None, (f"restarted: {done}" * bool(done), f"not yet: {left}" * bool(left))))
+        what = "rebooted" if any(s.reboots for s in turns) else "restarted"
+        return "; ".join(filter(None, (f"{what}: {done}" * bool(done), f"not yet: {left}" * bool(left))))
 
     def _runs(self, step: Step) -> dict[int, str]:
         """Who runs what: one that could not go back is no sign that it did."""

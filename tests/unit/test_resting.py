@@ -50,6 +50,13 @@ def test_what_is_needed_is_the_longest_of_each_kind_up_to_the_next_rest() -> Non
     assert takes_s(ROLL, 3, {"settle": 1.0}) == 60  # a wait is as long as it is
 
 
+def test_a_reboot_is_measured_by_reboots() -> None:
+    steps = (msgspec.structs.replace(ROLL.steps[1], number=1, reboots=True),)
+    patching = msgspec.structs.replace(ROLL, steps=steps)
+    assert takes_s(patching, 1, {"restart": 5.0}) == patching.options.reboot_timeout_s == 600
+    assert takes_s(patching, 1, {"restart": 5.0, "reboot": 90.0}) == 90
+
+
 @pytest.mark.parametrize(
     ("number", "left", "measured", "told"),
     [

@@ -98,6 +98,7 @@ ENVIRONMENT = {
     "ZKPROV_SUPER_PASSWORD": "The password of ZooKeeper's super user; it goes before the inventory's.",
     "ZKPROV_QUORUM_SASL_PASSWORD": "The password by which servers know each other (SASL).",
     "ZKPROV_SASL_PASSWORD": "The password by which servers know zkprov (SASL).",
+    "ZKPROV_RUNBOOK": "Set for a runbook's probes, as ZKPROV_INVENTORY and ZKPROV_ENSEMBLE are: its name.",
     "ZKPROV_TRACEBACK": "Set to anything: where zkprov itself fails, the traceback is printed.",
     "XDG_STATE_HOME": "Journal and labs lie in zkprov/ in it; ~/.local/state by default.",
     "XDG_CACHE_HOME": "What a lab has downloaded lies in zkprov/ in it; ~/.cache by default.",

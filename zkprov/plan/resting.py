@@ -39,7 +39,13 @@ def takes_s(plan: Plan, number: int, measured: Mapping[str, float]) -> float:
 def _takes_s(step: Step, plan: Plan, measured: Mapping[str, float]) -> float:
     if step.kind in WAITS:
         return step.wait_s
-    return measured.get(str(step.kind), plan.options.step_timeout_s)
+    limit_s = plan.options.reboot_timeout_s if step.reboots else plan.options.step_timeout_s
+    return measured.get(_word(step), limit_s)
+
+
+def _word(step: Step) -> str:
+    """What such steps are measured by: the first word of their names."""
+    return step.name.partition(" ")[0]
 
 
 def too_late(plan: Plan, number: int, *, now: float, until: float, measured: Mapping[str, float]) -> str:
@@ -53,7 +59,7 @@ def too_late(plan: Plan, number: int, *, now: float, until: float, measured: Map
     if needed <= left:
         return ""
     steps = until_rest(plan, number)
-    known = all(s.kind in WAITS or str(s.kind) in measured for s in steps)
+    known = all(s.kind in WAITS or _word(s) in measured for s in steps)
     what = f"step {number} ({plan.steps[number - 1].title})"
     how = "took up to" if known else "may take"
     return f"{what} {how} {_time(needed)}, and {_time(max(0.0, left))} are left"

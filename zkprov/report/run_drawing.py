@@ -1,0 +1,271 @@
+"""The timeline of a run as inline SVG: steps, who led, and when clients could not write, on one time axis. Drawn by Matplotlib.
+
+Colours are the page's own (CSS variables), so that light, dark and print are its affair. What the drawing shows stands in the page's
+tables too, to the last figure: here thin things are left out where there are more of them than a screen has points.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.sax.saxutils import escape
+
+from zkprov.model.problems import BadInput
+from zkprov.report.markdown import plain
+from zkprov.report.run_axis import Axis
+from zkprov.report.run_document import Ending, Moment, RunReport, StepRow, milliseconds
+from zkprov.report.run_reading import at
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INSTALL = "pip install 'zkprov[report]', which has the library that draws it; --md and --output json do without"
+INK, MUTED, GRID, GOOD, BAD, OPEN, LANE, OTHER, PAUSE = (f"#0{n}0{n}0{n}" for n in range(1, 10))
+"""Stand for the page's colours until the drawing is finished."""
+NAMES = dict(zip((INK, MUTED, GRID, GOOD, BAD, OPEN, LANE, OTHER, PAUSE),
+    ("ink", "muted", "grid", "good", "bad", "open", "lane", "other", "pause"), strict=True))  # fmt: skip
+COLOURS = {Ending.DONE: GOOD, Ending.FAILED: BAD, Ending.CUT_OFF: BAD, Ending.IN_HAND: OPEN}
+WIDTH_IN, ROW_IN, LANE_IN, PAUSES_IN = 10.4, 0.27, 0.3, 0.95
+LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN, APART_IN = 2.35, 0.15, 0.3, 0.3, 0.34
+MOST_ROWS_IN = 11.0
+"""How high the steps may become; of more than that every other one, or fewer, is named."""
+MOST_MARKS = 400
+THIN = 0.0015
+"""Of the axis: what is narrower than this is not seen."""
+NAME_LENGTH = 26
+
+
+def timeline(report: RunReport) -> str:
+    """An `<svg>` to be put into a page. Raises `BadInput` where the library is missing."""
+    try:
+        import logging
+
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches of fonts, and where they lie
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise BadInput("a page cannot be drawn here", place="--html", remedy=INSTALL) from None
+    spans = [(at(a.began), at(a.ended)) for a in report.attempts] or [(at(report.began), at(report.ended))]
+    axis = Axis(spans)
+    rows_in = min(MOST_ROWS_IN, max(1, len(report.steps)) * ROW_IN)
+    heights = [rows_in, LANE_IN * 3, PAUSES_IN]
+    height = TOP_IN + sum(heights) + 2 * APART_IN + BOTTOM_IN
+    settings: Any = {
+        "svg.fonttype": "none", "svg.hashsalt": "zkprov", "svg.id": "timeline", "text.parse_math": False, "font.size": 9,
+        "axes.unicode_minus": False, "path.simplify": False,
+    }  # fmt: skip
+    with rc_context(settings):
+        figure = Figure(figsize=(WIDTH_IN, height))
+        FigureCanvasSVG(figure)
+        top = height - TOP_IN
+        panels: list[Axes] = []
+        for part in heights:
+            top -= part
+            inner = (WIDTH_IN - LEFT_IN - RIGHT_IN) / WIDTH_IN
+            panels.append(figure.add_axes((LEFT_IN / WIDTH_IN, top / height, inner, part / height)))
+            top -= APART_IN
+        _steps(panels[0], report.steps, axis)
+        _lanes(panels[1], report, axis)
+        _pauses(panels[2], report, axis)
+        for panel in panels:
+            _dressed(panel, axis, ticks=panel is panels[-1], gaps=panel is panels[0])
+        out = io.StringIO()
+        figure.savefig(
+            out, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    return _inline(out.getvalue(), report)
+
+
+def _dressed(panel: Axes, axis: Axis, *, ticks: bool, gaps: bool) -> None:
+    panel.set_xlim(0, axis.length)
+    marks = axis.ticks()
+    panel.set_xticks([t.place for t in marks], [t.label for t in marks] if ticks else [""] * len(marks))
+    panel.tick_params(axis="both", length=0, colors=MUTED, labelsize=8.5)
+    panel.grid(axis="x", color=GRID, linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.patch.set_visible(False)
+    for side in panel.spines.values():
+        side.set_visible(False)
+    for gap in axis.gaps:
+        panel.axvspan(gap.begin, gap.end, facecolor=LANE, edgecolor=MUTED, linewidth=0.4, linestyle=(0, (2, 3)))
+        if gaps:
+            middle = (gap.begin + gap.end) / 2
+            panel.annotate(
+                f"{gap.lasted} later", (middle, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 5),
+                textcoords="offset points", ha="center", va="bottom", color=MUTED, fontsize=8,
+            )  # fmt: skip
+
+
+def _titled(panel: Axes, title: str) -> None:
+    panel.annotate(
+        title, (0.0, 1.0), xycoords="axes fraction", xytext=(-LEFT_IN * 72 + 4, 5), textcoords="offset points",
+        ha="left", va="bottom", color=INK, fontsize=9, fontweight="bold",
+    )  # fmt: skip
+
+
+def _steps(panel: Axes, steps: Sequence[StepRow], axis: Axis) -> None:
+    _titled(panel, "Steps")
+    count = max(1, len(steps))
+    least = axis.length * 0.003
+    for ending, colour in COLOURS.items():
+        drawn = [
+            (row, axis.place(at(t.began)), axis.place(at(t.ended)))
+            for row, step in enumerate(steps)
+            for t in step.tries
+            if t.ending is ending
+        ]
+        if drawn:
+            rows, begins, ends = zip(*drawn, strict=True)
+            wide = [max(end - begin, least) for begin, end in zip(begins, ends, strict=True)]
+            dashed = (0, (3, 2)) if ending in (Ending.CUT_OFF, Ending.IN_HAND) else "-"
+            panel.barh(rows, wide, 0.62, begins, facecolor=colour, edgecolor=INK if colour is not GOOD else colour,
+                linewidth=0.8 if colour is not GOOD else 0.4, linestyle=dashed)  # fmt: skip
+    every = -(-count * ROW_IN // MOST_ROWS_IN)
+    named = [(n, s) for n, s in enumerate(steps) if n % int(every) == 0]
+    panel.set_yticks([n for n, _ in named], [_named(s) for _, s in named])
+    panel.set_ylim(count - 0.5, -0.5)
+    for label in panel.get_yticklabels():
+        label.set_color(INK)
+
+
+def _named(step: StepRow) -> str:
+    ending = "" if step.ending is Ending.DONE else f": {step.ending}"
+    name = plain(step.name)
+    return f"{step.number}  {name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + '…'}{ending}"
+
+
+def _lanes(panel: Axes, report: RunReport, axis: Axis) -> None:
+    _titled(panel, "Leader, epoch, config")
+    inner_pt = (WIDTH_IN - LEFT_IN - RIGHT_IN) * 72
+    for row, tell in enumerate(LANES.values()):
+        segments = _segments(report, tell, axis)
+        for number, (begin, until, text) in enumerate(segments):
+            following = segments[number + 1].begin if number + 1 < len(segments) else axis.length
+            shade = BAD if text == NOBODY else LANE if number % 2 == 0 else OTHER
+            # nobody looked: it became another in here
+            panel.hlines(row, until, following, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+            panel.barh(row, max(until - begin, axis.length * 0.003), 0.74, begin, facecolor=shade, edgecolor=MUTED,
+                linewidth=0.5)  # fmt: skip
+            # a character is about 5 points wide
+            if len(text) * 5.2 + 6 < (following - begin) / axis.length * inner_pt:
+                panel.text(
+                    begin + 4 / inner_pt * axis.length, row, text, ha="left", va="center", color=INK, fontsize=8.5
+                )
+    panel.set_yticks(range(len(LANES)), list(LANES))
+    panel.set_ylim(len(LANES) - 0.5, -0.5)
+
+
+NOBODY = "nobody"
+LANES: dict[str, Callable[[Moment], str]] = {
+    "leader": lambda m: NOBODY if m.leader is None else f"server {m.leader}",
+    "epoch": lambda m: "not told" if m.epoch is None else str(m.epoch),
+    "config version": lambda m: plain(m.config or "not told"),
+}
+
+
+class Segment(NamedTuple):
+    """Places on the axis, and what it was between them."""
+
+    begin: float
+    until: float
+    text: str
+
+
+def _segments(report: RunReport, tell: Callable[[Moment], str], axis: Axis) -> list[Segment]:
+    """What is too narrow to be seen is part of what was before it."""
+    found: list[Segment] = []
+    moments = report.moments
+    for number, moment in enumerate(moments):
+        # without looks a value stands until another is known
+        last = moments[number + 1].time if number + 1 < len(moments) else report.ended
+        begin, until = axis.place(at(moment.time)), axis.place(at(moment.until if report.moments_told else last))
+        text, before = tell(moment), found[-1] if found else None
+        if before is not None and (before.text == text or begin - before.begin < THIN * axis.length):
+            found[-1] = Segment(before.begin, until, text)
+        else:
+            found.append(Segment(begin, until, text))
+    return found
+
+
+def _pauses(panel: Axes, report: RunReport, axis: Axis) -> None:
+    _titled(panel, "Write pauses, as a client of the run saw them")
+    longest = sorted(report.pauses, key=lambda p: -p.lasted_s)[:MOST_MARKS]
+    high = max((p.lasted_s for p in longest), default=0.0) * 1000
+    untold = [
+        (axis.place(at(t.began)), axis.place(at(t.ended)), t.pause_s * 1000)
+        for s in report.steps
+        for t in s.tries
+        if t.pause_s is not None and not any(p.step == t.step for p in report.pauses)
+    ][:MOST_MARKS]
+    for begin, until, ms in untold:
+        # the moment is not known, only the step
+        panel.hlines(ms, begin, until, color=PAUSE, linewidth=1.2, linestyle=(0, (3, 2)))
+        high = max(high, ms)
+    high = max(high * 1.25, 1.0)
+    if longest:
+        begins = [axis.place(at(p.began)) for p in longest]
+        wide = [max(p.lasted_s, axis.length * 0.002) for p in longest]
+        panel.bar(begins, [p.lasted_s * 1000 for p in longest], wide, align="edge", color=PAUSE)
+        worst = longest[0]
+        place = axis.place(at(worst.began))
+        right = place > axis.length * 0.8
+        panel.annotate(
+            milliseconds(worst.lasted_s), (place if right else place + wide[0], worst.lasted_s * 1000),
+            xytext=(-4 if right else 4, -1), textcoords="offset points", ha="right" if right else "left", va="top",
+            color=INK, fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+    panel.axhline(0, color=MUTED, linewidth=0.8)
+    panel.set_ylim(0, high)
+    half = _round(high / 2)
+    panel.set_yticks([0, half, 2 * half] if 2 * half <= high else [0, half])
+    panel.set_yticklabels([f"{ms:g} ms" for ms in panel.get_yticks()])
+    if not longest and not untold:
+        panel.set_yticks([])
+        panel.text(axis.length / 2, high / 2, "none was measured", ha="center", va="center", color=MUTED, fontsize=8.5)
+
+
+def _round(value: float) -> float:
+    """One leading digit, downwards: 1, 2 or 5 times a power of ten."""
+    power = 1.0
+    while value >= power * 10:
+        power *= 10
+    while value < power:
+        power /= 10
+    return next(n for n in (5, 2, 1) if value >= n * power) * power
+
+
+def described(report: RunReport) -> str:
+    """What the drawing shows, in a few sentences, for who hears it."""
+    parts = [f"{report.done} of {len(report.steps)} steps are done, over {report.took_s:.1f} seconds."]
+    leaders = [m for n, m in enumerate(report.moments) if n == 0 or m.leader != report.moments[n - 1].leader]
+    if leaders:
+        parts.append(
+            "Leader: " + ", then ".join("none" if m.leader is None else str(m.leader) for m in leaders[:12]) + "."
+        )
+    if report.pause_s is not None:
+        parts.append(f"The longest write pause is {milliseconds(report.pause_s)}.")
+    return " ".join([*parts, "The tables below have every figure."])
+
+
+def _inline(svg: str, report: RunReport) -> str:
+    """As part of a page: the page's colours and letters, no rules of its own, a name and a description."""
+    size = re.search(r'viewBox="([\d. ]+)"', svg)
+    body = svg[svg.index("<svg") :].partition(">")[2]
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"<[^>]*>", lambda tag: _dyed(tag[0]), body)
+    return (
+        f'<svg class="timeline" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{size[1] if size else "0 0 750 400"}" role="img" aria-labelledby="timeline-title timeline-desc">'
+        f'<title id="timeline-title">Timeline of run {escape(plain(report.run))}</title>'
+        f'<desc id="timeline-desc">{escape(described(report))}</desc>{body}'
+    )
+
+
+def _dyed(tag: str) -> str:
+    """A tag with the page's colours in the place of those that stand for them, and with the page's letters."""
+    tag = re.sub(r"#0([1-9])0(?:\1)0(?:\1)", lambda found: f"var(--{NAMES[found[0]]})", tag)
+    return re.sub(r"font-family: [^;\"]*;? ?", "", tag)

@@ -194,7 +194,7 @@ class RunReport(msgspec.Struct, frozen=True):
 
 
 def milliseconds(pause_s: float | None) -> str:
-    """`483 ms`, `12.4 s`, `not measured`."""
+    """`483 ms`, `3.2 s`, `not measured`."""
     if pause_s is None:
         return "not measured"
-    return f"{pause_s * 1000:.0f} ms" if pause_s < 10 else f"{pause_s:.1f} s"
+    return f"{pause_s * 1000:.0f} ms" if pause_s < 2 else f"{pause_s:.1f} s"

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INSTALL = "pip install 'zkprov[report]', which has the library that draws it; --md and --output json do without"
-INK, MUTED, GRID, GOOD, BAD, OPEN, LANE, OTHER, PAUSE = (f"#0{n}0{n}0{n}" for n in range(1, 10))
+INK, MUTED, GRID, GOOD, BAD, OPEN, LANE, OTHER, PAUSE, CARD = (f"#0{n}0{n}0{n}" for n in "123456789a")
 """Stand for the page's colours until the drawing is finished."""
-NAMES = dict(zip((INK, MUTED, GRID, GOOD, BAD, OPEN, LANE, OTHER, PAUSE),
-    ("ink", "muted", "grid", "good", "bad", "open", "lane", "other", "pause"), strict=True))  # fmt: skip
+NAMES = {
+    INK: "ink", MUTED: "muted", GRID: "grid", GOOD: "good", BAD: "bad", OPEN: "open", LANE: "lane", OTHER: "other",
+    PAUSE: "pause", CARD: "card",
+}  # fmt: skip
 COLOURS = {Ending.DONE: GOOD, Ending.FAILED: BAD, Ending.CUT_OFF: BAD, Ending.IN_HAND: OPEN}
 WIDTH_IN, ROW_IN, LANE_IN, PAUSES_IN = 10.4, 0.27, 0.3, 0.95
-LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN, APART_IN = 2.35, 0.15, 0.3, 0.3, 0.34
+LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN, APART_IN = 2.35, 0.4, 0.3, 0.3, 0.34
 MOST_ROWS_IN = 11.0
 """How high the steps may become; of more than that every other one, or fewer, is named."""
 MOST_MARKS = 400
@@ -150,12 +152,18 @@ def _lanes(panel: Axes, report: RunReport, axis: Axis) -> None:
             panel.barh(row, max(until - begin, axis.length * 0.003), 0.74, begin, facecolor=shade, edgecolor=MUTED,
                 linewidth=0.5)  # fmt: skip
             # a character is about 5 points wide
-            if len(text) * 5.2 + 6 < (following - begin) / axis.length * inner_pt:
-                panel.text(
-                    begin + 4 / inner_pt * axis.length, row, text, ha="left", va="center", color=INK, fontsize=8.5
-                )
+            needs = (len(text) * 5.2 + 8) / inner_pt * axis.length
+            if needs < following - begin:
+                _text(panel, begin + 4 / inner_pt * axis.length, row, text, "left")
+            elif number and needs < begin - segments[number - 1].until:
+                _text(panel, begin - 4 / inner_pt * axis.length, row, text, "right", facecolor=CARD)
     panel.set_yticks(range(len(LANES)), list(LANES))
     panel.set_ylim(len(LANES) - 0.5, -0.5)
+
+
+def _text(panel: Axes, place: float, row: float, text: str, side: str, **box: str) -> None:
+    patch = {**box, "edgecolor": "none", "pad": 1.0} if box else None
+    panel.text(place, row, text, ha=side, va="center", color=INK, fontsize=8.5, bbox=patch)
 
 
 NOBODY = "nobody"
@@ -207,7 +215,8 @@ def _pauses(panel: Axes, report: RunReport, axis: Axis) -> None:
     high = max(high * 1.25, 1.0)
     if longest:
         begins = [axis.place(at(p.began)) for p in longest]
-        wide = [max(p.lasted_s, axis.length * 0.002) for p in longest]
+        ends = [axis.place(at(p.began) + p.lasted_s) for p in longest]
+        wide = [max(end - begin, axis.length * 0.002) for begin, end in zip(begins, ends, strict=True)]
         panel.bar(begins, [p.lasted_s * 1000 for p in longest], wide, align="edge", color=PAUSE)
         worst = longest[0]
         place = axis.place(at(worst.began))
@@ -221,7 +230,7 @@ def _pauses(panel: Axes, report: RunReport, axis: Axis) -> None:
     panel.set_ylim(0, high)
     half = _round(high / 2)
     panel.set_yticks([0, half, 2 * half] if 2 * half <= high else [0, half])
-    panel.set_yticklabels([f"{ms:g} ms" for ms in panel.get_yticks()])
+    panel.set_yticklabels([f"{ms / 1000:g} s" if high >= 2000 else f"{ms:g} ms" for ms in panel.get_yticks()])
     if not longest and not untold:
         panel.set_yticks([])
         panel.text(axis.length / 2, high / 2, "none was measured", ha="center", va="center", color=MUTED, fontsize=8.5)
@@ -267,5 +276,5 @@ def _inline(svg: str, report: RunReport) -> str:
 
 def _dyed(tag: str) -> str:
     """A tag with the page's colours in the place of those that stand for them, and with the page's letters."""
-    tag = re.sub(r"#0([1-9])0(?:\1)0(?:\1)", lambda found: f"var(--{NAMES[found[0]]})", tag)
+    tag = re.sub(r"#0([1-9a])0(?:\1)0(?:\1)", lambda found: f"var(--{NAMES[found[0]]})", tag)
     return re.sub(r"font-family: [^;\"]*;? ?", "", tag)

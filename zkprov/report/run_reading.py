@@ -151,7 +151,8 @@ class _Read:
         match event.kind:
             case "run.begun":
                 attempt.who = _text(said, "who")
-                self._moment(event, config=_text(said, "base"))
+                if not self.moments:
+                    self._moment(event, config=_text(said, "base"))
             case "run.resumed":
                 attempt.from_step = _number(said, "head")
             case "run.aborting":
@@ -283,7 +284,7 @@ class _Read:
         match event.kind:
             case "act":
                 what, config = _text(said, "what"), _text(said, "from_config")
-                if config and self._now.config != config:
+                if config and not self.told:
                     self._moment(event, config=config)
             case "undo" | "mend":
                 what = _text(said, "what")
@@ -338,7 +339,7 @@ def _verdict(run: Run, attempts: Sequence[Attempt], steps: Sequence[StepRow], pa
     done = sum(s.ending is Ending.DONE for s in steps)
     last = attempts[-1] if attempts else None
     took = seconds(round(sum(a.took_s for a in attempts), 1))
-    more = f" in {len(attempts)} attempts" if len(attempts) > 1 else ""
+    more = f", in {len(attempts)} attempts" if len(attempts) > 1 else ""
     headline = (last.headline if last else "").rstrip(".")
     told = f": {headline}" if headline else ""
     in_hand = next((s for s in steps if s.ending in (Ending.IN_HAND, Ending.CUT_OFF, Ending.FAILED)), None)
@@ -351,9 +352,9 @@ def _verdict(run: Run, attempts: Sequence[Attempt], steps: Sequence[StepRow], pa
         case State.UNDONE:
             return f"Not done, and what was begun was taken back{told}."
         case State.ABORTED:
-            return f"Given up{where}{more}: {done} of {len(steps)} steps had been done."
+            return f"Given up{where}; {done} of {len(steps)} steps had been done{more}."
         case State.STOPPED:
-            return f"Stopped{where}, with something begun and standing{more}: zkprov resume takes it up."
+            return f"Stopped{where}{more}; what it had begun stands, and zkprov resume takes it up."
         case State.RUNNING:
             return f"Not over{where}: it goes on, or was cut off without a word; zkprov status tells which."
 

@@ -63,7 +63,7 @@ class StepRow(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """From a beginning, a resume or an abort to its end. `kind`: begun, resumed, aborting. `ending`: the state that it left, or `cut off`.
+    """From a beginning, a resume or an abort to its end. `kind`: begun, resumed, abort. `ending`: the state that it left, or `cut off`.
 
     `from_step`: where it began; 0 where that is not told. `exit_code` None where nothing tells it.
     """

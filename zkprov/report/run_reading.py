@@ -28,7 +28,7 @@ from zkprov.run.journal import Run, State
 
 SAME_S = 0.005
 """A pause that lasted beyond its step is told twice, from the same moment on but for rounding."""
-BEGINNINGS = {"run.begun": "begun", "run.resumed": "resumed", "run.aborting": "aborting"}
+BEGINNINGS = {"run.begun": "begun", "run.resumed": "resumed", "run.aborting": "abort"}
 TONES = {State.DONE: Tone.GOOD, State.UNDONE: Tone.WARNING, State.ABORTED: Tone.WARNING, State.STOPPED: Tone.BAD}
 
 
@@ -354,7 +354,8 @@ def _verdict(run: Run, attempts: Sequence[Attempt], steps: Sequence[StepRow], pa
         case State.ABORTED:
             return f"Given up{where}; {done} of {len(steps)} steps had been done{more}."
         case State.STOPPED:
-            return f"Stopped{where}{more}; what it had begun stands, and zkprov resume takes it up."
+            why = f": {in_hand.said.rstrip('.')}" if in_hand is not None and in_hand.said else ""
+            return f"Stopped{where}{more}{why}; what it had begun stands, and zkprov resume takes it up."
         case State.RUNNING:
             return f"Not over{where}: it goes on, or was cut off without a word; zkprov status tells which."
 

@@ -16,7 +16,7 @@ from zkprov.model.problems import BadInput
 from zkprov.report.markdown import plain
 from zkprov.report.run_axis import Axis
 from zkprov.report.run_document import Ending, Moment, RunReport, StepRow, milliseconds
-from zkprov.report.run_reading import at
+from zkprov.report.run_reader import at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,6 +18,7 @@ REFUSED = "refused"
 """An outcome of its own: a rule or a danger stopped the run (exit 3), whatever became of what it had begun."""
 OUTCOMES = (*(str(state) for state in State), REFUSED)
 AGO = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(s|m|h|d|w)")
+DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}|\d{4}-?W\d{2}(?:-?\d)?")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -58,9 +59,9 @@ def moment(text: str, now: float, *, end: bool = False) -> float:
     if ago := AGO.fullmatch(text.lower()):
         return now - float(ago[1]) * UNITS_S[ago[2]]
     told = datetime.fromisoformat(text)
-    if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}|\d{4}-?W\d{2}(?:-?\d)?", text) and end:
-        told += timedelta(days=1)
     try:
+        if end and DATE.fullmatch(text):
+            told += timedelta(days=1)
         return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
     except OverflowError as wrong:
         raise ValueError(str(wrong)) from None

@@ -129,7 +129,11 @@ class TestPage:
         assert headings[0] == 1 and headings.count(1) == 1
         assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
         (svg,) = found.all("svg")
-        assert svg["role"] == "img" and svg["aria-labelledby"] == "timeline-title timeline-desc"
+        assert (
+            svg["role"] == "img"
+            and svg["aria-labelledby"] == "timeline-title"
+            and svg["aria-describedby"] == "timeline-desc"
+        )
         assert {"timeline-title", "timeline-desc"} <= {
             a.get("id") for tag, a in found.elements if tag in ("title", "desc")
         }

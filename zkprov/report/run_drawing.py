@@ -114,17 +114,19 @@ def _steps(panel: Axes, steps: Sequence[StepRow], axis: Axis) -> None:
     least = axis.length * 0.003
     for ending, colour in COLOURS.items():
         drawn = [
-            (row, axis.place(at(t.began)), axis.place(at(t.ended)))
+            (row, axis.place(at(t.began)), axis.place(at(t.ended)), f"bar-{t.attempt}-{t.step}")
             for row, step in enumerate(steps)
             for t in step.tries
             if t.ending is ending
         ]
         if drawn:
-            rows, begins, ends = zip(*drawn, strict=True)
+            rows, begins, ends, names = zip(*drawn, strict=True)
             wide = [max(end - begin, least) for begin, end in zip(begins, ends, strict=True)]
             dashed = (0, (3, 2)) if ending in (Ending.CUT_OFF, Ending.IN_HAND) else "-"
-            panel.barh(rows, wide, 0.62, begins, facecolor=colour, edgecolor=INK if colour is not GOOD else colour,
+            bars = panel.barh(rows, wide, 0.62, begins, facecolor=colour, edgecolor=INK if colour is not GOOD else colour,
                 linewidth=0.8 if colour is not GOOD else 0.4, linestyle=dashed)  # fmt: skip
+            for bar, name in zip(bars, names, strict=True):
+                bar.set_gid(name)
     every = -(-count * ROW_IN // MOST_ROWS_IN)
     named = [(n, s) for n, s in enumerate(steps) if n % int(every) == 0]
     panel.set_yticks([n for n, _ in named], [_named(s) for _, s in named])
@@ -142,21 +144,29 @@ def _named(step: StepRow) -> str:
 def _lanes(panel: Axes, report: RunReport, axis: Axis) -> None:
     _titled(panel, "Leader, epoch, config")
     inner_pt = (WIDTH_IN - LEFT_IN - RIGHT_IN) * 72
+    shades: dict[str, list[tuple[int, Segment]]] = {LANE: [], OTHER: [], BAD: []}
+    unseen: list[tuple[int, float, float]] = []
     for row, tell in enumerate(LANES.values()):
         segments = _segments(report, tell, axis)
-        for number, (begin, until, text) in enumerate(segments):
+        for number, segment in enumerate(segments):
+            begin, until, text = segment
             following = segments[number + 1].begin if number + 1 < len(segments) else axis.length
-            shade = BAD if text == NOBODY else LANE if number % 2 == 0 else OTHER
+            shades[BAD if text == NOBODY else LANE if number % 2 == 0 else OTHER].append((row, segment))
             # nobody looked: it became another in here
-            panel.hlines(row, until, following, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
-            panel.barh(row, max(until - begin, axis.length * 0.003), 0.74, begin, facecolor=shade, edgecolor=MUTED,
-                linewidth=0.5)  # fmt: skip
+            unseen.append((row, until, following))
             # a character is about 5 points wide
             needs = (len(text) * 5.2 + 8) / inner_pt * axis.length
             if needs < following - begin:
                 _text(panel, begin + 4 / inner_pt * axis.length, row, text, "left")
             elif number and needs < begin - segments[number - 1].until:
                 _text(panel, begin - 4 / inner_pt * axis.length, row, text, "right", facecolor=CARD)
+    if unseen:
+        panel.hlines(*zip(*unseen, strict=True), color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+    least = axis.length * 0.003
+    for shade, drawn in shades.items():
+        rows, begins = [row for row, _ in drawn], [s.begin for _, s in drawn]
+        wide = [max(s.until - s.begin, least) for _, s in drawn]
+        panel.barh(rows, wide, 0.74, begins, facecolor=shade, edgecolor=MUTED, linewidth=0.5)
     panel.set_yticks(range(len(LANES)), list(LANES))
     panel.set_ylim(len(LANES) - 0.5, -0.5)
 
@@ -268,7 +278,8 @@ def _inline(svg: str, report: RunReport) -> str:
     body = re.sub(r"<[^>]*>", lambda tag: _dyed(tag[0]), body)
     return (
         f'<svg class="timeline" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{size[1] if size else "0 0 750 400"}" role="img" aria-labelledby="timeline-title timeline-desc">'
+        f'viewBox="{size[1] if size else "0 0 750 400"}" role="img" aria-labelledby="timeline-title" '
+        f'aria-describedby="timeline-desc">'
         f'<title id="timeline-title">Timeline of run {escape(plain(report.run))}</title>'
         f'<desc id="timeline-desc">{escape(described(report))}</desc>{body}'
     )

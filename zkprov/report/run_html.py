@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from zkprov.plan.steps import Options, seconds
+from zkprov.plan.steps import SWITCHING, seconds
 from zkprov.report.markdown import plain
 from zkprov.report.run_document import RunReport, milliseconds
 from zkprov.report.run_drawing import timeline
@@ -51,7 +51,7 @@ def page(report: RunReport) -> str:
         pauses=sorted(longest, key=lambda p: p.began),
         stops=_ends(report.stops),
         happenings=_ends(report.happenings),
-        options=options(report.options),
+        options=options(report),
     )
 
 
@@ -78,16 +78,19 @@ def date_and_time(time: str) -> str:
         return time
 
 
-def options(given: Options) -> list[tuple[str, str]]:
-    """How the run was to go about its steps, in words."""
+def options(report: RunReport) -> list[tuple[str, str]]:
+    """How the run was to go about its steps, in words; what has no meaning for its kind is left out."""
+    given, kind = report.options, report.kind
+    comes, goes = kind in ("add", "replace", "renew", "set-role"), kind in ("remove", "replace", "set-role")
     told = [
-        ("good samples before a change", f"{given.samples}, {seconds(given.interval_s)} apart"),
-        ("settle", seconds(given.settle_s)),
-        ("a newcomer is seasoned after", seconds(given.season_s)),
-        ("for a gate to pass", seconds(given.step_timeout_s)),
-        ("for clients of who leaves", seconds(given.drain_s)),
-        ("one server alone, of each release", seconds(given.soak_s)),
-        ("a leader hands over", "yes" if given.handover else "no"),
-        ("a backup comes first", "yes" if given.backup else "no"),
+        ("good samples before a change", f"{given.samples}, {seconds(given.interval_s)} apart", True),
+        ("settle", seconds(given.settle_s), True),
+        ("for a gate to pass", seconds(given.step_timeout_s), True),
+        ("a newcomer is seasoned after", seconds(given.season_s), comes),
+        ("for clients of who leaves", seconds(given.drain_s), goes),
+        ("one server alone, of each release", seconds(given.soak_s), kind in SWITCHING),
+        ("a leader hands over", "yes" if given.handover else "no", True),
+        ("a backup comes first", "yes" if given.backup else "no", True),
+        ("other files are laid", "yes", given.configure),
     ]
-    return told + ([("other files are laid", "yes")] if given.configure else [])
+    return [(name, value) for name, value, meant in told if meant]

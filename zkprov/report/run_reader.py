@@ -70,6 +70,7 @@ class Reader:
         self.told = False
         self._now = Moment("", "", plan.leader, None, plan.base.version_hex)
         self.pauses: list[Pause] = []
+        self._pauses_at: list[float] = []
         self.gates: dict[str, tuple[int, int]] = {}  # (passed, held up)
         self.said: dict[str, str] = {}
         self.stops: list[GateStop] = []
@@ -196,12 +197,13 @@ class Reader:
         began, lasted = text(event.evidence, "began"), duration(event.evidence, "lasted_s")
         if lasted is None or not at(began):
             return
-        found = Pause(began, lasted, event.step)
+        found, when = Pause(began, lasted, event.step), at(began)
         for place in range(len(self.pauses) - 1, max(-1, len(self.pauses) - 50), -1):
-            if abs(at(self.pauses[place].began) - at(began)) < SAME_S:
+            if abs(self._pauses_at[place] - when) < SAME_S:
                 self.pauses[place] = max(found, self.pauses[place], key=lambda p: p.lasted_s)
                 return
         self.pauses.append(found)
+        self._pauses_at.append(when)
 
     def _play(self, event: Event) -> None:
         if text(event.evidence, "outcome") in ("failed", "unreachable"):

@@ -11,8 +11,10 @@ from zkprov.plan.steps import seconds
 
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
 """Between two ticks."""
-BREAK = 0.1
-"""Nothing may go on for this part of what went on before it is shortened; and then takes half of it."""
+BREAK = 0.25
+"""Nothing may go on for this part of all that went on before it is shortened."""
+SHORT = 0.05
+"""What it is shortened to, of the same."""
 
 
 class Gap(NamedTuple):
@@ -46,7 +48,7 @@ class Axis:
         place, before = 0.0, self._spans[0][0]
         for begin, end in self._spans:
             if self._places:
-                width = active * BREAK / 2
+                width = active * SHORT
                 self.gaps.append(Gap(place, place + width, seconds(round(begin - before, 1))))
                 place += width
             self._places.append(place)

@@ -110,7 +110,9 @@ def _verdict(run: Run, attempts: Sequence[Attempt], steps: Sequence[StepRow], pa
         case State.UNDONE:
             return f"Not done, and what was begun was taken back{told}."
         case State.ABORTED:
-            return f"Given up{where}; {done} of {len(steps)} steps had been done{more}."
+            left = (last.undone or last.stands) if last else ""
+            became = f"; {left.rstrip('.')}" if left else ""
+            return f"Given up{where}; {done} of {len(steps)} steps had been done{more}{became}."
         case State.STOPPED:
             why = f": {in_hand.said.rstrip('.')}" if in_hand is not None and in_hand.said else ""
             return f"Stopped{where}{more}{why}; what it had begun stands, and zkprov resume takes it up."

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 def tell_pauses(engine: Engine) -> None:
     """As the canary saw them since this was last told. What cannot be recorded ends the run at its next own event."""
+    if engine.canary is None:
+        return
     ahead_s = engine.clock.now() - engine.clock.monotonic()
-    for began, lasted_s in engine.canary.take_pauses() if engine.canary else ():
+    for began, lasted_s in engine.canary.take_pauses():
         with contextlib.suppress(Problem):
             engine.events.emit("pause", began=rfc3339(began + ahead_s), lasted_s=round(lasted_s, 3))
 

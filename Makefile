@@ -37,7 +37,7 @@ bench: $(STAMP)
 # After a change of dependencies: what is locked stays as it is, unless it must change.
 lock: $(STAMP)
 	@$(VENV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --extra lab --group dev pyproject.toml -o requirements.lock
+	  --no-emit-index-url --no-emit-find-links --extra lab --extra report --group dev pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV)

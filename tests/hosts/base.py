@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.debian import Missing, install, run
 from zkprov.lab.home import cache_home
 
 # A program that must be here, and the Debian package that brings it.
@@ -50,20 +51,15 @@ OPTIONS = (
     f"--essential-hook={BEFORE}",
     f"--customize-hook={AFTER}",
 )
-LIMIT_S = 600
 # Of apt's configuration here, what decides how packages are reached; the rest is this machine's own affair.
 _HOW_REACHED = re.compile(r"Acquire::(https?|ftp|socks|Check-|Retries|Allow|ForceIPv)", re.IGNORECASE)
-
-
-class Missing(Exception):
-    """Test machines cannot be had here; the text says what is missing, and how to get it."""
 
 
 def base() -> Path:
     """The root file system, read-only by agreement; made now (40 s on two cores) if it is not in the cache. Raises `Missing`."""
     if os.geteuid():
         raise Missing("test machines need root: run the suite `hosts` as root, or by sudo")
-    _install_tools()
+    install(TOOLS, "test machines")
     codename = _codename()
     recipe = json.dumps([codename, platform.machine(), OPTIONS])
     name = hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -89,21 +85,6 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _install_tools() -> None:
-    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
-    if not missing:
-        return
-    if not shutil.which("apt-get"):
-        raise Missing(f"test machines need {', '.join(missing)}, and this is no Debian or Ubuntu to install them on")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "-qy", "-o", "DPkg::Lock::Timeout=300"]
-    for command in ([*apt, "update"], [*apt, "install", "--no-install-recommends", *missing]):
-        try:
-            _run(command, environment)
-        except Missing as problem:
-            raise Missing(f"test machines need {', '.join(missing)}, which could not be installed: {problem}") from None
-
-
 def _codename() -> str:
     """Machines are of this one's own release, since its sources are sure to have that."""
     try:
@@ -125,27 +106,9 @@ def _make(unfinished: Path, codename: str) -> None:
     if not sources:
         raise Missing(f"apt has no source of packages for {codename} here")
     target = unfinished / "root"
-    _run(
+    run(
         ["mmdebstrap", *OPTIONS, f"--aptopt={how_reached}", codename, str(target), *map(str, sources)], dict(os.environ)
     )
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise Missing(f"{command[0]} took longer than {LIMIT_S} s") from None
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "Err"))]
-        raise Missing(f"{command[0]} failed: {' '.join(said[:5]) or done.stderr[-500:]}")
 
 
 def _apt_configuration() -> list[str]:

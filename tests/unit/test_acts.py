@@ -77,6 +77,7 @@ def engine(host: Any, live: Members, *, attempt: int = 0, fences: int = 1000) ->
         plan=made,
         attempt=attempt,
         clock=SimpleNamespace(monotonic=lambda: 0.0),
+        canary=None,
         world=SimpleNamespace(host=lambda _: host),
         ledger=SimpleNamespace(live=lambda: live),
         gates=SimpleNamespace(

@@ -134,7 +134,7 @@ def test_all_that_is_locked_has_hashes_and_no_address(name: str) -> None:
 
 def test_the_lock_has_what_the_project_asks_for() -> None:
     asked = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
-    asked += PROJECT["project"]["optional-dependencies"]["lab"]
+    asked += [of for extra in PROJECT["project"]["optional-dependencies"].values() for of in extra]
     versions = locked("requirements.lock")
     for requirement in map(Requirement, asked):
         of = versions.get(canonicalize_name(requirement.name))

@@ -58,6 +58,7 @@ COMMANDS = {
     "unpause": ("zkprov.cli.runs:unpause", "Lift the kill switch."),
     "history": ("zkprov.cli.runs:history", "The runs that this machine's journal knows."),
     "runbook": ("zkprov.cli.runbook:runbook", "Files of steps with maintenance windows: run, validate, schedule."),
+    "report": ("zkprov.cli.report:report", "What a run did: a page with its timeline, text for a ticket, or data."),
     "backup": ("zkprov.cli.backup:backup", "Configs, epochs and data, kept on the hosts: create, list, verify, fetch."),
     "retired": ("zkprov.cli.retired:retired", "Servers that left: list, clear, attest."),
     "render": ("zkprov.cli.render:render", "Show a host's files as they would be written."),

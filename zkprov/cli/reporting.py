@@ -96,7 +96,7 @@ class Reports:
             from zkprov.run.events import rfc3339
 
             try:
-                _replace(self._junit, junit(account, at=rfc3339(self._at)))
+                replace_file(self._junit, junit(account, at=rfc3339(self._at)))
             except OSError as wrong:
                 _err(f"warning: {self._junit} could not be written: {wrong.strerror}")
 
@@ -159,7 +159,7 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
     """The whole file, or the one that was there."""
     part = _part(path)
     try:

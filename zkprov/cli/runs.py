@@ -109,25 +109,79 @@ def unpause(ctx: click.Context, inventory: str | None, ensemble: str | None, tim
     )
 
 
+class When(click.ParamType[float]):
+    """`2026-11-24`, `2026-11-24T22:00`, or how long ago: `7d`. Seconds since 1970; of a date its beginning, or its end."""
+
+    name = "when"
+
+    def __init__(self, *, end: bool = False) -> None:
+        self._end = end
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        import time
+
+        from zkprov.run.finding import moment
+
+        try:
+            return moment(str(value), time.time(), end=self._end)
+        except ValueError:
+            self.fail(f"{value!r} is no time; write e.g. 2026-11-24, 2026-11-24T22:00 (UTC), or 7d for ago", param, ctx)
+
+
+class Known(click.ParamType[str]):
+    """One of the words that the table of the same name in `zkprov.run.finding` has; it is imported when it is needed."""
+
+    def __init__(self, name: str, table: str) -> None:
+        self.name, self._table = name, table
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from zkprov.run import finding
+
+        known = tuple(getattr(finding, self._table))
+        if value not in known:
+            self.fail(f"{value!r} is none of {', '.join(known)}", param, ctx)
+        return str(value)
+
+
 @click.command()
 @click.argument("run", required=False)
 @click.option("-E", "--ensemble", metavar="GROUP", help="Only this ensemble's runs.")
+@click.option("--kind", "--verb", "kind", type=Known("kind", "KINDS"), help="Only these: add-node, restart, upgrade, …")
+@click.option("--since", type=When(), help="Begun at or after: a date, a date and time (UTC), or 7d for ago.")
+@click.option("--until", type=When(end=True), help="Begun before; of a date, its whole day.")
+@click.option(
+    "--outcome",
+    type=Known("outcome", "OUTCOMES"),
+    help="Only: done, undone, stopped, aborted, running; or refused, those that a rule or a danger stopped (exit 3).",
+)
+@click.option("--limit", type=click.IntRange(1), help="The newest so many.")
 @run_output
 @click.pass_context
-def history(ctx: click.Context, run: str | None, ensemble: str | None, output: str) -> None:
-    """The runs that this machine's journal knows, newest first; with RUN, every event of one."""
+def history(
+    ctx: click.Context,
+    run: str | None,
+    ensemble: str | None,
+    kind: str | None,
+    since: float | None,
+    until: float | None,
+    outcome: str | None,
+    limit: int | None,
+    output: str,
+) -> None:
+    """The runs that this machine's journal knows, newest first; with RUN (an id, its beginning, or `last`), every event of one."""
     import msgspec
 
     from zkprov.cli.conduct import journal_path
     from zkprov.model.problems import BadInput
     from zkprov.report.console import console, table
     from zkprov.run.events import rfc3339
+    from zkprov.run.finding import Wanted, found
     from zkprov.run.journal import Journal
 
     path = journal_path(ctx)
     journal = Journal(path, create=False)
     if run is None:
-        runs = journal.runs(ensemble)
+        runs = found(journal, Wanted(ensemble, kind, since, until, outcome, limit))
         if output == "json":
             click.echo(msgspec.json.format(msgspec.json.encode(runs), indent=2).decode())
             return
@@ -147,9 +201,10 @@ def history(ctx: click.Context, run: str | None, ensemble: str | None, output: s
         ]
         table(console(), ["run", "began", "ensemble", "kind", "hosts", "state", "at", "who"], rows, right=())
         return
-    events = journal.events(run)
-    if not events:
-        raise BadInput(f"no run {run!r}", place=str(path), remedy="zkprov history")
+    if any((kind, since, until, outcome, limit)):
+        raise BadInput("these are of the list of runs", place="--kind and its like", remedy=f"zkprov history {run}")
+    # what was recorded of a run that never began is found by its whole id
+    events = journal.events(run) or journal.events(journal.named(run, ensemble).id)
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(events), indent=2).decode())
         return

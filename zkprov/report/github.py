@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from zkprov.judge.verdict import Verdict
 from zkprov.report.account import MEANINGS, Account, Case
+from zkprov.report.markdown import MOST_LINES, fenced, inline, plain, table
 
 MOST_NOTES = 5
 """GitHub shows ten annotations of each kind for a step, and drops the others without a word."""
 MOST_GATES = 9
-MOST_LINES = 60
-MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&$@]|:(?=//)|(?<=[wW]{3})\.)")
-"""What has a meaning in GitHub's Markdown within a line: a server's name is no link, and no image that is fetched."""
 
 
 def annotated(account: Account) -> list[str]:
@@ -36,8 +33,8 @@ def annotated(account: Account) -> list[str]:
 
 def _command(level: str, title: str, lines: Iterable[str]) -> str:
     """`::error title=…::…`, escaped as the runner unescapes it."""
-    text = "\n".join(_plain(line) for line in list(lines)[:MOST_LINES])
-    return f"::{level} title={_property(_plain(title))}::{_data(text)}"
+    text = "\n".join(plain(line) for line in list(lines)[:MOST_LINES])
+    return f"::{level} title={_property(plain(title))}::{_data(text)}"
 
 
 def _data(text: str) -> str:
@@ -48,10 +45,6 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else " " if c in "\n\r\t" else "?" for c in text)
-
-
 def _pause(account: Account) -> list[str]:
     longest = account.result.longest_pause_s if account.result else 0.0
     return [f"longest pause that a client saw: {longest * 1000:.0f} ms"] if longest else []
@@ -60,25 +53,25 @@ def _pause(account: Account) -> list[str]:
 def summary(account: Account) -> str:
     """The step's summary: how it ended, the plan with what was done of it, and the refusal with evidence and the next command."""
     outcome = MEANINGS.get(account.code, "failed")
-    parts = [f"### {_inline(account.command)} {_inline(account.ensemble)}".rstrip()]
-    parts.append(f"**{outcome}** (exit {account.code}): {_inline(account.headline)}")
+    parts = [f"### {inline(account.command)} {inline(account.ensemble)}".rstrip()]
+    parts.append(f"**{outcome}** (exit {account.code}): {inline(account.headline)}")
     if account.plan is not None:
         plan = account.plan
-        by = f"Plan {_inline(plan.id)} of {_inline(plan.made_by)}, made for config {plan.base.version_hex}"
-        parts.append(f"{by}, list {_inline(str(plan.base))}, leader {plan.leader}.")
+        by = f"Plan {inline(plan.id)} of {inline(plan.made_by)}, made for config {plan.base.version_hex}"
+        parts.append(f"{by}, list {inline(str(plan.base))}, leader {plan.leader}.")
     cases = [c for s in account.suites for c in s.cases if c.number]
     if cases:
         parts.append(_steps(account, cases))
     if account.gates:
         rows = [[g.gate, str(g.verdict), g.summary] for g in account.gates]
-        parts.append(_table(("gate", "verdict", "evidence"), rows))
+        parts.append(table(("gate", "verdict", "evidence"), rows))
     if account.plan is not None and account.plan.notes:
-        parts.append("\n".join(f"- {_inline(note)}" for note in account.plan.notes))
+        parts.append("\n".join(f"- {inline(note)}" for note in account.plan.notes))
     if (failed := account.failed) is not None and failed.lines:
-        parts.append(_fenced(failed.lines))
+        parts.append(fenced(failed.lines))
     if account.result is not None and not account.result.exit_code:
         told = [account.result.stands, *account.result.evidence, *_pause(account)]
-        parts.append("\n".join(f"- {_inline(line)}" for line in told if line))
+        parts.append("\n".join(f"- {inline(line)}" for line in told if line))
     return "\n\n".join(part for part in parts if part) + "\n\n"
 
 
@@ -93,21 +86,4 @@ def _steps(account: Account, cases: Sequence[Case]) -> str:
         took = f"{case.took_s:.1f} s" if case.took_s else ""
         rows.append([str(case.number), title, *(planned if known else []), ended, took])
     of_plan = ("list after", "proof", "may fail after") if known else ()
-    return _table(("#", "step", *of_plan, "outcome", "took"), rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return "\n".join((*lines, *("| " + " | ".join(_inline(cell) for cell in row) + " |" for row in rows)))
-
-
-def _inline(text: str) -> str:
-    return MARKDOWN.sub(r"\\\1", _plain(text)[:2000])
-
-
-def _fenced(lines: Sequence[str]) -> str:
-    """As they are: within a fence longer than any in them nothing has a meaning."""
-    told = [_plain(line) for line in lines[:MOST_LINES]]
-    longest = max((len(run) for line in told for run in re.findall("`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "\n".join((f"{fence}text", *told, fence))
+    return table(("#", "step", *of_plan, "outcome", "took"), rows)

@@ -13,6 +13,7 @@ from zkprov.report.documents import ChangeDocument, StatusDocument
 from zkprov.report.drift import DriftDocument
 from zkprov.report.leaving import LeaveDocument
 from zkprov.report.proof import ProofDocument
+from zkprov.report.run_document import RunReport
 from zkprov.run.events import Event
 from zkprov.run.files import PlanFile
 from zkprov.run.journal import Run
@@ -29,6 +30,7 @@ DOCUMENTS: dict[str, type[Any]] = {
     "plan-file": PlanFile,
     "ledger-run": RunDocument,
     "history": Run,
+    "report": RunReport,
 }
 
 

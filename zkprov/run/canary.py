@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zkprov.act.session import close
 from zkprov.model.problems import Problem
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
 EVERY_S = 0.1
 PATH = "/zkprov/canary"
+PAUSE_S = 0.1
+"""A write that took at least this long is one whose moment is told; of a step, the longest is told in any case."""
+MOST = 20
+"""How many of a step are told, the longest: each is an event on disk."""
+
+
+class Pause(NamedTuple):
+    """From when (by the monotonic clock) and for how long no write succeeded, in seconds."""
+
+    began: float
+    lasted_s: float
 
 
 class Canary:
@@ -32,6 +44,7 @@ class Canary:
         self._longest = 0.0
         self._total = 0.0
         self._since: float | None = None
+        self._pauses: list[tuple[float, float]] = []  # (lasted, began), a heap: the longest are kept
         self.writes = 0
         self._thread = threading.Thread(target=self._sing, daemon=True, name="zkprov-canary")
 
@@ -51,8 +64,10 @@ class Canary:
             with contextlib.suppress(Exception):
                 self._write(client)
                 with self._guard:
-                    took = time.monotonic() - (self._since or began)
+                    since = self._since or began
+                    took = time.monotonic() - since
                     self._since = None
+                    self._note(took, since)
                     self._longest, self._total = max(self._longest, took), max(self._total, took)
                     self.writes += 1
             self._stop.wait(EVERY_S)
@@ -65,6 +80,20 @@ class Canary:
         except NoNodeError:
             with contextlib.suppress(NodeExistsError):
                 client.create_async(PATH, b"", self._acl).get(timeout=5)
+
+    def _note(self, took: float, since: float) -> None:
+        heapq.heappush(self._pauses, (took, since))
+        if len(self._pauses) > MOST:
+            heapq.heappop(self._pauses)
+
+    def take_pauses(self) -> tuple[Pause, ...]:
+        """Those worth telling since this was last asked, in order; one that still lasts as far as it got, and once more when it is over."""
+        with self._guard:
+            if self._since is not None:
+                self._note(time.monotonic() - self._since, self._since)
+            found, self._pauses = self._pauses, []
+        longest = max(found, default=None)
+        return tuple(sorted(Pause(since, took) for took, since in found if took >= PAUSE_S or (took, since) == longest))
 
     def take_longest(self) -> float:
         """The longest pause in seconds since this was last asked, one that still lasts included."""

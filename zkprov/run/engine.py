@@ -26,6 +26,7 @@ from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
 from zkprov.run.result import Result
+from zkprov.run.told import tell_pauses
 from zkprov.run.undo import begins_with, undo
 from zkprov.run.world import World
 
@@ -151,6 +152,7 @@ class Engine:
             case StepKind.ADOPT:
                 said = adopting.adopt(self, step)
         self._hooks("after", step)
+        tell_pauses(self)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
         self.events.emit("step.done", step=step.name, said=said, took_s=round(took, 2), longest_pause_s=round(pause, 3))
@@ -254,6 +256,7 @@ class Engine:
 
     def _ends(self, step: Step, why: str, gate: GateResult | None, remedy: str = "", code: int = 4) -> Result:
         """A step failed: what is surely undoable is undone, the rest stands and is said (R11)."""
+        tell_pauses(self)
         self._say("step.failed", step=step.name, why=why, gate=gate.gate if gate else "")
         named = f"gate `{gate.gate}` failed" if gate else "failed"
         headline = f"Stopped at step {step.number} ({step.title}): {named}."
@@ -386,6 +389,7 @@ class Engine:
 
     def stopped(self, step: Step | None, why: Interrupted) -> Result:
         """The run ends here with what it has begun standing; `resume` takes it up."""
+        tell_pauses(self)
         self._say("run.stopped", why=str(why))
         self._try_state(State.STOPPED, step.number if step else 1)
         where = f"before or in step {step.number} ({step.title})" if step else "before the first step"

@@ -12,13 +12,15 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted
 from zkprov.plan.steps import Options
 from zkprov.run.clock import Clock
-from zkprov.run.events import Events
+from zkprov.run.events import Events, Value
 from zkprov.run.world import World
 
 POLL_S = 0.05
 """Between two looks while a fact is waited for."""
 KEPT_S = 0.5
 """How long a look may be kept for the next gate: what it showed is no older than with a look that takes as long."""
+MOST_EVIDENCE = 20
+"""Lines of a gate's evidence in one event."""
 
 
 class GateFailed(Exception):
@@ -47,6 +49,7 @@ class Gatekeeper:
         self._before: Survey | None = None
         self._kept: tuple[Survey, float] | None = None
         self._unneeded = unneeded
+        self._said: dict[str, str] = {}
         self.leaving: Set[int] = frozenset()
         """Who leaves: they need never answer (R8)."""
         self.releases: Mapping[int, Set[str]] | None = None
@@ -128,20 +131,37 @@ class Gatekeeper:
                 good += 1
                 self.bad_s = began - bad_since if self.bad else 0.0
                 if samples > 1:
-                    self._events.emit("sample", good=good, of=samples, evidence=[f"{len(health.gates)} gates pass"])
+                    every = [f"{len(health.gates)} gates pass"]
+                    self._events.emit("sample", good=good, of=samples, evidence=every, **moment(health))
                 if good >= samples:
-                    self._events.emit("gates", passed=[g.gate for g in health.gates if g.verdict is Verdict.PASS])
+                    passed = [g for g in health.gates if g.verdict is Verdict.PASS]
+                    said = self._said_anew(passed)
+                    self._events.emit("gates", passed=[g.gate for g in passed], said=said, **moment(health))
                     return health
             else:
                 good, bad_since = 0, bad_since if self.bad else began
                 self.bad = failing
                 if failing.summary != told:
                     told = failing.summary
-                    self._events.emit("gate", gate=failing.gate, verdict=str(failing.verdict), summary=failing.summary)
+                    figures = [str(e) for e in failing.evidence[:MOST_EVIDENCE]]
+                    self._events.emit(
+                        "gate",
+                        gate=failing.gate,
+                        verdict=str(failing.verdict),
+                        summary=failing.summary,
+                        evidence=figures,
+                        **moment(health),
+                    )
                 if health.condition is Condition.UNSAFE or self._clock.monotonic() > deadline:
                     raise GateFailed(failing)
             taken = self._clock.monotonic() - began
             self.pause(max(0.0, self._options.interval_s - taken) if good else POLL_S)
+
+    def _said_anew(self, passed: Sequence[GateResult]) -> dict[str, str]:
+        """What the gates answer that is not what they said before: looks are many, and most say the same."""
+        said = {g.gate: g.summary for g in passed if self._said.get(g.gate) != g.summary}
+        self._said |= said
+        return said
 
     def first_stop(self, gates: Sequence[GateResult]) -> GateResult | None:
         """The gate that stops the run, of those that it needs."""
@@ -151,6 +171,17 @@ class Gatekeeper:
         """Waits; raises `Interrupted` as soon as a signal asks the run to stop."""
         if self._clock.wait(self._stop, wait_s):
             raise Interrupted("stopped by a signal", remedy="zkprov resume")
+
+
+def moment(health: Health) -> dict[str, Value]:
+    """For events: who leads, in which epoch, and the config version (hex) as this look shows them; None where it does not tell."""
+    ours = [x for x in health.leaders if not x.stranger]
+    leader, live = ours[0] if len(ours) == 1 else None, health.picture.live
+    return {
+        "leader": leader.id if leader else None,
+        "epoch": leader.epoch if leader else None,
+        "config": live.version_hex if live else None,
+    }
 
 
 def _expected(health: Health, expect: Members | None) -> GateResult | None:

@@ -31,6 +31,8 @@ LATER = "CREATE TABLE IF NOT EXISTS document (kind TEXT NOT NULL, key TEXT NOT N
 MEASURED_RUNS = 20
 """How many of an ensemble's last runs tell how long a step takes."""
 
+COLUMNS = "id, ensemble, kind, inventory, plan, who, began, ended, state, head, attempt"
+
 
 class State(StrEnum):
     """Of a run. RUNNING, STOPPED: `resume` has something to do."""
@@ -179,15 +181,48 @@ class Journal:
         with self._told(NotRecorded):
             self._db.execute("INSERT INTO event (run, event) VALUES (?,?)", (event.run, msgspec.json.encode(event)))
 
-    def runs(self, ensemble: str | None = None, states: Sequence[State] = tuple(State)) -> tuple[Run, ...]:
-        """The runs, newest first. A record whose plan is of another release or damaged is named, not skipped."""
+    def runs(
+        self,
+        ensemble: str | None = None,
+        states: Sequence[State] = tuple(State),
+        *,
+        kinds: Sequence[str] = (),
+        since: float | None = None,
+        until: float | None = None,
+        limit: int | None = None,
+    ) -> tuple[Run, ...]:
+        """The runs, newest first. A record whose plan is of another release or damaged is named, not skipped.
+
+        `since`, `until`: when they began, in seconds since 1970; `until` itself is left out. `limit`: of those that are left.
+        """
         with self._told():
             rows = self._db.execute(
-                "SELECT id, ensemble, kind, inventory, plan, who, began, ended, state, head, attempt FROM run"
-                " WHERE ?1 IS NULL OR ensemble=?1 ORDER BY began DESC",
-                (ensemble,),
+                f"SELECT {COLUMNS} FROM run WHERE (?1 IS NULL OR ensemble=?1) AND (?2 IS NULL OR began>=?2)"  # noqa: S608 — ours
+                " AND (?3 IS NULL OR began<?3) ORDER BY began DESC",
+                (ensemble, since, until),
             ).fetchall()
-        return tuple(self._run(row) for row in rows if row[8] in states or row[8] not in tuple(State))
+        asked = [r for r in rows if r[8] in states or r[8] not in tuple(State)]
+        asked = [r for r in asked if not kinds or r[2] in kinds]
+        return tuple(self._run(row) for row in asked[:limit])
+
+    def named(self, run: str, ensemble: str | None = None) -> Run:
+        """By its id, by the beginning of it where that is one run's, or `last`. Raises `BadInput`, with what to type next."""
+        with self._told():
+            rows = self._db.execute(
+                f"SELECT {COLUMNS} FROM run WHERE (?1 IS NULL OR ensemble=?1) AND (?2='last' OR substr(id,1,length(?2))=?2)"  # noqa: S608
+                " ORDER BY began DESC",
+                (ensemble, run),
+            ).fetchall()
+        found = rows[:1] if run == "last" else [r for r in rows if r[0] == run] or rows
+        if not run or not found:
+            what = "no run is recorded here" if run == "last" else f"no run {run!r}"
+            raise BadInput(what, place=str(self.path), remedy="zkprov history")
+        if len(found) > 1:
+            ids = ", ".join(r[0] for r in found[:5]) + (", …" if len(found) > 5 else "")
+            raise BadInput(
+                f"{len(found)} runs begin with {run!r}: {ids}", place="RUN", remedy="more of its id, or last"
+            )
+        return self._run(found[0])
 
     def _run(self, row: tuple[Any, ...]) -> Run:
         try:
@@ -242,6 +277,16 @@ class Journal:
                 "SELECT document FROM document WHERE kind=?1 AND (?2 IS NULL OR key=?2) ORDER BY key", (kind, key)
             ).fetchall()
         return tuple(row[0] for row in rows)
+
+    def exit_code(self, run: str) -> int | None:
+        """How its last attempt ended; None where no event tells it."""
+        with self._told():
+            row = self._db.execute(
+                'SELECT event FROM event WHERE run=? AND CAST(event AS TEXT) LIKE \'%"kind":"run.ended"%\' ORDER BY seq DESC LIMIT 1',
+                (run,),
+            ).fetchone()
+        code = None if row is None else msgspec.json.decode(row[0], type=Event).evidence.get("exit_code")
+        return code if isinstance(code, int) else None
 
     def close(self) -> None:
         self._db.close()

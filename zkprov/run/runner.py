@@ -39,6 +39,7 @@ from zkprov.run.moving import look_where_it_is
 from zkprov.run.no_right import rights_remedy
 from zkprov.run.result import Result
 from zkprov.run.stopped_server import standing_roll, start_stopped
+from zkprov.run.told import tell_end
 from zkprov.run.unadopting import drop_formers
 from zkprov.run.unchanged import carried_out, renders, same_place, same_sources, still_true
 from zkprov.run.undo import undo
@@ -218,8 +219,8 @@ class Conductor:
                     engine.end(State.ABORTED, standing.head)
                 except (Problem, GateFailed) as wrong:
                     remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
-                    return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
-                return given_up(engine, step, live, undone, left)
+                    return tell_end(engine, engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy)))
+                return tell_end(engine, given_up(engine, step, live, undone, left))
 
     def _in_time(self, plan: Plan, number: int) -> None:
         """Raises `Busy` where there is no time for the first thing to do: nothing is begun then."""
@@ -406,18 +407,7 @@ class _Run:
                 )
             except Interrupted as stopped:
                 return engine.stopped(None, stopped)
-            result = engine.carry_out(first)
-            engine.events.step = 0
-            # what became of the run is recorded already; a reader that fails now changes nothing of it
-            with contextlib.suppress(Problem):
-                engine.events.emit(
-                    "run.ended",
-                    state=str(result.state),
-                    exit_code=result.exit_code,
-                    headline=result.headline,
-                    longest_pause_s=result.longest_pause_s,
-                )
-            return result
+            return tell_end(engine, engine.carry_out(first))
 
     @contextlib.contextmanager
     def _singing(self, endpoints: Sequence[HostPort]) -> Iterator[None]:

@@ -20,7 +20,7 @@ from zkprov import __version__
 from zkprov.act.rights import acl_of, kazoo_acls
 from zkprov.model.facts import LedgerMember, Retired
 from zkprov.model.members import Members
-from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.model.problems import Busy, Interrupted, NotAllowed, NotHealthy, Problem
 from zkprov.model.rights import writers
 from zkprov.observe.fourletter import membership_of
 from zkprov.observe.znodes import CONFIG, EnsembleDocument, MemberDocument, RetiredDocument, decode
@@ -381,13 +381,15 @@ class EnsembleLedger:
             raise
         except (KazooException, KazooTimeoutError, ValueError) as wrong:
             name = type(wrong).__name__
-            remedy = (
-                "zkprov status"
-                if name != "NoAuthError"
-                else "name the super user's credential with zkprov_auth_file in the inventory; or let him give you the right: zkprov grant"
-            )
+            if name == "NoAuthError":
+                may_not = "the ensemble did not take a write: you have no right to it (NoAuthError)"
+                remedy = (
+                    "name the super user's credential with zkprov_auth_file in the inventory; or let him give you the right: "
+                    "zkprov grant"
+                )
+                raise NotAllowed(may_not, place=what, remedy=remedy) from None
             raise NotHealthy(
-                f"the ensemble did not take a write: {name} {wrong}".rstrip(), place=what, remedy=remedy
+                f"the ensemble did not take a write: {name} {wrong}".rstrip(), place=what, remedy="zkprov status"
             ) from None
 
 

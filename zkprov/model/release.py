@@ -162,7 +162,7 @@ _HOPS = (
         Release(3, 4, 6),
         (3, 5),
         Release(3, 5, 10),
-        "where no snapshot exists yet, set snapshot.trust.empty=true for the step",
+        "where no snapshot exists yet, set snapshot.trust.empty=true for the step: without, the server does not start, and goes back",
     ),
     (
         (3, 5),

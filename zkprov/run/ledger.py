@@ -64,12 +64,15 @@ class EnsembleLedger:
     """Writes the ledger through one kazoo client. Raises `NotHealthy` when the ensemble does not answer in time.
 
     A lost connection is waited out, and the request made again: each of them may be made twice.
+    `fixed`: the list of an ensemble with servers before 3.5, which have none in memory to read and can be given no other.
     """
 
-    def __init__(self, client: KazooClient, is_known: bool, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, client: KazooClient, is_known: bool, stop: threading.Event | None = None, fixed: Members | None = None
+    ) -> None:
         from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
-        self._client = client
+        self._client, self._fixed = client, fixed
         self._acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if is_known else OPEN_ACL_UNSAFE
         self._granted = not is_known
         self._run_version = -1
@@ -139,6 +142,8 @@ class EnsembleLedger:
     def live(self) -> Members:
         """The list as this session's server holds it: no older than the last write made here. Raises `NotHealthy` for none."""
         found = self._get(CONFIG)
+        if found is None and self._fixed is not None:
+            return self._fixed
         try:
             live = membership_of((found[0] if found else b"").decode(errors="replace").strip() + "\n", CONFIG)
         except ValueError as wrong:

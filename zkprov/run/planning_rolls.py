@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from zkprov import __version__
+from zkprov.act.reconfig import REFUSALS, rights
 from zkprov.act.reconfig import no_right as no_right_to
-from zkprov.act.reconfig import rights
 from zkprov.judge.health import Health, judge
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.newcomers import ledger_in
@@ -136,4 +136,5 @@ def _rights(world: World, picture: Picture, over: bool) -> tuple[str, str]:
     if live is None or not (over or recorded):
         return "", ""
     with acting(world) as client:
-        return rights(client, live.servers[0]) if over else "", no_right_to(client) if recorded else ""
+        may_not = no_right_to(client) if recorded else ""
+        return rights(client, live.servers[0]) if over else "", may_not if may_not == REFUSALS["NoAuthError"] else ""

@@ -11,7 +11,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.zkprov_act import (
     command,
     disable,
-    set_aside,
     stop_unit,
 )
 from ansible.module_utils.zkprov_stands import (
@@ -19,6 +18,7 @@ from ansible.module_utils.zkprov_stands import (
     at_rest,
     disk_problem,
     servers,
+    set_aside,
     still_mine,
     systemctl,
     unit_state,

@@ -36,4 +36,5 @@ def test_they_are_what_the_schema_takes(schema: str, tmp_path: Path) -> None:
 def test_a_slip_in_them_is_seen(schema: str, there: str, instead: str, tmp_path: Path) -> None:
     text = SCHEMAS[schema]
     assert there in text
-    assert linted(text.replace(there, instead), schema, tmp_path).returncode == 1
+    done = linted(text.replace(there, instead), schema, tmp_path)
+    assert done.returncode == 1 and "Schema validation errors" in done.stdout, done.stdout + done.stderr

@@ -185,6 +185,7 @@ def test_a_saved_plan_is_carried_out_once(three: Zkprov, tmp_path: Path) -> None
     assert {n for n in now if now[n] != before[n]} == {follower.name}
     three("apply", file, "--yes").expect(0, "nothing to do")
     assert pids(lab) == now
+    assert three("history").expect(0).out.splitlines()[1].split()[3:5] == ["restart", follower.name]
 
 
 def test_without_the_right_to_change_the_list(three: Zkprov, tmp_path: Path) -> None:

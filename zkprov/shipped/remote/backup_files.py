@@ -102,7 +102,11 @@ def data_files(p: Dict[str, Any]) -> Tuple[List[str], List[str]]:
                 break
     if not snapshots:
         text = f"no finished snapshot in {folder}"
-        raise Problem("unhealthy", text, "look whether the server is well; or do without: --no-backup")
+        raise Problem(
+            "unhealthy",
+            text,
+            "look whether the server is well, or save another one's: zkprov backup create --data-of SERVER",
+        )
     folder = os.path.join(p["data_log_dir"], "version-2")
     logs = sorted((int(m.group(1), 16), n) for n in listing(folder) for m in [LOG.fullmatch(n)] if m)
     first = max((z for z, _ in logs if z <= snapshots[-1][0]), default=0)

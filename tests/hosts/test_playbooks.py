@@ -106,7 +106,12 @@ def test_from_bare_to_serving_and_gone(
     until(lambda: serves(machine), "it serves again after a reboot")
     assert plays.play("stop", "zk1").changed == 1
     assert plays.play("stop", "zk1").changed == 0
-    machine.shell("systemctl start zookeeper")
+    # its data on a disk of its own from now on: the folder is a mount point, and cannot be moved
+    machine.shell("""
+        mkdir /run/disk && mount -t tmpfs disk /run/disk && cp -a /var/lib/zookeeper/. /run/disk/
+        chown --reference=/var/lib/zookeeper /run/disk && chmod 750 /run/disk && mount --bind /run/disk /var/lib/zookeeper
+        systemctl start zookeeper
+    """)
 
     gone = {"zkprov_label": "gone"}
     assert plays.play("retire", "zk1", gone, check=True).changed == 1
@@ -115,13 +120,16 @@ def test_from_bare_to_serving_and_gone(
     assert plays.play("retire", "zk1", gone).changed == 0
     assert machine.shell("ls -d /etc/zookeeper* /var/lib/zookeeper*").split() == [
         "/etc/zookeeper.gone",
-        "/var/lib/zookeeper.gone",
+        "/var/lib/zookeeper",
     ]
-    assert "snapshot.0" in machine.shell("ls /var/lib/zookeeper.gone/version-2")
+    assert machine.shell("ls -A /var/lib/zookeeper").split() == ["zkprov-aside.gone"]
+    assert "snapshot.0" in machine.shell("ls /var/lib/zookeeper/zkprov-aside.gone/version-2")
     with pytest.raises(PlayFailed, match="this server was disabled when it left"):
         plays.play("start", "zk1")
     # even with all its files back, and asked for by name, it stays down
-    machine.shell("cp -a /etc/zookeeper.gone /etc/zookeeper; cp -a /var/lib/zookeeper.gone /var/lib/zookeeper")
+    machine.shell(
+        "cp -a /etc/zookeeper.gone /etc/zookeeper; umount /var/lib/zookeeper; test -e /var/lib/zookeeper/myid"
+    )
     machine.shell("systemctl enable --quiet zookeeper; systemctl start zookeeper")
     machine.reboot()
     until(lambda: "running" in machine.shell("systemctl is-system-running || true"), "it is up")

@@ -10,13 +10,16 @@ import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.real.conftest import MakeLab
 from tests.real.driver import Done, Load, Zkprov, client, edited_inventory, events_in, live_config, mode, wait_for
 from zkprov.lab.lab import Lab
 
@@ -171,6 +174,69 @@ def test_fetched(saved: Saved, tmp_path: Path) -> None:
 )
 def test_bad_input(saved: Saved, arguments: tuple[str, ...], code: int, words: str) -> None:
     saved.zkprov("backup", *arguments).expect(code, words)
+
+
+def twice(path: Path, change: Callable[[bytes], bytes] = bytes) -> int:
+    """Some transactions of the log stand in it again, and what follows them once, as 3.6 may write it. How many.
+
+    `change`: what the last of the log is made to say, with a sum that fits.
+    """
+    record = struct.Struct(">qi")
+    content = path.read_bytes()
+    head, rest, records = content[:16], content[16:], list[bytes]()
+    while len(rest) > record.size and (length := record.unpack(rest[: record.size])[1]) > 0:
+        end = record.size + length + 1
+        records.append(rest[:end])
+        rest = rest[end:]
+    again = records[-40:-30]
+    body = change(records[-1][record.size : -1])
+    last = record.pack(zlib.adler32(body), len(body)) + body + b"B"
+    path.write_bytes(head + b"".join((*records[:-30], *again, *records[-30:-1], last)))
+    return len(again)
+
+
+def flipped(body: bytes) -> bytes:
+    """Another digest of the tree than it has after that transaction: the end of one."""
+    return bytes((*body[:-1], body[-1] ^ 1))
+
+
+def test_transactions_that_stand_in_a_log_twice_are_told_from_damage(saved: Saved, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(saved.place, kept)
+    try:
+        log = newest(saved.place, "log")
+        whole = log.read_bytes()
+        count = twice(log)
+        saved.resummed(log)
+        verify = ("backup", "verify", saved.name, "--host", saved.source.name)
+        saved.zkprov(*verify).expect(0, f"{count} transactions stand in the log twice", "none differs")
+        log.write_bytes(whole)
+        assert twice(log, flipped) == count
+        saved.resummed(log)
+        saved.zkprov(*verify).expect(4, "FAILED", f"nor is it without the {count} that stand in it twice", "NOT SOUND")
+    finally:
+        shutil.rmtree(saved.place)
+        shutil.copytree(kept, saved.place)
+
+
+@pytest.mark.parametrize("method", ["gz", "snappy"])
+def test_compressed_snapshots_are_loaded(make_lab: MakeLab, tmp_path: Path, method: str) -> None:
+    lab = make_lab(1, spares=0, settings={"snapshot.compression.method": method, "snapCount": "100"})
+    zkprov = Zkprov(lab, tmp_path / "runs")
+    with client(lab.host(1), lab=lab) as session:
+        session.create("/app")
+        for number in range(300):
+            session.create(f"/app/{number}", b"x" * number)
+    folder = Path(lab.host(1).data_dir) / "version-2"
+    wait_for(lambda: len(list(folder.glob(f"snapshot.*.{method}"))) > 1, what="a snapshot beyond the first")
+    zkprov("backup", "create").expect(0)
+    done = zkprov("backup", "verify", "--output", "json").expect(0)
+    checks = {c["what"]: c["ok"] for c in done.json["backups"][0]["checks"]}
+    # a digest is noted every 128 transactions: mostly none is since the last snapshot
+    assert checks.pop("digest") is not False
+    assert checks == dict.fromkeys(("checksums", "loads", "zxid", "znodes"), True), done
+    kept = [p.name for p in Path(lab.host(1).backups).glob("*/data/version-2/snapshot.*")]
+    assert kept and all(name.endswith(f".{method}") for name in kept), kept
 
 
 # -- where there is none

@@ -110,7 +110,7 @@ def test_what_was_made_by_hand_is_shown_and_no_secret_is(grown: Zkprov, tmp_path
     # what was printed is no plan
     file = tmp_path / "drift.json"
     file.write_text(document.out)
-    grown("apply", str(file), "--yes").expect(2, "does not carry out")
+    grown("apply", str(file), "--yes").expect(2, "and no plan", "zkprov restart --config")
 
 
 def test_what_templates_may_not_make(grown: Zkprov, tmp_path: Path) -> None:

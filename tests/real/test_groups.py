@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.real.driver import Load, Sampler, Touched, Zkprov, edited_inventory, live_config, mode, wait_for
+from tests.real.driver import Load, Sampler, Touched, Zkprov, edited_inventory, epoch, live_config, mode, wait_for
 from tests.real.test_remove_node import gone_for_good, leader_of
 from tests.real.test_restart import pids
+from tests.real.test_upgrade import releases
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Seat
 
@@ -101,3 +102,22 @@ def test_a_static_list_with_groups_is_adopted_and_grows(make_lab: Any, tmp_path:
     everywhere(hosts, group1="1", group2="2", group3="3")
     zkprov("add-node", "zk4", *ADD).expect(0, "4 votes in group 2, weight 0")
     everywhere([*hosts, lab.host(4)], group1="1", group2="2:4", group3="3", weight4="0")
+
+
+@pytest.mark.matrix(keep=1, of="groups that are upgraded", among="long changes")
+def test_a_list_with_groups_and_weights_gets_another_release_under_load(make_lab: Any, tmp_path: Path) -> None:
+    lab = make_lab(4, spares=0, release="3.8.6", also=["3.9.5"], seats=[Seat(1, 2), Seat(1), Seat(2, 3), Seat(3)])
+    zkprov, hosts = Zkprov(lab, tmp_path / "runs"), list(lab.founders)
+    leader, was = leader_of(hosts), epoch(hosts[0])
+    with Load(hosts, per_s=50) as load, Sampler(lab) as sampler:
+        wait_for(lambda: len(load.acknowledged) > 20)
+        zkprov("upgrade", "--to", "3.9.5", *ADD, "--soak", "1s").expect(
+            0, f"hand over and restart {leader.id} with 3.9.5", "one quorum", "all run 3.9.5"
+        )
+        wait_for(lambda: all(mode(h) for h in hosts))
+    assert releases(lab) == ["3.9.5"] * 4
+    everywhere(hosts, group1="1:2", group2="3", group3="4", weight1="2", weight3="3")
+    assert [epoch(h) for h in hosts] == [was + 1] * 4, "handed over, and no election besides"
+    assert all(len(names) <= 1 for names in sampler.leaders)
+    assert not any(load.missing(h) for h in hosts)
+    zkprov("check").expect(0, "all run 3.9.5")

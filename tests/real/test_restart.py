@@ -187,16 +187,25 @@ def test_a_saved_plan_is_carried_out_once(three: Zkprov, tmp_path: Path) -> None
     assert {n for n in now if now[n] != before[n]} == {follower.name}
     three("apply", file, "--yes").expect(0, "nothing to do")
     assert pids(lab) == now
+    assert three("history").expect(0).out.splitlines()[1].split()[3:5] == ["restart", follower.name]
 
 
 def test_without_the_right_to_change_the_list(three: Zkprov, tmp_path: Path) -> None:
-    """The ledger is the super user's: nothing can be recorded, so nothing is begun. In a fresh ensemble it is anybody's."""
+    """The ledger is the super user's: nothing can be recorded, so nothing is begun. In a fresh ensemble it is anybody's.
+
+    Beside a newcomer too, whose age is told by a write of which a plan can do without.
+    """
     lab = three.lab
+    three.add("zk4").expect(0)
     nobody = three.with_inventory(edited_inventory(lab, tmp_path / "i.yml", everywhere={"zkprov_auth_file": None}))
-    nobody("plan", "restart").expect(0, "leadership is not handed over (no right to reconfig")
+    said = nobody("plan", "restart").expect(0, "leadership is not handed over (no right to reconfig")
+    assert "whoever applies this needs the right to write the ledger" in said.said
+    nobody("plan", "restart", "--only", "zk4").expect(0, "needs the right to write the ledger")
     before = pids(lab)
-    nobody("restart", *QUICK).expect(4, "NoAuth")
+    nobody("restart", *QUICK).expect(4, "you have no right to it (NoAuthError)", "zkprov grant")
     assert pids(lab) == before
+    three("plan", "restart").expect(0, "hand over and restart")
+    three("remove-node", "zk4", *QUICK, "--settle", "0", "--drain", "0", "--no-backup").expect(0)
 
 
 @pytest.mark.matrix(keep=1, of="small ensembles that are restarted")

@@ -174,6 +174,30 @@ class TestLoaded:
         found = checks(**changed)
         assert found[what].ok is False and said in found[what].said
 
+    def test_transactions_that_stand_in_the_log_twice_are_no_damage(self) -> None:
+        """At the second time they find a tree that holds later ones, and what the log says of it cannot be."""
+        twice = {"mismatches": 3, "twice": 4, "once": SOUND}
+        found = checks(**twice)["digest"]
+        assert found.ok and found.said.startswith("the server's at 0x100000080 and 0x100000100; 4 transactions stand")
+        apart = checks(saved=msgspec.structs.replace(SAVED, digests={}), **twice)["digest"]
+        assert apart.ok is None and "none at a common zxid; 4 transactions stand in the log twice" in apart.said
+        # one that was read at the second time only: what the log without them gives is the right one
+        assert checks(**twice, digests={str(0x100000080): 33, str(0x100000100): 22})["digest"].ok is False
+        assert checks(**{**twice, "once": msgspec.structs.replace(SOUND, digests={str(0x100000100): 22})})["digest"].ok
+
+    @pytest.mark.parametrize(
+        ("once", "said"),
+        [
+            ({"mismatches": 1}, "nor is it without the 4 that stand in it twice"),
+            ({"said": "CRC check failed"}, "without the 4 that stand in it twice: CRC check failed"),
+            ({"nodes": 13}, "the 4 that stand in it twice make another of it"),
+            ({"digests": {str(0x100000100): 23}}, "make another of it at 0x100000100"),
+        ],
+    )
+    def test_beside_them_damage_is_damage(self, once: dict[str, Any], said: str) -> None:
+        found = checks(mismatches=3, twice=4, once=msgspec.structs.replace(SOUND, **once))["digest"]
+        assert found.ok is False and said in found.said
+
     @pytest.mark.parametrize(
         ("saved", "changed", "what", "said"),
         [

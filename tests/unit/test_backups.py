@@ -190,6 +190,8 @@ class TestLogs:
         [
             (log(1, 2, 3), 3),
             (log(1, 2, 3, padding=0), 3),
+            # as 3.6 may write it, and cut off while it writes them again
+            (log(1, 2, 3, 1, 2), 3),
             # cut in the middle of a transaction: up to the last whole one, as ZooKeeper reads it
             (log(1, 2, 3, padding=0)[:-1], 2),
             (log(1, 2, 3, padding=0)[:-40], 2),
@@ -203,6 +205,24 @@ class TestLogs:
         (tmp_path / "log.1").write_bytes(content)
         assert files.last_zxid(str(tmp_path / "log.1")) == zxid
         assert files.filled(str(tmp_path / "log.1")) == len(content.rstrip(b"\0"))
+
+    @pytest.mark.parametrize(
+        ("content", "reached", "left", "found"),
+        [
+            (log(1, 2, 3), 0, log(1, 2, 3, padding=0), (3, 0)),
+            (log(1, 2, 3, 2, 3, 4), 0, log(1, 2, 3, 4, padding=0), (4, 2)),
+            (log(2, 3, 4), 3, log(4, padding=0), (4, 2)),  # they stand in the log before it
+            (log(1, 2, 2, padding=0)[:-1], 0, log(1, 2, padding=0), (2, 0)),
+            (log(), 7, log(padding=0), (7, 0)),
+            (b"", 7, b"", (7, 0)),
+        ],
+    )
+    def test_without_what_stands_in_it_twice(
+        self, tmp_path: Path, content: bytes, reached: int, left: bytes, found: tuple[int, int]
+    ) -> None:
+        (tmp_path / "log.1").write_bytes(content)
+        assert files.once(str(tmp_path / "log.1"), str(tmp_path / "once"), reached) == found
+        assert (tmp_path / "once").read_bytes() == left
 
     def test_one_that_is_damaged_is_not_saved(self, host: InventoryHost, server: Server) -> None:
         content = bytearray(log(0x100000006, 0x100000007))
@@ -232,7 +252,8 @@ def test_without_a_finished_snapshot_nothing_is_saved(host: InventoryHost, serve
     server.drop("snapshot.0", "snapshot.100000005")
     with pytest.raises(NotHealthy, match="no finished snapshot") as refused:
         backups.copy(LocalHost(host), NAME, "", data=True)
-    assert "--no-backup" in refused.value.remedy
+    # whoever has an option to do without says so
+    assert "--data-of SERVER" in refused.value.remedy and "--no-backup" not in refused.value.remedy
 
 
 # -- what is none, and what goes

@@ -261,5 +261,5 @@ def test_the_heap_is_the_playbooks_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_apply_takes_no_drift(tmp_path: Path) -> None:
     file = tmp_path / "drift.json"
     file.write_text('{"drift": {}, "format": 1}')
-    with pytest.raises(BadInput, match="does not carry out"):
+    with pytest.raises(BadInput, match="and no plan"):
         load_plan(file)

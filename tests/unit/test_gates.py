@@ -182,6 +182,26 @@ class TestSameConfig:
         moved = made.having(2, config=made.live.with_server(server))
         assert of(gates.same_config, moved).verdict is FAIL
 
+    @pytest.mark.parametrize(("since", "release", "verdict"), [
+        (False, "3.4.14", PASS), (True, "3.4.14", UNKNOWN), (None, "3.4.14", UNKNOWN), (False, "3.5.10", UNKNOWN),
+    ])  # fmt: skip
+    def test_before_3_5_the_list_is_what_zoo_cfg_says_if_nobody_wrote_it_since_the_start(
+        self, since: bool | None, release: str, verdict: Verdict
+    ) -> None:
+        made = survey_of(("static 3",))
+        for i in (1, 2, 3):
+            disk = disk_of(i, made.live, settings={}, written_since=since)
+            made = made.reading(i, release=release).having(
+                i, config=Outcome.ABSENT, zabstate=Outcome.REFUSED, disk=disk
+            )
+        result = of(gates.same_config, made)
+        assert result.verdict is verdict and of(gates.voting_as_planned, made).verdict is verdict
+        assert (gates.fixed_list(made.picture) == made.live) is (release == "3.4.14")
+        assert ("after its server was started" in told(result)) is ("by hand" in result.remedy) is (since is True)
+        # another one's file says something else: no list is taken for its own then
+        other = made.having(2, disk=disk_of(2, made.live.without(3), settings={}, written_since=since))
+        assert of(gates.same_config, other).verdict is FAIL
+
     def test_reconfig_was_switched_off_again(self) -> None:
         """The leader says 0 then, whatever its file says."""
         made = survey_of(("static 3",))

@@ -104,6 +104,16 @@ def ledger(tree: Tree, stop: threading.Event | None = None) -> EnsembleLedger:
     return EnsembleLedger(tree, False, stop)  # type: ignore[arg-type]
 
 
+def test_before_3_5_there_is_no_list_to_read_and_it_is_the_one_that_was_seen() -> None:
+    tree, live = Tree(), plan().base
+    fixed = EnsembleLedger(tree, False, fixed=live)  # type: ignore[arg-type]
+    assert fixed.live() == live
+    with pytest.raises(NotHealthy):
+        ledger(tree).live()
+    tree.nodes["/zookeeper/config"] = ("\n".join(live.without(1).lines).encode() + b"\nversion=0", 1)
+    assert fixed.live().ids == live.ids - {1}
+
+
 @pytest.mark.parametrize("state", list(State))
 def test_status_knows_an_unfinished_run_by_how_its_document_begins(state: State) -> None:
     """A survey reads no more of it than that (`observe.znodes`)."""

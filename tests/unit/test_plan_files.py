@@ -47,7 +47,7 @@ def test_cut_off_anywhere(tmp_path_factory: pytest.TempPathFactory, cut: int) ->
     save_plan(plan(), path)
     data = path.read_bytes().rstrip()
     path.write_bytes(data[: -min(cut, len(data))])
-    refused(path, "zkprov plan add")
+    refused(path, "zkprov plan … --out")
 
 
 @given(at=st.integers(0, 10_000), byte=st.integers(0, 255))
@@ -102,6 +102,7 @@ def test_no_plan_at_all(path: Path, text: str) -> None:
 def test_too_large(path: Path) -> None:
     path.write_bytes(b" " * (MAX_BYTES + 1))
     refused(path, "too large")
+    refused(Path("/dev/zero"), "too large")
 
 
 def test_a_folder_and_nothing(path: Path) -> None:

@@ -336,6 +336,72 @@ def test_nothing_is_set_aside_onto_something(either: Host, host: InventoryHost) 
         either.set_aside("../gone")
 
 
+@pytest.fixture
+def mounted(host: InventoryHost) -> Iterator[Path]:
+    """data_dir is a file system of its own."""
+    place = Path(host.data_dir)
+    place.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", str(place)], capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    (place / "lost+found").mkdir()
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_mount_point_stays_and_what_it_holds_is_set_aside_within(
+    either: Host, host: InventoryHost, mounted: Path
+) -> None:
+    put(host.config_dir, {"zoo.cfg": "x"})
+    put(host.data_dir, {"myid": "1", "version-2/log.1": "data"})
+    aside = mounted / "zkprov-aside.gone-1"
+    assert either.set_aside("gone-1") == str(aside)
+    assert (Path(f"{host.config_dir}.gone-1") / "zoo.cfg").exists()
+    assert (aside / "version-2/log.1").read_text() == "data" and aside.stat().st_mode & 0o777 == 0o700
+    assert sorted(p.name for p in mounted.iterdir()) == ["lost+found", aside.name]
+    assert not either.exists() and not either.has_data()
+    assert either.set_aside("gone-1") == str(aside), "again, and nothing is there"
+    # the next one on this disk, and cut off half way
+    put(host.config_dir, {"zoo.cfg": "y"})
+    put(host.data_dir, {"myid": "2", "version-2/log.1": "other"})
+    assert either.exists() and either.has_data()
+    other = mounted / "zkprov-aside.gone-2"
+    other.mkdir()
+    (mounted / "myid").rename(other / "myid")
+    assert either.set_aside("gone-2") == str(other)
+    assert (other / "myid").read_text() == "2" and (other / "version-2/log.1").read_text() == "other"
+    assert (aside / "version-2/log.1").read_text() == "data"
+
+
+def test_within_a_mount_point_nothing_is_set_aside_onto_something(
+    either: Host, host: InventoryHost, mounted: Path
+) -> None:
+    put(host.config_dir, {"zoo.cfg": "x"})
+    put(host.data_dir, {"myid": "1", "zkprov-aside.gone/myid": "2"})
+    with pytest.raises(NotHealthy, match=r"both .*/myid and .*/zkprov-aside\.gone/myid are there"):
+        either.set_aside("gone")
+    assert (Path(host.config_dir) / "zoo.cfg").exists() and (mounted / "myid").read_text() == "1"
+    (mounted / "zkprov-aside.link").symlink_to(host.config_dir)
+    with pytest.raises(NotHealthy, match="both"):
+        either.set_aside("link")
+
+
+def test_a_folder_that_is_bound_to_its_place_is_a_mount_point_too(
+    either: Host, host: InventoryHost, tmp_path: Path
+) -> None:
+    """On the same file system, where only the attempt tells."""
+    Path(host.data_dir).mkdir(parents=True)
+    put(str(tmp_path / "disk"), {"myid": "1"})
+    command = ["mount", "--bind", str(tmp_path / "disk"), host.data_dir]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    try:
+        assert either.set_aside("gone") == f"{host.data_dir}/zkprov-aside.gone"
+        assert (tmp_path / "disk/zkprov-aside.gone/myid").read_text() == "1"
+        assert either.set_aside("gone") == f"{host.data_dir}/zkprov-aside.gone"
+    finally:
+        subprocess.run(["umount", "-l", host.data_dir], check=True)
+
+
 def test_installed_folders_without_anything_are_no_leavings(remote: AnsibleHost, host: InventoryHost) -> None:
     for folder in (host.config_dir, host.data_dir, host.data_log_dir):
         Path(folder).mkdir(parents=True)

@@ -362,6 +362,25 @@ def test_an_error_number_that_is_none_is_junk(tmp_path: Path, number: int) -> No
     assert look_remote(Odd(), host(tmp_path)).disk.outcome is Outcome.JUNK
 
 
+@pytest.mark.parametrize(("after_s", "written"), [(-60.0, False), (0.1, False), (60.0, True), (None, None)])
+def test_whether_zoo_cfg_was_written_since_its_server_was_started(
+    tmp_path: Path, after_s: float | None, written: bool | None
+) -> None:
+    lay(tmp_path / "conf", {"zoo.cfg": STATIC})
+    zoo_cfg = tmp_path / "conf" / "zoo.cfg"
+
+    class Runs(Here):
+        def run(self, host: InventoryHost, program: str, arguments: Any, *, timeout_s: float | None = None) -> Any:
+            answer = super().run(host, program, arguments, timeout_s=timeout_s)
+            since = zoo_cfg.stat().st_mtime - (after_s or 0)
+            server = {"pid": 7, "started": 1, "zoo_cfg": str(zoo_cfg), "here": True, "since": since}
+            answer["servers"] = [] if after_s is None else [server]
+            return answer
+
+    disk = look_remote(Runs(), host(tmp_path)).disk.value
+    assert disk is not None and disk.written_since is written
+
+
 def test_files_with_an_odd_content_are_a_problem(tmp_path: Path) -> None:
     lay(tmp_path / "conf", {"zoo.cfg": STATIC})
 

@@ -19,6 +19,7 @@ from zkprov.cli.reporting import Reports, report_options
 from zkprov.model.problems import BadInput, BadInputs, Stale
 from zkprov.plan.steps import Refusal
 from zkprov.report.account import Account, Outcome
+from zkprov.report.console import console, table
 from zkprov.report.documents import status_document
 from zkprov.report.github import annotated, summary
 from zkprov.report.junit import junit
@@ -282,3 +283,12 @@ def test_a_command_that_is_ended_where_it_is_leaves_its_report(tmp_path: Any, mo
     assert failure.get("type") == "interrupted" and "zkprov resume" in (failure.text or "")
     reports.finish(0)  # once only
     assert "interrupted" in (tmp_path / "j.xml").read_text()
+
+
+def test_a_table_in_a_log_has_no_blanks_at_the_ends_of_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    table(console(), ["id", "server", "note"], [[1, "zk1", "seasoned in 15 min"], [2, "zk\x1b[31m", None]])
+    assert capsys.readouterr().out.splitlines() == [
+        "id  server   note",
+        " 1  zk1      seasoned in 15 min",
+        " 2  zk?[31m",
+    ]

@@ -196,8 +196,8 @@ class AnsibleHost:
     def set_aside(self, label: str) -> str:
         checked_label(label)
         self._commands_rest()
-        self._act("set_aside", folders=folders_of(self.host), label=label)
-        return place_aside(self.host, label)
+        within = self._act("set_aside", folders=folders_of(self.host), label=label)
+        return place_aside(self.host, label, within or ())
 
     def exists(self) -> bool:
         """Whether one of the folders holds anything: installed ones lie there empty until they are configured."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -195,11 +195,16 @@ def folders_of(host: InventoryHost) -> tuple[str, ...]:
     return tuple(str(p) for p in paths if not any(other in p.parents for other in paths))
 
 
-def place_aside(host: InventoryHost, label: str) -> str:
-    """Where data_dir is once it was set aside under `label`."""
+ASIDE = "zkprov-aside."
+"""How a folder's name begins that holds what was set aside within a mount point, which itself cannot be moved."""
+
+
+def place_aside(host: InventoryHost, label: str, within: Container[str] = ()) -> str:
+    """Where what data_dir held is once it was set aside under `label`. `within`: the folders that are mount points."""
     data = PurePosixPath(host.data_dir)
     outer = next(f for f in folders_of(host) if data.is_relative_to(f))
-    return str(PurePosixPath(f"{outer}.{label}") / data.relative_to(outer))
+    place = f"{outer}/{ASIDE}{label}" if outer in within else f"{outer}.{label}"
+    return str(PurePosixPath(place) / data.relative_to(outer))
 
 
 def checked_label(label: str) -> str:

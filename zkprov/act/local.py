@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from zkprov.act import former, local_releases
+from zkprov.act import aside, former, local_releases
 from zkprov.act.backup_programs import backup_here
 from zkprov.act.boots import boot_here, this_machine
 from zkprov.act.disk_marks import holds_data, lay_mark
@@ -379,24 +379,17 @@ class LocalHost:
         if self.is_active():
             raise NotHealthy("a server is running here", place=self.name, remedy="stop it first")
         # config_dir comes first: after a crash between two moves there is no zoo.cfg to start a server with.
-        moves = [(Path(folder), Path(f"{folder}.{label}")) for folder in folders_of(self.host)]
-        for source, target in moves:
-            if source.exists() and target.exists():
-                raise NotHealthy(
-                    f"both {source} and {target} are there",
-                    place=self.name,
-                    remedy=f"look which is needed; then move {target} elsewhere",
-                )
         with self._disk():
-            for source, target in moves:
-                # a mount point stays, once what it held was moved by hand
-                if source.exists() and (any(_entries(source)) or not source.is_mount()):
-                    source.rename(target)
-                    sync_folder(source.parent)
-        return place_aside(self.host, label)
+            try:
+                within = aside.set_aside(folders_of(self.host), label)
+            except NotHealthy as problem:
+                raise NotHealthy(problem.problem, place=self.name, remedy=problem.remedy) from None
+        return place_aside(self.host, label, within)
 
     def exists(self) -> bool:
-        return any(Path(f).exists() for f in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir))
+        folders = [Path(f) for f in (self.host.config_dir, self.host.data_dir, self.host.data_log_dir)]
+        # a mount point stays where it is
+        return any(aside.held(f) if f.is_mount() else f.exists() for f in folders)
 
     def mark_disk(self) -> str:
         with self._disk():
@@ -452,7 +445,6 @@ class LocalHost:
                 errno.EROFS: "mount it for writing",
                 errno.ENOSPC: "make room on it",
                 errno.EDQUOT: "make room on it",
-                errno.EBUSY: "it is a mount point: move what it holds by hand",
             }
             raise NotHealthy(
                 f"cannot write {error.filename or self._control}: {error.strerror or error}",
@@ -461,10 +453,6 @@ class LocalHost:
                     error.errno or 0, "correct the folder or its rights, or zkprov_*_dir in the inventory"
                 ),
             ) from None
-
-
-def _entries(folder: Path) -> list[str]:
-    return [p.name for p in folder.iterdir() if p.name != "lost+found"]
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -55,6 +55,12 @@ def command_line(server: ServerProcess) -> tuple[str, ...]:
     return tuple(os.fsdecode(word) for word in words) if server_process(server.pid) == server else ()
 
 
+def since(server: ServerProcess) -> float:
+    """When it was started, in seconds since 1970."""
+    uptime = float((_PROC / "uptime").read_text().split()[0])
+    return time.time() - uptime + server.started / os.sysconf("SC_CLK_TCK")
+
+
 def _stat(pid: int) -> tuple[bytes, int]:
     """State and start: after the command's name, which may hold anything, they stand as fields 3 and 22. Raises OSError: no process."""
     fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()

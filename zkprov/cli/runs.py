@@ -191,8 +191,7 @@ def history(
                 rfc3339(r.began),
                 r.ensemble,
                 r.kind,
-                " ".join(j.host for j in r.plan.joiners)
-                or " ".join(x.host or str(x.server.id) for x in r.plan.leavers),
+                " ".join(dict.fromkeys((*r.plan.hosts, *(str(x.server.id) for x in r.plan.leavers if not x.host)))),
                 str(r.state),
                 f"step {r.head}",
                 r.who,

@@ -76,19 +76,52 @@ def _znodes(backup: Backup, loaded: Loaded) -> Check:
 
 def _digests(backup: Backup, loaded: Loaded) -> Check:
     """The server's own digests at the same zxids, and those that each transaction in the log carries (from 3.6)."""
+    note, digests = "", loaded.digests
     if loaded.mismatches:
-        return Check("digest", False, f"after {loaded.mismatches} transactions the data is not what the log says")
-    common = sorted(set(backup.digests) & set(loaded.digests), key=int)
-    other = [z for z in common if backup.digests[z] != loaded.digests[z]]
+        if (why := _not_for_twice(loaded)) is not None:
+            return Check(
+                "digest", False, f"after {loaded.mismatches} transactions the data is not what the log says{why}"
+            )
+        note = f"; {loaded.twice} transactions stand in the log twice, as 3.6 may write it: loaded without those, none differs"
+        digests = loaded.once.digests if loaded.once else {}
+    common = sorted(set(backup.digests) & set(digests), key=int)
+    other = _differing(backup.digests, digests)
     if other:
-        return Check("digest", False, f"another than the server's at {int(other[0]):#x}")
+        return Check("digest", False, f"another than the server's at {other[0]:#x}")
     if common:
         told = " and ".join(f"{int(z):#x}" for z in dict.fromkeys((common[0], common[-1])))
-        return Check("digest", True, f"the server's at {told}")
+        return Check("digest", True, f"the server's at {told}{note}")
     if loaded.mismatches is None:
         return Check("digest", None, "not told by this release, or without an AdminServer")
+    if note:
+        return Check("digest", None, f"none at a common zxid{note}")
     # the releases note one every 128 transactions
     return Check("digest", None, "none at a common zxid; no mismatch was counted while the log was applied")
+
+
+def _not_for_twice(loaded: Loaded) -> str | None:
+    """None where transactions that stand in the log twice are the reason of all mismatches, and do no harm; else what speaks against it.
+
+    At the second time such a transaction finds a tree that holds later ones by then, and its digest cannot be that tree's.
+    """
+    once = loaded.once
+    if once is None:
+        return ""
+    without = f"; nor is it without the {loaded.twice} that stand in it twice"
+    if once.said:
+        return f"{without}: {once.said}"
+    if once.mismatches:
+        return without
+    differing = _differing(loaded.digests, once.digests)
+    if differing or (once.zxid, once.nodes) != (loaded.zxid, loaded.nodes):
+        at = f" at {differing[0]:#x}" if differing else ""
+        return f"; the {loaded.twice} that stand in it twice make another of it{at}"
+    return None
+
+
+def _differing(one: dict[str, int], other: dict[str, int]) -> list[int]:
+    """The zxids at which both tell a digest, and not the same."""
+    return sorted(int(z) for z in one.keys() & other.keys() if one[z] != other[z])
 
 
 def passed(checks: tuple[Check, ...]) -> bool:

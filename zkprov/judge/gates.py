@@ -99,9 +99,12 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
         if facts is None or live is None:
             unknown.append(unseen(picture, server, facts))
             continue
-        label, memory, disk = picture.label(facts), facts.config.value, facts.disk.value
+        label, memory, disk = picture.label(facts), list_in_force(facts), facts.disk.value
         if memory is None and _alone(facts):
             failed.append(Evidence(label, "holds no list: it serves alone"))
+        elif memory is None and disk is not None and disk.written_since and untold_in_memory(facts):
+            what = f"{release_told(facts)} tells its list on disk alone, and zoo.cfg was written after its server was started"
+            unknown.append(Evidence(label, what))
         elif memory is None:
             unknown.append(unseen(picture, server, facts, facts.config))
         elif not memory.same_config(live):
@@ -121,13 +124,25 @@ def same_config(picture: Picture, purpose: Purpose, excused: Set[int] = frozense
         failed,
         unknown,
         f"config {live.version_hex if live else '?'} on every member, in {seen}",
-        ("/zookeeper/config", "dynamicConfigFile on disk", ".next on disk", "myid on disk"),
+        (
+            "/zookeeper/config",
+            "before 3.5: zoo.cfg, not written since the start",
+            "dynamicConfigFile on disk",
+            ".next on disk",
+            "myid on disk",
+        ),
         required=purpose is Purpose.CHANGE,
         remedy=_mend(asked, live),
-        to_know="correct zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir in the inventory"
-        if any(f and (d := f.disk.value) and (d.server_elsewhere or d.data_elsewhere) for _, f in asked)
-        else "to change an ensemble, the list and the disk of every member must be readable from here",
+        to_know=_to_know([f for _, f in asked if f is not None]),
     )
+
+
+def _to_know(asked: list[ServerFacts]) -> str:
+    if any((d := f.disk.value) and (d.server_elsewhere or d.data_elsewhere) for f in asked):
+        return "correct zkprov_config_dir, zkprov_data_dir and zkprov_data_log_dir in the inventory"
+    if any(untold_in_memory(f) and (d := f.disk.value) and d.written_since for f in asked):
+        return "see that every zoo.cfg has the list that is meant; then restart the servers named by hand, one by one, the leader last"
+    return "to change an ensemble, the list and the disk of every member must be readable from here"
 
 
 def reverted(disk: Disk, live: Members) -> bool:
@@ -199,8 +214,8 @@ def voting_as_planned(picture: Picture, purpose: Purpose, excused: Set[int] = fr
                 failed.append(Evidence(picture.label(facts), f"{what}, its role is {server.role}"))
         elif facts and facts.zabstate.outcome is Outcome.ANOTHERS:
             unknown.append(unseen(picture, server, facts, facts.zabstate))
-        elif facts and facts.srvr.value is not None and facts.config.value is not None:
-            own, mode = facts.config.value.get(server.id), facts.srvr.value.mode
+        elif facts and facts.srvr.value is not None and (in_force := list_in_force(facts)) is not None:
+            own, mode = in_force.get(server.id), facts.srvr.value.mode
             if own is None or own.role is not server.role:
                 failed.append(Evidence(picture.label(facts), f"does not know itself as {server.role}"))
             elif (mode is Mode.OBSERVER) == server.votes:
@@ -281,6 +296,26 @@ def release_told(facts: ServerFacts) -> Release | None:
     return Release.read(
         facts.srvr.value.release if facts.srvr.value else (facts.mntr.value or {}).get("zk_version", "")
     )
+
+
+def untold_in_memory(facts: ServerFacts) -> bool:
+    """Whether it is of a release before 3.5: such a server goes by its zoo.cfg as it was when it was started, and tells it nowhere else."""
+    release = release_told(facts)
+    return release is not None and not release.has_reconfig and facts.serving and not _alone(facts)
+
+
+def fixed_list(picture: Picture) -> Members | None:
+    """The list where a member of a release before 3.5 serves: no other can be given to it. None where there is none such."""
+    static = picture.live is not None and not picture.live.version
+    return picture.live if static and any(untold_in_memory(f) for f in picture.members) else None
+
+
+def list_in_force(facts: ServerFacts) -> Members | None:
+    """The list that a server acts under, by its own word; of one before 3.5 by zoo.cfg, if nobody wrote it since it was started."""
+    disk = facts.disk.value
+    if facts.config.value is not None or disk is None or disk.acting is None or not untold_in_memory(facts):
+        return facts.config.value
+    return disk.acting.members if disk.written_since is False else None
 
 
 def no_rogue(picture: Picture, purpose: Purpose) -> GateResult:

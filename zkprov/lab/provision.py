@@ -61,8 +61,8 @@ def java() -> str:
     return str(JAVA)
 
 
-def provision(release: str = DEFAULT_RELEASE) -> Software:
-    """ZooKeeper `release` and its libraries, from the cache or from Maven Central.
+def provision(release: str = DEFAULT_RELEASE, *, static: bool = False) -> Software:
+    """ZooKeeper `release` and its libraries, from the cache or from Maven Central. `static`: one without reconfig will do.
 
     Raises `BadInput` for what is no release or has none of that name, `NotHealthy` when offline or when what arrives is damaged.
     """
@@ -70,7 +70,7 @@ def provision(release: str = DEFAULT_RELEASE) -> Software:
         raise BadInput(
             f"{release!r} is not a ZooKeeper release", place="--release", remedy=f"write it like {DEFAULT_RELEASE}"
         )
-    if tuple(map(int, release.split("."))) < (3, 5, 3):
+    if tuple(map(int, release.split("."))) < (3, 5, 3) and not static:
         raise BadInput(
             f"ZooKeeper {release} has no usable reconfig (ZOOKEEPER-2014)",
             place="--release",
@@ -176,6 +176,9 @@ def _resolve(context: Any, release: str) -> list[Artifact]:
         "com.fasterxml.jackson.core:jackson-databind:MANAGED",
         "commons-cli:commons-cli:MANAGED",
     ]
+    if number < (3, 5):
+        # no AdminServer yet, and no versions for whoever runs a server
+        wanted = wanted[:2]
     if number >= (3, 6):
         wanted += ["org.xerial.snappy:snappy-java:MANAGED", "io.dropwizard.metrics:metrics-core:MANAGED"]
     dependencies = [context.create_dependency(coordinate) for coordinate in wanted]

@@ -72,7 +72,8 @@ class Backup(msgspec.Struct, frozen=True):
 class Loaded(msgspec.Struct, frozen=True):
     """What a release made of a backup. `damaged`: files that are not what was saved; `said`: why it could not be loaded.
 
-    `mismatches`: transactions after which the data was not what their log says; None where the release tells none.
+    `mismatches`: transactions after which the data was not what their log says; None where the release tells none. Where there are any,
+    `twice`: how many stand in the log again, which 3.6 writes so at times; and `once`: what was made of the backup without those.
     """
 
     zxid: int = 0
@@ -83,6 +84,8 @@ class Loaded(msgspec.Struct, frozen=True):
     took_s: float = 0.0
     damaged: tuple[str, ...] = ()
     said: str = ""
+    twice: int = 0
+    once: Loaded | None = None
 
 
 class FileSum(msgspec.Struct, frozen=True):

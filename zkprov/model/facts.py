@@ -161,6 +161,10 @@ class ListOnDisk(msgspec.Struct, frozen=True):
     source: str
 
 
+READS_WITHIN_S = 0.5
+"""After its start a server has read its zoo.cfg, about: what was written until then it may have seen. Such times are coarse besides."""
+
+
 class Disk(msgspec.Struct, frozen=True):
     """One server's files. `acting` is the list that zoo.cfg points at or holds; `next` a `.next` beside it.
 
@@ -171,6 +175,7 @@ class Disk(msgspec.Struct, frozen=True):
     `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
     `server_elsewhere`: there is no zoo.cfg, and a server runs on another one; `data_elsewhere`: zoo.cfg has the data in other folders than
     the inventory. Both in words, as they stand among the `problems`.
+    `written_since`: whether zoo.cfg was written after the server that runs on it was started; None where none runs, or it is not told.
     """
 
     my_id: int | None
@@ -187,6 +192,7 @@ class Disk(msgspec.Struct, frozen=True):
     unit: str = ""
     server_elsewhere: str = ""
     data_elsewhere: str = ""
+    written_since: bool | None = None
 
     @property
     def autocreate(self) -> bool:

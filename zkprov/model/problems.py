@@ -51,6 +51,10 @@ class Unreached(NotHealthy):
         self.outcome = outcome
 
 
+class NotAllowed(NotHealthy):
+    """The ensemble takes no such write from who zkprov is there."""
+
+
 class NotSwitchable(NotHealthy):
     """zkprov cannot say which release a host's server runs: somebody else's unit, or own commands, start it from elsewhere."""
 

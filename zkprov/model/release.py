@@ -26,7 +26,7 @@ class Release(msgspec.Struct, frozen=True, order=True):
         """`3.9.5`, `3.9.5-9f1c…`, `3.5.5.7.1.7.0-551`. BadInput for anything else."""
         found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(?![0-9])", text.strip())
         if not found:
-            raise BadInput(f"not a ZooKeeper release: {text[:40]!r}", place=place, remedy="Write e.g. 3.9.5.")
+            raise BadInput(f"not a ZooKeeper release: {text[:40]!r}", place=place, remedy="write it like 3.9.5")
         return cls(*(int(number) for number in found.groups()))
 
     @classmethod
@@ -162,7 +162,7 @@ _HOPS = (
         Release(3, 4, 6),
         (3, 5),
         Release(3, 5, 10),
-        "where no snapshot exists yet, set snapshot.trust.empty=true for the step",
+        "where no snapshot exists yet, set snapshot.trust.empty=true for the step: without, the server does not start, and goes back",
     ),
     (
         (3, 5),

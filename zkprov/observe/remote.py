@@ -13,7 +13,7 @@ import msgspec
 
 from zkprov.model import marks
 from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
-from zkprov.model.facts import Disk, Fact, Outcome
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
@@ -47,7 +47,8 @@ class Unit(msgspec.Struct, frozen=True):
 
 
 class RunningServer(msgspec.Struct, frozen=True):
-    """A ZooKeeper server among the host's processes. `started`: in clock ticks since boot; `here`: it is the one on the host's zoo.cfg.
+    """A ZooKeeper server among the host's processes. `started`: in clock ticks since boot, `since`: in seconds since 1970;
+    `here`: it is the one on the host's zoo.cfg.
 
     `known`: by the inventory it is one of other hosts' or ensembles'. `unit`: the systemd service that it is of, empty where of none.
     """
@@ -58,6 +59,7 @@ class RunningServer(msgspec.Struct, frozen=True):
     here: bool
     known: bool = False
     unit: str = ""
+    since: float = 0.0
 
     def __str__(self) -> str:
         return f"a ZooKeeper server runs there on {self.zoo_cfg} ({self.unit or f'process {self.pid}'})"
@@ -171,6 +173,7 @@ class _Path(msgspec.Struct, frozen=True):
     size: int = 0
     data: str | None = None
     closed: Errno | None = None
+    mtime: float = 0.0
 
 
 class _Command(msgspec.Struct, frozen=True):
@@ -209,7 +212,8 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     """What an answer of the program means. Raises `_NotFetched`, `_StoreNotFetched` for a file that must be asked for."""
     active, problem = _active(host, answer)
     files = FetchedFiles(answer.paths, answer.stores)
-    disk = _with_servers(read_host(host, files), host, answer.servers, active)
+    written = answer.paths.get(f"{host.config_dir}/{ZOO_CFG}", _Path()).mtime
+    disk = _with_servers(read_host(host, files), host, answer.servers, active, written)
     return RemoteLook(
         disk,
         unit=answer.unit,
@@ -227,7 +231,7 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
 
 
 def _with_servers(
-    disk: Fact[Disk], host: InventoryHost, servers: tuple[RunningServer, ...], active: bool | None
+    disk: Fact[Disk], host: InventoryHost, servers: tuple[RunningServer, ...], active: bool | None, written: float
 ) -> Fact[Disk]:
     """With what runs there. A host on whose files nothing lies, and a server of other files runs, is not a bare one."""
     others = [s for s in servers if not s.here and not s.known]
@@ -237,7 +241,8 @@ def _with_servers(
             return disk
         detail = f"{disk.detail}, and {others[0]}"
         return msgspec.structs.replace(disk, outcome=Outcome.ANOTHERS, detail=detail)
-    value = msgspec.structs.replace(disk.value, active=active, unit=runs.unit if runs else "")
+    since = written > runs.since + READS_WITHIN_S if runs is not None and runs.since and written else None
+    value = msgspec.structs.replace(disk.value, active=active, unit=runs.unit if runs else "", written_since=since)
     missing = f"{host.config_dir}/{ZOO_CFG}: missing"
     if others and runs is None and missing in value.problems:
         elsewhere = f"{missing}, and {others[0]}"

@@ -65,6 +65,10 @@ def plan_remove(health: Health, inventory: Inventory, wish: RemovalWish) -> Plan
     refusal = stop or next((r for x in leavers if (r := may_leave(x, health, inventory, wish.command))), None)
     if refusal:
         return refusal
+    if live.voters <= {x.id for x in leavers}:
+        # none of the others is asked after either: no override lets all of them go
+        last = next(x for x in reversed(leavers) if x.id in live.voters)
+        return refused(Reason("R4", f"{last.id} is the last voter"), wish.command, wish.names)
     walk = WayOut(health, live, wish.options)
     for leaver in leavers:
         if why_not := walk.remove(leaver, inventory):

@@ -28,7 +28,8 @@ SHORT_OF = "its stop would leave no quorum"
 class RestartWish(msgspec.Struct, frozen=True):
     """What is asked: these members, by their names in the survey. `made_by` as `user@host`; `made_at` in seconds since 1970.
 
-    `files`: name → what is laid on it while it is down. `no_right`: why the list cannot be changed from here, empty where it can.
+    `files`: name → what is laid on it while it is down. `no_right`: why the list cannot be changed from here, empty where it can;
+    `unrecorded`: why the ledger that is there cannot be written.
     Where hosts are rebooted: `boots` of all members' hosts, or why one was not read; `patched`, whether the operator has a hook for it.
     """
 
@@ -43,6 +44,7 @@ class RestartWish(msgspec.Struct, frozen=True):
     templates_digest: str = ""
     boots: Mapping[str, Boot | str] = {}
     patched: bool = False
+    unrecorded: str = ""
 
     @property
     def command(self) -> str:
@@ -222,6 +224,8 @@ def notes_of(
     mixed = health.gate("release")
     if mixed.stops:
         yield f"release: {mixed.summary}"
+    if wish.unrecorded:
+        yield f"whoever applies this needs the right to write the ledger, which you have not ({wish.unrecorded}): zkprov grant"
     down = [x.host for x in restarted if not x.up]
     if down:
         yield f"{', '.join(down)} served nobody when this was planned"

@@ -8,7 +8,7 @@ import msgspec
 
 from zkprov.judge.health import Health
 from zkprov.model.inventory import Inventory
-from zkprov.model.release import Release, may_upgrade, way
+from zkprov.model.release import Release, UpgradeStep, may_upgrade, way
 from zkprov.plan.steps import UPGRADE, Plan, Refusal
 from zkprov.plan.switch import SwitchWish, plan_switch, who_runs
 
@@ -58,9 +58,17 @@ def _hops(_health: Health, told: Mapping[int, Release], wish: SwitchWish) -> tup
         return Refusal("R8", "the members run different releases.", who, (*ways, ("zkprov status", "shows who is who")))
     hops = way(rest[0], target, wish.known)
     if not hops:
-        return Refusal("", may_upgrade(rest[0], target).reason + ".", who)
+        step = may_upgrade(rest[0], target)
+        return Refusal("", f"{step.reason}.", who, _instead(step))
     if len(set(told.values())) > 1:
         if may_upgrade(rest[0], target).allowed:
             return (target,)
-        return Refusal("R8", f"some run {target}, and {may_upgrade(rest[0], target).reason}.", who)
+        headline = f"some run {target}, and {may_upgrade(rest[0], target).reason}."
+        return Refusal("R8", headline, who, (("zkprov status", "shows who is who; bring those on one release first"),))
     return hops
+
+
+def _instead(step: UpgradeStep) -> tuple[tuple[str, str], ...]:
+    if step.via:
+        return ((f"zkprov upgrade --to {step.via[0]}", "the next step; zkprov_releases must name it"),)
+    return (("", "name a release that this zkprov knows, or use a newer zkprov"),)

@@ -56,7 +56,13 @@ def table(out: Console, head: Sequence[str], rows: Iterable[Sequence[Any]], righ
         )
     for row in rows:
         shown.add_row(*(Text("" if cell is None else _plain(str(cell))) for cell in row))
-    out.print(shown)
+    if out.is_terminal:
+        out.print(shown)
+        return
+    # what goes to a file or a log has no blanks at the ends of its lines
+    with out.capture() as captured:
+        out.print(shown)
+    out.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def _plain(text: str) -> str:

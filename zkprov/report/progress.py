@@ -35,7 +35,7 @@ class Progress:
             case "sample":
                 self._show(f"{self._title}: {said['good']} of {said['of']} good samples in a row")
             case "settling":
-                self._show(f"{self._title}: {said['left_s']} s left, {said['good']} good samples")
+                self._show(f"{self._title}: {said['left_s']} s left, good samples: {said['good']}")
             case "seasoning":
                 self._show(f"{self._title}: {said['left_s']} s left for the next")
             case "rebooting":

@@ -349,7 +349,7 @@ def settle(run: Engine, step: Step) -> str:
         run.checkpoint()
         run.events.emit("settling", left_s=round(max(0.0, left), 1), of_s=step.wait_s, good=count)
         run.gates.pause(min(max(left, 0.0), max(1.0, run.plan.options.interval_s)))
-    return f"{count} good samples in {seconds(run.clock.monotonic() - began)}"
+    return f"{count} good {'sample' if count == 1 else 'samples'} in {seconds(run.clock.monotonic() - began)}"
 
 
 def season(run: Engine, step: Step) -> str:

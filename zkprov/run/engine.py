@@ -62,6 +62,8 @@ class Engine:
         self.in_hand: Step | None = None
         self.first = 1
         self.stands = ""  # what a step has done to a server, as long as it is not whole
+        # hosts whose servers were started by somebody else on what an adoption has written, and has taken back
+        self.keeps_what_was_written: list[str] = []
         world.on_play = self._played
 
     # -- the way through the steps

@@ -38,13 +38,14 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 def load_plan(path: Path) -> Plan:
     """Raises `BadInput` for a file that is no plan, cut off, edited or of a newer format."""
-    again = "make it again: zkprov plan add … --out FILE"
+    again = "make it again: zkprov plan … --out FILE"
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadInput("too large to be a plan", place=str(path), remedy=again)
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as wrong:
         raise BadInput(f"cannot be read: {wrong.strerror}", place=str(path), remedy=again) from None
+    if len(data) > MAX_BYTES:
+        raise BadInput("too large to be a plan", place=str(path), remedy=again)
     try:
         head = msgspec.json.decode(data)
         if isinstance(head, dict) and isinstance(head.get("format"), int) and head["format"] > FORMAT:
@@ -59,8 +60,10 @@ def load_plan(path: Path) -> Plan:
                 remedy=f"use zkprov {writer}",
             )
         if isinstance(head, dict) and "drift" in head:
-            what = "what `plan configure` shows, which this release does not carry out"
-            raise BadInput(what, place=str(path), remedy="its `next` says how to do it by hand, host by host")
+            what = "what `plan configure` shows, and no plan"
+            raise BadInput(
+                what, place=str(path), remedy="zkprov restart --config carries out what it shows at that moment"
+            )
         document = msgspec.json.decode(data, type=PlanFile)
     except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
         raise BadInput(f"not a plan, or cut off: {wrong}", place=str(path), remedy=again) from None

@@ -82,8 +82,10 @@ def _adopted(engine: Engine, step: Step, live: Members, undone: str | None, fenc
     if not serves:
         stands += f"; {step.server} does not serve"
         following.append(log_of(engine.world.inventory_host(step.host)))
+    keep = engine.keeps_what_was_written
+    following += [f"zkprov restart --only {','.join(keep)}"] if keep else []
     following += ["zkprov adopt"] if half else []
-    said, code = f"Aborted run {plan.id}.", 0 if serves else 4
+    said, code = f"Aborted run {plan.id}.", 0 if serves and not keep else 4
     return Result(plan.id, State.ABORTED, code, said, undone=undone or "", stands=stands, next=tuple(following))
 
 

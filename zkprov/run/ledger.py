@@ -20,7 +20,7 @@ from zkprov import __version__
 from zkprov.act.rights import acl_of, kazoo_acls
 from zkprov.model.facts import LedgerMember, Retired
 from zkprov.model.members import Members
-from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.model.problems import Busy, Interrupted, NotAllowed, NotHealthy, Problem
 from zkprov.model.rights import writers
 from zkprov.observe.fourletter import membership_of
 from zkprov.observe.znodes import CONFIG, EnsembleDocument, MemberDocument, RetiredDocument, decode
@@ -64,12 +64,15 @@ class EnsembleLedger:
     """Writes the ledger through one kazoo client. Raises `NotHealthy` when the ensemble does not answer in time.
 
     A lost connection is waited out, and the request made again: each of them may be made twice.
+    `fixed`: the list of an ensemble with servers before 3.5, which have none in memory to read and can be given no other.
     """
 
-    def __init__(self, client: KazooClient, is_known: bool, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, client: KazooClient, is_known: bool, stop: threading.Event | None = None, fixed: Members | None = None
+    ) -> None:
         from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
-        self._client = client
+        self._client, self._fixed = client, fixed
         self._acl = [*READ_ACL_UNSAFE, *CREATOR_ALL_ACL] if is_known else OPEN_ACL_UNSAFE
         self._granted = not is_known
         self._run_version = -1
@@ -139,6 +142,8 @@ class EnsembleLedger:
     def live(self) -> Members:
         """The list as this session's server holds it: no older than the last write made here. Raises `NotHealthy` for none."""
         found = self._get(CONFIG)
+        if found is None and self._fixed is not None:
+            return self._fixed
         try:
             live = membership_of((found[0] if found else b"").decode(errors="replace").strip() + "\n", CONFIG)
         except ValueError as wrong:
@@ -381,13 +386,15 @@ class EnsembleLedger:
             raise
         except (KazooException, KazooTimeoutError, ValueError) as wrong:
             name = type(wrong).__name__
-            remedy = (
-                "zkprov status"
-                if name != "NoAuthError"
-                else "name the super user's credential with zkprov_auth_file in the inventory; or let him give you the right: zkprov grant"
-            )
+            if name == "NoAuthError":
+                may_not = "the ensemble did not take a write: you have no right to it (NoAuthError)"
+                remedy = (
+                    "name the super user's credential with zkprov_auth_file in the inventory; or let him give you the right: "
+                    "zkprov grant"
+                )
+                raise NotAllowed(may_not, place=what, remedy=remedy) from None
             raise NotHealthy(
-                f"the ensemble did not take a write: {name} {wrong}".rstrip(), place=what, remedy=remedy
+                f"the ensemble did not take a write: {name} {wrong}".rstrip(), place=what, remedy="zkprov status"
             ) from None
 
 

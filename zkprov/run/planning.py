@@ -26,7 +26,7 @@ from zkprov.model.config import scan_zoo_cfg
 from zkprov.model.facts import Retired, Survey
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
-from zkprov.model.problems import BadInput, NotHealthy
+from zkprov.model.problems import BadInput, NotAllowed, NotHealthy
 from zkprov.model.server import Role, Server
 from zkprov.observe.disk import ZOO_CFG
 from zkprov.plan.address import AddressWish, plan_address
@@ -293,13 +293,14 @@ def steady_health(
 ) -> Health:
     """Judged for a change: `silent` ones need not answer, and members may run `releases`.
 
-    With the ensemble's clock told by a fresh write where newcomers' ages matter.
+    With the ensemble's clock told by a fresh write where newcomers' ages matter. For who may not write there they are told by the last
+    write: nobody is taken for older than he is.
     """
     deadline = time.monotonic() + REST_S
     survey = world.survey()
     known = ledger_of(survey)
     if known is not None and any(not m.seasoned for m in known.members.values()):
-        with _writer(world) as ledger:
+        with contextlib.suppress(NotAllowed), _writer(world) as ledger:
             ledger.now_ms()
         survey = world.survey()
     health = judge(survey, Purpose.CHANGE, excused=silent, releases=releases)

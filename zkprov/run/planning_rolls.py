@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from zkprov import __version__
-from zkprov.act.reconfig import rights
+from zkprov.act.reconfig import REFUSALS, rights
+from zkprov.act.reconfig import no_right as no_right_to
 from zkprov.judge.health import Health, judge
 from zkprov.judge.leaving import leaver_of
+from zkprov.judge.newcomers import ledger_in
+from zkprov.judge.picture import Picture
 from zkprov.judge.releases import running
 from zkprov.judge.verdict import Purpose
 from zkprov.model.problems import BadInput, NotHealthy
@@ -67,10 +70,7 @@ def make_restart(
         not_here(world, boots, names)
         patched = world.has_hook(BEFORE)
     asked = [leaver_of(picture, n) for n in names]
-    no_right = ""
-    if options.handover and picture.live.version and any(x.part == "leader" for x in asked):
-        with acting(world) as client:
-            no_right = rights(client, picture.live.servers[0])
+    no_right, unrecorded = _rights(world, picture, options.handover and any(x.part == "leader" for x in asked))
     health = steady_health(world, frozenset(x.id for x in asked if not x.up and x.id is not None))
     wish = RestartWish(
         secrets.token_hex(3),
@@ -84,6 +84,7 @@ def make_restart(
         world.templates_digest(),
         boots,
         patched,
+        unrecorded,
     )
     return plan_restart(health, world.inventory, wish)
 
@@ -117,10 +118,7 @@ def _switch(
     if picture.live is None:
         raise NotHealthy("no server tells the list of members", place=survey.ensemble, remedy="zkprov status")
     names, _ = who_leaves(world, [str(s.id) for s in picture.live.servers])
-    no_right = ""
-    if options.handover and picture.live.version:
-        with acting(world) as client:
-            no_right = rights(client, picture.live.servers[0])
+    no_right, unrecorded = _rights(world, picture, options.handover)
     told = running(picture)
     laid, fixed = lying(world, names) if set(told.values()) - {wanted} else ({}, {})
     health = steady_health(world, releases={i: frozenset({str(r)}) for i, r in told.items()})
@@ -134,8 +132,20 @@ def _switch(
         who_am_i(made_by),
         __version__,
         world.templates_digest(),
+        unrecorded,
         target=wanted,
         laid=laid,
         fixed=fixed,
     )
     return wish, health
+
+
+def _rights(world: World, picture: Picture, over: bool) -> tuple[str, str]:
+    """Why the list cannot be changed from here, where leadership is to go over, and why the ledger that is there cannot be written."""
+    live, recorded = picture.live, ledger_in(picture) is not None
+    over = over and live is not None and bool(live.version)
+    if live is None or not (over or recorded):
+        return "", ""
+    with acting(world) as client:
+        may_not = no_right_to(client) if recorded else ""
+        return rights(client, live.servers[0]) if over else "", may_not if may_not == REFUSALS["NoAuthError"] else ""

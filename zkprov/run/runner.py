@@ -11,7 +11,7 @@ import msgspec
 
 from zkprov.act import reconfig
 from zkprov.act.session import close
-from zkprov.judge.gates import serving_voters
+from zkprov.judge.gates import fixed_list, serving_voters
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
 from zkprov.judge.picture import Picture, holds, picture_of
@@ -279,7 +279,8 @@ class Conductor:
             )
         client = self.world.connect(endpoints, self.stop)
         try:
-            yield client, EnsembleLedger(client, self.world.is_known, self.stop), endpoints
+            fixed = fixed_list(picture_of(survey))
+            yield client, EnsembleLedger(client, self.world.is_known, self.stop, fixed), endpoints
         finally:
             close(client)
 

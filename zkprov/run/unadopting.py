@@ -47,16 +47,37 @@ def _put_back(run: Engine, members: Sequence[Restarted]) -> str | None:
     """zoo.cfg as it was, while its server runs on; None where the list has a version by now: then nothing is taken from anybody."""
     if not run.plan.base.version and not _without_version(run):
         return None
-    back = []
+    back, read = [], _read_since(run, members)
     for member in members:
         host = run.world.host(member.host)
         if host.fenced_by() != run.plan.id:
             continue
         host.fence(run.plan.id, run.attempt)
+        if member.host in read and host.has_former(run.plan.id):
+            run.keeps_what_was_written.append(member.host)
         if host.put_back(run.plan.id, run.attempt, running=True):
             run.events.emit("undo", what=f"{member.host}: its former zoo.cfg lies there again")
             back.append(member.host)
-    return f"zoo.cfg of {', '.join(back)} is as it was" if back else "nothing was begun"
+    kept = f"; {keepers(run)}" * bool(run.keeps_what_was_written)
+    return f"zoo.cfg of {', '.join(back)} is as it was{kept}" if back else "nothing was begun"
+
+
+def keepers(run: Engine) -> str:
+    """Whom somebody else has restarted meanwhile: what was written is in force there until the next restart."""
+    who = run.keeps_what_was_written
+    runs = (
+        "was restarted by somebody else meanwhile and runs"
+        if len(who) == 1
+        else "were restarted by somebody else meanwhile and run"
+    )
+    return f"{', '.join(who)} {runs} with what was written, until the next restart"
+
+
+def _read_since(run: Engine, members: Sequence[Restarted]) -> frozenset[str]:
+    """The hosts whose servers were started on zoo.cfg as this run has written it."""
+    survey = run.world.survey(clients=False)
+    seen = {m.host: f.disk.value for m in members if (f := survey.by_name(m.host)) is not None}
+    return frozenset(host for host, disk in seen.items() if disk is not None and disk.written_since is False)
 
 
 def _without_version(run: Engine) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.certificates import Stores, client_tls, quorum_tls, tls_settings
-from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -377,12 +377,20 @@ def over_ssh(host: InventoryHost) -> bool:
 def read_local(host: InventoryHost) -> Fact[Disk]:
     """The files of a host of this machine, and whether a server runs on them."""
     from zkprov.act.local import LocalHost
-    from zkprov.observe.disk import read_host
+    from zkprov.act.processes import since
+    from zkprov.observe.disk import ZOO_CFG, read_host
 
     fact = read_host(host)
     if fact.value is None:
         return fact
-    return msgspec.structs.replace(fact, value=msgspec.structs.replace(fact.value, active=LocalHost(host).is_active()))
+    here, written = LocalHost(host), None
+    try:
+        runs = here.processes()
+        written = (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
+    except OSError:
+        pass
+    found = msgspec.structs.replace(fact.value, active=here.is_active(), written_since=written)
+    return msgspec.structs.replace(fact, value=found)
 
 
 def _retired_in(survey: Survey) -> set[Retired]:

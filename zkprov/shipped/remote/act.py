@@ -1,4 +1,4 @@
-# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH112, PTH118, PTH120, PTH123, UP006, UP035
+# ruff: noqa: PTH103, PTH108, PTH110, PTH112, PTH118, PTH120, PTH123, UP006, UP035
 # It runs on whatever Python a host has, 3.6 or later.
 """What zkprov does to a host without Ansible, and what its Ansible modules share, by what `stands.py` says of it.
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         is_active,
         run,
         servers,
+        set_aside,
         still_mine,
         sync_folder,
         systemctl,
@@ -57,6 +58,7 @@ elif __name__.startswith("ansible."):
         is_active,
         run,
         servers,
+        set_aside,
         still_mine,
         sync_folder,
         systemctl,
@@ -204,20 +206,6 @@ def mark_disk(folders: List[str]) -> str:
             write(os.path.join(version, COPY), f"{mark}\n".encode())
         write(os.path.join(data_dir, NOTE), f"{mark}\n".encode())
     return mark
-
-
-def set_aside(folders: List[str], label: str) -> None:
-    """Each folder to `<folder>.<label>`, in this order; none that is not there."""
-    moves = [(folder, f"{folder}.{label}") for folder in folders]
-    for source, target in moves:
-        if os.path.lexists(source) and os.path.lexists(target):
-            text, remedy = "both {} and {} are there", "look which is needed; then move {} elsewhere"
-            raise Problem("unhealthy", text.format(source, target), remedy.format(target))
-    for source, target in moves:
-        # a mount point stays, once what it held was moved by hand
-        if os.path.lexists(source) and (exists([source]) or not os.path.ismount(source)):
-            os.rename(source, target)
-            sync_folder(os.path.dirname(source))
 
 
 # --- the server

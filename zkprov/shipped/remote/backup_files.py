@@ -7,7 +7,7 @@ import re
 import stat
 import struct
 import zlib
-from typing import Any, BinaryIO, Dict, List, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
 # No key stores and no jaas.conf: keys and passwords stay where they are.
 CONFIG = re.compile(r"zoo\.cfg(\..*)?|jvm_flags|logback\.xml|log4j\.properties|java\.env|zookeeper-env\.sh")
@@ -102,7 +102,11 @@ def data_files(p: Dict[str, Any]) -> Tuple[List[str], List[str]]:
                 break
     if not snapshots:
         text = f"no finished snapshot in {folder}"
-        raise Problem("unhealthy", text, "look whether the server is well; or do without: --no-backup")
+        raise Problem(
+            "unhealthy",
+            text,
+            "look whether the server is well, or save another one's: zkprov backup create --data-of SERVER",
+        )
     folder = os.path.join(p["data_log_dir"], "version-2")
     logs = sorted((int(m.group(1), 16), n) for n in listing(folder) for m in [LOG.fullmatch(n)] if m)
     first = max((z for z, _ in logs if z <= snapshots[-1][0]), default=0)
@@ -131,24 +135,46 @@ def filled(path: str) -> int:
 
 
 def last_zxid(log: str) -> int:
-    """Of the last whole transaction of a copied log; 0 where it has none. Raises ValueError where one before its end is damaged."""
-    zxid, size = 0, os.path.getsize(log)
+    """Up to which a copied log reaches; 0 where it has no whole transaction. Raises ValueError where one before its end is damaged."""
+    return max((zxid for zxid, _ in records(log)), default=0)
+
+
+def once(source: str, target: str, reached: int) -> Tuple[int, int]:
+    """Copies a log without the transactions that are not beyond `reached`: those stand in it twice. (How far it reaches, how many).
+
+    Raises as `last_zxid` does. Of a transaction that is cut off at its end nothing is copied.
+    """
+    left_out = 0
+    with open(source, "rb") as file, open(target, "wb") as out:
+        out.write(file.read(LOG_HEADER.size))
+        for zxid, record in records(source):
+            if zxid > reached:
+                out.write(record)
+                reached = zxid
+            else:
+                left_out += 1
+    return reached, left_out
+
+
+def records(log: str) -> Iterator[Tuple[int, bytes]]:
+    """The zxid of each whole transaction, and its bytes in the log. Raises ValueError where one before the end is damaged."""
+    size = os.path.getsize(log)
     with open(log, "rb") as file:
         if size < LOG_HEADER.size:
-            return 0
+            return
         if LOG_HEADER.unpack(file.read(LOG_HEADER.size))[0] != b"ZKLG":
             raise ValueError("no log of ZooKeeper's")
         while True:
             at = file.tell()
             head = file.read(RECORD.size)
             if len(head) < RECORD.size:
-                return zxid
+                return
             crc, length = RECORD.unpack(head)
             if length <= 0 and not (crc or length):
-                return zxid
+                return
             if length < TXN.size or at + RECORD.size + length + 1 > size:
-                return zxid
+                return
             body = file.read(length)
             if file.read(1) != b"B" or zlib.adler32(body) & 0xFFFFFFFF != crc:
                 raise ValueError(f"damaged at byte {at}")
-            zxid = TXN.unpack(body[: TXN.size])[2]
+            yield TXN.unpack(body[: TXN.size])[2], head + body + b"B"

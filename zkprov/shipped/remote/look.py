@@ -125,7 +125,8 @@ def content(path: "str", max_bytes: "int", left: "list[int]") -> "dict[str, Any]
     if len(data) > left[0]:
         return {"kind": "file", "size": len(data)}
     left[0] -= len(data)
-    return {"kind": "file", "size": len(data), "data": binascii.b2a_base64(data, newline=False).decode("ascii")}
+    told = {"kind": "file", "size": len(data), "mtime": found.st_mtime}
+    return {**told, "data": binascii.b2a_base64(data, newline=False).decode("ascii")}
 
 
 def properties(text: "str") -> "dict[str, str]":
@@ -178,6 +179,8 @@ def servers(wanted: "dict[str, Any]") -> "tuple[list[dict[str, Any]], bool]":
     first = False
     try:
         entries = os.listdir(b"/proc")
+        with open("/proc/uptime") as file:
+            uptime = float(file.read().split()[0])
     except OSError:
         return [], True
     for entry in entries:
@@ -200,6 +203,7 @@ def servers(wanted: "dict[str, Any]") -> "tuple[list[dict[str, Any]], bool]":
             continue
         argument = arguments[arguments.index(main_class) + 1]
         server = {"pid": int(entry), "started": int(fields[19]), "zoo_cfg": argument.decode("utf-8", "replace")}
+        server["since"] = time.time() - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
         server["here"] = argument == zoo_cfg or same(folder, argument, zoo_cfg)
         server["known"] = any(
             argument == encoded(other) or same(folder, argument, encoded(other)) for other in wanted["others"]

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH103, PTH105, PTH108, PTH115, PTH116, PTH118, PTH119, PTH120, PTH121, PTH123, PTH208, UP006, UP022, UP035, UP045
+# ruff: noqa: PTH102, PTH103, PTH104, PTH105, PTH108, PTH112, PTH114, PTH115, PTH116, PTH118, PTH119, PTH120, PTH121, PTH123, PTH208, UP006, UP022, UP035, UP045
 # It runs on whatever Python a host has, 3.6 or later.
 """What stands on a host: which run has it, whether its server runs, whether there is data. `act.py` and Ansible's modules go by it.
 
@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 MAIN_CLASS = b"org.apache.zookeeper.server.quorum.QuorumPeerMain"
 COPY = "zkprov-disk"
+ASIDE = "zkprov-aside."
 
 
 class Problem(Exception):
@@ -36,7 +37,6 @@ def disk_problem(error: OSError) -> Problem:
         errno.EROFS: "mount it for writing",
         errno.ENOSPC: "make room on it",
         errno.EDQUOT: "make room on it",
-        errno.EBUSY: "it is a mount point: move what it holds by hand",
         errno.EACCES: "let zkprov be root there: ansible_become: true",
     }
     text = "cannot write {}: {}".format(error.filename or "the disk", error.strerror or error)
@@ -193,9 +193,62 @@ def holds_data(folder: str) -> bool:
     return any(name != COPY for name in entries(os.path.join(folder, "version-2")))
 
 
+def held(folder: str) -> List[str]:
+    """What lies in it, but for a file system's own and what was set aside within a mount point."""
+    return [name for name in entries(folder) if name != "lost+found" and not name.startswith(ASIDE)]
+
+
 def exists(folders: List[str]) -> bool:
-    """Whether one of the folders holds anything: an install lays them empty, and a disk of its own has a lost+found."""
-    return any(name != "lost+found" for folder in folders for name in entries(folder))
+    """Whether one of the folders holds anything: an install lays them empty."""
+    return any(held(folder) for folder in folders)
+
+
+def set_aside(folders: List[str], label: str) -> List[str]:
+    """Each folder to `<folder>.<label>`, in this order; none that is not there. As `zkprov.act.aside`, which returns the same."""
+    for source in folders:
+        if os.path.ismount(source):
+            movable(source, f"{source}/{ASIDE}{label}")
+        elif os.path.lexists(source) and os.path.lexists(f"{source}.{label}"):
+            raise both(source, f"{source}.{label}")
+    for source in folders:
+        if not os.path.lexists(source):
+            continue
+        within = os.path.ismount(source)
+        if not within:
+            try:
+                os.rename(source, f"{source}.{label}")
+                sync_folder(os.path.dirname(source))
+            except OSError as error:
+                # mounted from elsewhere on the same file system: nothing else tells
+                within = error.errno == errno.EBUSY
+                if not within:
+                    raise
+        if within and held(source):
+            target = f"{source}/{ASIDE}{label}"
+            movable(source, target)
+            if not os.path.isdir(target):
+                os.mkdir(target, 0o700)
+            for name in held(source):
+                os.rename(os.path.join(source, name), os.path.join(target, name))
+            sync_folder(target)
+            sync_folder(source)
+    return [source for source in folders if os.path.isdir(f"{source}/{ASIDE}{label}")]
+
+
+def movable(source: str, target: str) -> None:
+    if os.path.islink(target):
+        raise both(source, target)
+    for name in held(source):
+        if os.path.lexists(os.path.join(target, name)):
+            raise both(os.path.join(source, name), os.path.join(target, name))
+        if os.path.ismount(os.path.join(source, name)):
+            text = f"{source}/{name} is a mount point within another"
+            raise Problem("unhealthy", text, "move what it holds by hand")
+
+
+def both(source: str, target: str) -> Problem:
+    text, remedy = "both {} and {} are there", "look which is needed; then move {} elsewhere"
+    return Problem("unhealthy", text.format(source, target), remedy.format(target))
 
 
 def text_in(path: str) -> str:

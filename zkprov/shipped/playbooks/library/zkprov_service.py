@@ -11,14 +11,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.zkprov_act import (
     command,
     disable,
-    set_aside,
     stop_unit,
 )
 from ansible.module_utils.zkprov_stands import (
     Problem,
     at_rest,
     disk_problem,
+    held,
     servers,
+    set_aside,
     still_mine,
     systemctl,
     unit_state,
@@ -100,12 +101,17 @@ def retired(p: "dict[str, Any]", check: bool) -> bool:
     folders = list(dict.fromkeys(p["folders"]))
     outer = [f for f in folders if not any(f.startswith(other + "/") for other in folders)]
     if check:
-        return stopped(p, True) or not os.path.exists(f"{p['control']}/disabled") or any(map(os.path.lexists, outer))
+        return stopped(p, True) or not os.path.exists(f"{p['control']}/disabled") or any(map(to_move, outer))
     changed = disable(p["control"], p["unit"])
     changed |= stopped(p, False)
-    there = [f for f in outer if os.path.lexists(f)]
+    there = [f for f in outer if to_move(f)]
     set_aside(there, p["label"])
     return changed or bool(there)
+
+
+def to_move(folder: str) -> bool:
+    """A mount point stays."""
+    return bool(held(folder)) if os.path.ismount(folder) else os.path.lexists(folder)
 
 
 def zoo_cfg(p: "dict[str, Any]") -> str:

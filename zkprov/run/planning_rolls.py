@@ -84,7 +84,7 @@ def make_restart(
         world.templates_digest(),
         boots,
         patched,
-        unrecorded,
+        unrecorded=unrecorded,
     )
     return plan_restart(health, world.inventory, wish)
 
@@ -132,7 +132,7 @@ def _switch(
         who_am_i(made_by),
         __version__,
         world.templates_digest(),
-        unrecorded,
+        unrecorded=unrecorded,
         target=wanted,
         laid=laid,
         fixed=fixed,

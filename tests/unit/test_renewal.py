@@ -21,6 +21,7 @@ from zkprov.plan.renewal import RenewalWish, plan_renew
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
 from zkprov.run.acts import confirm, remember_newcomer
 from zkprov.run.engine import Engine
+from zkprov.run.entries import marked
 from zkprov.run.giving_up import given_up
 from zkprov.run.undo import undo
 
@@ -109,15 +110,15 @@ def test_its_time_does_not_run_while_it_is_down(tmp_path: Path) -> None:
 
 
 def test_an_empty_disk_is_not_marked_by_a_run_that_begins(tmp_path: Path) -> None:
-    marked: list[str] = []
+    laid: list[str] = []
 
     def hosts(name: str) -> Any:
-        return SimpleNamespace(mark_disk=lambda: marked.append(name) or "new")
+        return SimpleNamespace(mark_disk=lambda: laid.append(name) or "new")
 
     made = lost(healthy(3), has_data=False, disk_id="", data_marked=False)
-    assert conductor(made, tmp_path, host=hosts)._marked(made.picture) and marked == []
+    assert marked(conductor(made, tmp_path, host=hosts).world, made.picture) and laid == []
     made = lost(healthy(3), has_data=True, disk_id="", data_marked=False)
-    assert conductor(made, tmp_path, host=hosts)._marked(made.picture)[2] == "new" and marked == ["zk2"]
+    assert marked(conductor(made, tmp_path, host=hosts).world, made.picture)[2] == "new" and laid == ["zk2"]
 
 
 def test_what_is_recorded_of_it_stands() -> None:

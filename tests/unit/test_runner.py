@@ -19,6 +19,7 @@ from zkprov.model.facts import LedgerMember, Outcome
 from zkprov.model.problems import BadInput, Busy, Stale
 from zkprov.plan.steps import Options, StepKind
 from zkprov.run.clock import SystemClock
+from zkprov.run.entries import ensure_ledger
 from zkprov.run.giving_up import given_up
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import RunDocument
@@ -57,7 +58,7 @@ def conductor(made: Made, folder: Path, **more: Any) -> Conductor:
 
 def recorded(made: Made, folder: Path) -> Noting:
     ledger: Any = Noting()
-    conductor(made, folder)._ensure_ledger(ledger, plan(), made.survey)
+    ensure_ledger(conductor(made, folder).world, ledger, plan(), made.survey)
     return ledger  # type: ignore[no-any-return]
 
 

@@ -7,16 +7,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from zkprov.act import reconfig
 from zkprov.act.session import close
-from zkprov.judge.gates import fixed_list, serving_voters
-from zkprov.judge.health import judge
-from zkprov.judge.newcomers import another_disk, disks_of, ledger_of, newcomers_in
-from zkprov.judge.picture import Picture, holds, picture_of
-from zkprov.judge.verdict import Purpose
-from zkprov.model.facts import LedgerMember, Survey
+from zkprov.judge.gates import fixed_list
+from zkprov.judge.picture import picture_of
+from zkprov.model.facts import Survey
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
@@ -29,6 +24,7 @@ from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.engine import Engine
+from zkprov.run.entries import ensure_ledger
 from zkprov.run.events import Event, Events, rfc3339
 from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
@@ -118,7 +114,7 @@ class Conductor:
                 attempt = standing.attempt + 1 if standing is not None and standing.run == plan.id else 0
                 self._begin(plan, 1, attempt)
                 try:
-                    self._ensure_ledger(ledger, plan, survey)
+                    ensure_ledger(self.world, ledger, plan, survey)
                     ledger.claim(RunDocument(plan.id, State.RUNNING, 1, attempt, self.who, plan))
                 except Problem:
                     self.journal.finish(plan.id, State.ABORTED, self.clock.now())
@@ -174,7 +170,7 @@ class Conductor:
                 ):
                     self._in_time(standing.plan, standing.head)
                 plan, attempt = self._taken(standing, ledger)
-                self._ensure_ledger(ledger, plan)
+                ensure_ledger(self.world, ledger, plan)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
                 run = self._engine(plan, client, ledger, attempt)
                 run.engine.events.emit("run.resumed", head=standing.head, attempt=attempt, first_by=standing.who)
@@ -211,7 +207,7 @@ class Conductor:
                             remember(engine, step)
                     elif undone is None:
                         # a voter that came in unrecorded is a newcomer from now on (R2)
-                        self._ensure_ledger(ledger, plan)
+                        ensure_ledger(self.world, ledger, plan)
                     live = ledger.live()
                     if plan.kind == ADOPTION:
                         drop_formers(engine)
@@ -318,64 +314,6 @@ class Conductor:
 
     def _engine(self, plan: Plan, client: KazooClient, ledger: EnsembleLedger, attempt: int) -> _Run:
         return _Run(self, plan, client, ledger, attempt)
-
-    def _ensure_ledger(self, ledger: EnsembleLedger, plan: Plan, survey: Survey | None = None) -> None:
-        """The ledger's first entry needs one proved leader (DESIGN, "Ledger"); newcomers whose time is over are marked for good.
-
-        `survey`: one of this moment, where there is one.
-        """
-        health = judge(survey or self.world.survey(), Purpose.CHANGE)
-        leader = health.gate("one leader")
-        live = health.picture.live
-        if live is None or leader.stops:
-            raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
-        season = plan.options.season_s
-        shown = {i for i in live.voters if (f := health.picture.member(i)) is not None and holds(f, live)}
-        ledger.ensure(live, serving_voters(health.picture), self._marked(health.picture), season, confirmed=shown)
-        if not self._to_be_told(health.picture):
-            return
-        ledger.now_ms()
-        picture = picture_of(self.world.survey())
-        known = ledger_of(picture.survey)
-        if known is None:
-            return
-        disks = disks_of(picture)
-        grown = serving_voters(picture) - {n.id for n in newcomers_in(picture)}
-        for server_id in sorted(live.voters):
-            entry, disk, facts = known.members.get(server_id), disks.get(server_id), picture.member(server_id)
-            if entry is None or another_disk(entry, disk):
-                if facts is None or not facts.serving:
-                    # it does not vote, so its time does not run (R2)
-                    continue
-                confirmed = live.version if holds(facts, live) else 0
-                ledger.member_came(server_id, LedgerMember(0, disk or "", confirmed, False, season))
-                continue
-            now = msgspec.structs.replace(
-                entry, disk=entry.disk or disk or "", seasoned=entry.seasoned or server_id in grown
-            )
-            if now != entry:
-                ledger.member_is(server_id, now)
-
-    def _to_be_told(self, picture: Picture) -> bool:
-        """Whether the ledger that the picture shows lacks a voter, has one whose time may be over, or knows one by another disk."""
-        known, disks = ledger_of(picture.survey), disks_of(picture)
-        if known is None or picture.live is None:
-            return False  # its entries were made just now
-        entries = {i: known.members.get(i) for i in picture.live.voters}
-        return any(
-            e is None or not e.seasoned or not e.disk or another_disk(e, disks.get(i)) for i, e in entries.items()
-        )
-
-    def _marked(self, picture: Picture) -> dict[int, str]:
-        """The mark on each member's disk, laid now where one has none and can be reached: with it a wipe is seen (R2)."""
-        marks = disks_of(picture)
-        for facts in picture.members:
-            # also one that was marked before it held data: the mark is tied to the data now; an empty one is marked when it is laid
-            disk = facts.disk.value
-            if disk is not None and disk.has_data and not (disk.disk_id and disk.data_marked):
-                with contextlib.suppress(Problem):
-                    marks[picture.member_id(facts)] = self.world.host(facts.name).mark_disk()
-        return marks
 
 
 class _Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
@@ -384,12 +385,11 @@ def read_local(host: InventoryHost) -> Fact[Disk]:
     if fact.value is None:
         return fact
     here, written = LocalHost(host), None
-    try:
-        runs = here.processes()
+    runs = here.processes()
+    active = here.is_active() if host.is_active_command else bool(runs)
+    with contextlib.suppress(OSError):
         written = (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
-    except OSError:
-        pass
-    found = msgspec.structs.replace(fact.value, active=here.is_active(), written_since=written)
+    found = msgspec.structs.replace(fact.value, active=active, written_since=written)
     return msgspec.structs.replace(fact, value=found)
 
 

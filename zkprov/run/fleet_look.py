@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ from zkprov.observe.sessions import Loop
 from zkprov.observe.survey import take_surveys
 from zkprov.run.watch import AGAIN_S, Watcher
 from zkprov.run.world import World
+
+
+OWN_S = 0.002
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -47,11 +51,14 @@ class _Look:
 def look_at(ensembles: Sequence[Found], timeout_s: float = 3.0) -> tuple[Seen, ...]:
     """All of them, each looked at again for as long as it may have a second leader or not; in the order in which they were given.
 
-    Clients are not asked for. An ensemble that cannot be looked at (its certificates, say) is told, and the others are looked at.
+    `timeout_s`: for the servers to answer; what this machine does itself with very many has `OWN_S` a server besides. Clients are not asked for. An ensemble that cannot be looked at (its certificates, say) is told, and the others are looked at.
     """
-    loop = Loop(sum(len(e.inventory.hosts) for e in ensembles if e.inventory) + 1)
+    servers = sum(len(e.inventory.hosts) for e in ensembles if e.inventory)
+    timeout_s += OWN_S * servers
+    loop = Loop(servers + 1)
     looks: dict[str, _Look] = {}
     wrong: dict[str, Problem] = {e.name: e.wrong for e in ensembles if e.wrong is not None}
+    gc.disable()  # with ten thousand questions under way it would look at all of them again and again: half of the time
     try:
         for ensemble in ensembles:
             if ensemble.inventory is not None:
@@ -65,6 +72,7 @@ def look_at(ensembles: Sequence[Found], timeout_s: float = 3.0) -> tuple[Seen, .
         while pending:
             pending = _round(pending, loop, timeout_s, wrong)
     finally:
+        gc.enable()
         # all sessions at once; then what each world has besides
         loop.close(_end(list(looks.values())))
         for look in looks.values():

@@ -18,7 +18,6 @@ from zkprov.observe.survey import take_surveys
 from zkprov.run.watch import AGAIN_S, Watcher
 from zkprov.run.world import World
 
-
 OWN_S = 0.002
 
 
@@ -51,7 +50,8 @@ class _Look:
 def look_at(ensembles: Sequence[Found], timeout_s: float = 3.0) -> tuple[Seen, ...]:
     """All of them, each looked at again for as long as it may have a second leader or not; in the order in which they were given.
 
-    `timeout_s`: for the servers to answer; what this machine does itself with very many has `OWN_S` a server besides. Clients are not asked for. An ensemble that cannot be looked at (its certificates, say) is told, and the others are looked at.
+    `timeout_s`: for the servers to answer; for what this machine does with very many, `OWN_S` a server is added. Clients are not asked for.
+    An ensemble that cannot be looked at (its certificates, say) is told, and the others are looked at.
     """
     servers = sum(len(e.inventory.hosts) for e in ensembles if e.inventory)
     timeout_s += OWN_S * servers

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _which(command: F) -> F:
+def which_options(command: F) -> F:
+    """`--all` and `--limit`."""
     command = click.option(
         "--limit",
         "fleet_limit",
@@ -38,13 +39,13 @@ def fleet_look(command: F) -> F:
         ctx = click.get_current_context()
         if given.get("watch"):
             raise click.UsageError("--watch is for one ensemble; of many, look again: watch -n 5 zkprov status --all")
-        fleet = _fleet(ctx, given, fleet_limit)
+        fleet = fleet_asked(ctx, given, fleet_limit)
         return _look(ctx, fleet, float(given["timeout_s"]), str(given["output"]))
 
-    return _which(cast(F, either))
+    return which_options(cast(F, either))
 
 
-def _fleet(ctx: click.Context, given: dict[str, Any], limit: str | None) -> Fleet:
+def fleet_asked(ctx: click.Context, given: dict[str, Any], limit: str | None) -> Fleet:
     """The ensembles that were asked for. Raises `BadInput`, and `UsageError` for options that are of one ensemble."""
     from zkprov.observe.fleet import read_fleet
 

@@ -1,4 +1,4 @@
-"""Many ensembles at once: what was seen of each, and what became of a change of them, as documents and as one table."""
+"""Many ensembles that were looked at: what was seen of each, as a document and as one table."""
 
 from __future__ import annotations
 

@@ -28,7 +28,10 @@ class Fleet:
         self.inventory = home / "fleet.yml"
         self.write()
         self.zkprov = Zkprov(
-            self.labs["alpha"], home / "runs", self.inventory, tuple(s for x in self.labs.values() for s in secrets_of(x))
+            self.labs["alpha"],
+            home / "runs",
+            self.inventory,
+            tuple(s for x in self.labs.values() for s in secrets_of(x)),
         )
 
     def write(self, **more: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ OWN = frozenset(
     {"fleet_all", "fleet_limit", "parallel", "max_fail", "canaries", "inventory", "ensemble", "yes", "dry_run", "output", "events", "junit"}
 )  # fmt: skip
 """Options that are the whole's, and go on to none of its parts as they are."""
-OF_ONE = {"only": "--only"}
+OF_ONE = {"only": "--only", "data_of": "--data-of"}
 """Options that name servers, which are of one ensemble."""
 
 

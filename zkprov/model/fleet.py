@@ -86,7 +86,7 @@ def one_of_each(ensembles: Mapping[str, Sequence[str]], path: str) -> None:
         for host in hosts:
             other = seen.setdefault(host, group)
             if other != group:
-                remedy = f"say which it is: zkprov_ensemble; or leave one out: --limit '!{group}'"
+                remedy = "say which it is: set zkprov_ensemble for the hosts of each ensemble, to the name of its group"
                 raise BadInput(
                     f"the host is in two ensembles: {other} and {group}", place=f"{path}: {host}", remedy=remedy
                 )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click import Context
 from click.testing import CliRunner
 
 from tests.unit.inventories import own_cache, write
@@ -281,3 +285,25 @@ def test_an_unknown_canary_is_told_before_anything_is_planned(write, monkeypatch
     ):
         done = CliRunner().invoke(zkprov, ["-i", write(FLEET), *arguments])
         assert isinstance(done.exception, BadInput) and words in str(done.exception)
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "fleet.md"
+
+
+def test_the_files_of_the_docs_are_files_and_their_commands_exist() -> None:
+    """Not played: what spreads the work is not ours. What is called there is."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", DOCS.read_text(), re.S | re.M)
+    documents = [yaml.safe_load(block) for block in blocks]
+    assert len(documents) == 4
+    lines = [
+        line for block in blocks for line in re.findall(r"\bzkprov (?:status|check|restart|upgrade)\b[^\n>]*", block)
+    ]
+    called = [shlex.split(line) for line in lines]
+    plays = [
+        task["ansible.builtin.command"]["argv"] for d in documents if isinstance(d, list) for task in d[0]["tasks"]
+    ]
+    assert len(called) == 3 and len(plays) == 3
+    for _, name, *arguments in (*called, *plays):
+        command = zkprov.get_command(Context(zkprov), name)
+        assert command is not None
+        command.make_parser(Context(command)).parse_args([a.replace("$RELEASE", "3.9.5") for a in arguments])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,9 @@ def show_ends(document: FleetChangeDocument) -> None:
         ]
         for row in document.ensembles
     ]
+    counts = Counter(row.outcome for row in document.ensembles)
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    out.print(_plain(f"{document.command} of {len(document.ensembles)} ensembles: {told}"), style="bold")
     table(out, ["ensemble", "outcome", "exit", "time", "run", "why"], rows, right=(2, 3))
     steps = [f"{row.ensemble}: {row.next[0]}" for row in document.ensembles if row.next]
     for number, step in enumerate((*steps[:8], *document.next)):

@@ -141,15 +141,7 @@ def test_a_signal_ends_those_that_go_on_and_begins_nobody(fleet: Fleet, tmp_path
 def test_what_is_refused(fleet: Fleet) -> None:
     zkprov, before = fleet.zkprov, {name: fleet.pids(name) for name in NAMES}
     for arguments, words in (
-        (("status", "--all", "-E", "beta"), ("-E beta is for one",)),
-        (("-E", "beta", "status", "--all"), ("-E beta is for one",)),
-        (("status", "--all", "--connect", "h:1"), ("--connect",)),
-        (("status", "--all", "--watch"), ("--watch is for one ensemble",)),
-        (("check", "--limit", "delta"), ("'delta' matches no group",)),
         (("check", "--limit", "beta-zk1"), ("takes a part of beta",)),
-        (("restart", "--all", "--only", "zk1", "--yes"), ("--only names servers of one ensemble",)),
-        (("restart", "--parallel", "2", "-E", "beta", "--yes"), ("go with --all or --limit",)),
-        (("restart", "--all", "--canary", "delta", "--yes"), ("no ensemble 'delta'",)),
         (("restart", "--all", "--override", "R2", "--reason", "x", "--yes"), ("cannot be overridden",)),
         (("upgrade", "--all", "--to", "nonsense", "--yes"), ("not a ZooKeeper release",)),
     ):

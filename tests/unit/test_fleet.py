@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shlex
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import msgspec
 import pytest
 import yaml
 from click import Context
@@ -16,10 +19,13 @@ from click.testing import CliRunner
 from tests.unit.inventories import own_cache, write
 from zkprov.cli import zkprov
 from zkprov.model.fleet import ensembles_in, left_out, only_whole
+from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.problems import BadInput
 from zkprov.observe.ansible_inventory import Listing
-from zkprov.observe.fleet import fleet_of, read_fleet
+from zkprov.observe.fleet import Found, fleet_of, read_fleet
 from zkprov.plan.fleet import FleetWish, exit_code, may_begin, ordered, outlook, over, worst
+from zkprov.report.fleet_change import FleetChangeDocument
+from zkprov.run.fleet_look import waves
 
 __all__ = ["own_cache", "write"]
 
@@ -307,3 +313,65 @@ def test_the_files_of_the_docs_are_files_and_their_commands_exist() -> None:
         command = zkprov.get_command(Context(zkprov), name)
         assert command is not None
         command.make_parser(Context(command)).parse_args([a.replace("$RELEASE", "3.9.5") for a in arguments])
+
+
+class TestWaves:
+    def found(self, count: int) -> list[Found]:
+        hosts = tuple(InventoryHost(f"z{n}", "h") for n in range(5))
+        return [Found(f"e{n}", Inventory(f"e{n}", "i", hosts, "")) for n in range(count)]
+
+    def test_all_at_once_where_there_are_descriptors_enough(self) -> None:
+        assert [len(w) for w in waves(self.found(7), 1000)] == [7]
+        assert [len(w) for w in waves([], 10)] == [0]
+
+    def test_else_as_many_as_there_are_for(self) -> None:
+        found = waves(self.found(7), 45)
+        assert [len(w) for w in found] == [2, 2, 2, 1]
+        assert [e.name for w in found for e in w] == [f"e{n}" for n in range(7)]
+        assert [len(w) for w in waves(self.found(2), 4)] == [1, 1]
+        wrong = Found("x", wrong=BadInput("x"))
+        assert [len(w) for w in waves([wrong, *self.found(1), wrong], 20)] == [3]
+
+
+NOBODY = """
+[beta]
+b1 zkprov_id=1 zkprov_client_port=1 zkprov_config_dir=/nowhere/b
+[alpha]
+a1 zkprov_id=1 zkprov_client_port=2 zkprov_config_dir=/nowhere/a zkprov_quorum_port=3 zkprov_election_port=4 zkprov_data_dir=/nowhere/d
+[all:vars]
+zkprov_address=127.0.0.1
+zkprov_admin_port=0
+ansible_connection=local
+"""
+
+
+def test_ensembles_that_are_not_there(write, tmp_path: Path) -> None:
+    """The way through other zkprovs, without a server: nobody has a plan, so the first is told and the rest is not begun."""
+    journal, junit = tmp_path / "journal.db", tmp_path / "junit.xml"
+    base = ["--journal", str(journal), "-i", write(NOBODY)]
+    done = CliRunner().invoke(zkprov, [*base, "check", "--all", "--output", "json"])
+    assert done.exit_code == 4
+    assert [(r["ensemble"], r["verdict"]) for r in json.loads(done.stdout)["ensembles"]] == [
+        ("beta", "unknown"),
+        ("alpha", "unknown"),
+    ]
+    done = CliRunner().invoke(
+        zkprov, [*base, "restart", "--all", "--output", "json", "--reason", "-x ü", "--junit", str(junit)]
+    )
+    assert done.exit_code == 4, done.output
+    document = msgspec.json.decode(done.stdout, type=FleetChangeDocument)
+    first, second = document.ensembles
+    assert (first.ensemble, first.outcome, first.exit_code) == (
+        "beta",
+        "not healthy",
+        4,
+    ) and "no server tells the list" in first.headline
+    assert first.next == [f"zkprov status -i {base[-1]} -E beta"]
+    assert (second.ensemble, second.outcome, second.exit_code) == (
+        "alpha",
+        "not begun",
+        None,
+    ) and "alpha" in document.next[0]
+    assert not journal.exists(), "nothing was begun"
+    cases = {c.get("name"): [x.tag for x in c] for c in ElementTree.parse(junit).getroot().iter("testcase")}
+    assert cases == {"beta": ["failure"], "alpha": ["skipped"]}

@@ -159,10 +159,17 @@ class _Change:
 
         progress = FleetProgress()
 
+        readers: list[Callable[[str, Any], None]] = [lambda _, event: lines(event)] if lines is not None else []
+
         def heard(ensemble: str, event: Any) -> None:
-            progress(ensemble, event)
-            if lines is not None:
-                lines(event)
+            for reader in [progress, *readers]:
+                try:
+                    reader(ensemble, event)
+                except (OSError, ValueError) as wrong:
+                    # a screen or a file that is gone changes nothing of what goes on; the journal has it all
+                    readers.clear()
+                    with contextlib.suppress(OSError):
+                        click.echo(f"warning: events cannot be written any more: {wrong}", err=True)
 
         fleet.on_event = heard
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -245,7 +252,7 @@ class _Change:
         """What was typed, as far as `command` knows it, for one ensemble."""
         known = {opt for p in command.params if isinstance(p, click.Option) for opt in p.opts}
         raw, _, _ = self.ctx.command.make_parser(self.ctx).parse_args(list(self.ctx.meta[ARGUMENTS]))
-        found = [f"--inventory={Path(self.ensembles.path).absolute()}", f"--ensemble={name}"]
+        found = [f"--inventory={self.ensembles.path}", f"--ensemble={name}"]
         for param in self.ctx.command.params:
             if not isinstance(param, click.Option) or param.name in OWN or param.name not in raw:
                 continue

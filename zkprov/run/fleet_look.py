@@ -12,6 +12,7 @@ import msgspec
 from zkprov.judge.health import Health
 from zkprov.judge.leaders import deposed_limit_s
 from zkprov.model.problems import BadInput, Problem
+from zkprov.observe.dial import MAX_SOCKETS, sockets_at_once
 from zkprov.observe.fleet import Found
 from zkprov.observe.sessions import Loop
 from zkprov.observe.survey import take_surveys
@@ -19,6 +20,8 @@ from zkprov.run.watch import AGAIN_S, Watcher
 from zkprov.run.world import World
 
 OWN_S = 0.002
+SOCKETS_EACH = 4
+"""Of a server: a session, a connection to its AdminServer, and two questions."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -48,12 +51,34 @@ class _Look:
 
 
 def look_at(ensembles: Sequence[Found], timeout_s: float = 3.0) -> tuple[Seen, ...]:
+    """As `_look_at`, of all at once as far as this machine's limit on open files goes; else of as many as it allows, and then the next."""
+    seen: list[Seen] = []
+    for wave in waves(ensembles, sockets_at_once(MAX_SOCKETS + SOCKETS_EACH * _servers(ensembles))):
+        seen += _look_at(wave, timeout_s)
+    return tuple(seen)
+
+
+def waves(ensembles: Sequence[Found], sockets: int) -> list[list[Found]]:
+    """Who is looked at together, in the order in which they were given; one ensemble at least."""
+    found: list[list[Found]] = [[]]
+    for ensemble in ensembles:
+        if found[-1] and SOCKETS_EACH * (_servers(found[-1]) + _servers([ensemble])) > sockets:
+            found.append([])
+        found[-1].append(ensemble)
+    return found
+
+
+def _servers(ensembles: Sequence[Found]) -> int:
+    return sum(len(e.inventory.hosts) for e in ensembles if e.inventory)
+
+
+def _look_at(ensembles: Sequence[Found], timeout_s: float) -> tuple[Seen, ...]:
     """All of them, each looked at again for as long as it may have a second leader or not; in the order in which they were given.
 
     `timeout_s`: for the servers to answer; for what this machine does with very many, `OWN_S` a server is added. Clients are not asked for.
     An ensemble that cannot be looked at (its certificates, say) is told, and the others are looked at.
     """
-    servers = sum(len(e.inventory.hosts) for e in ensembles if e.inventory)
+    servers = _servers(ensembles)
     timeout_s += OWN_S * servers
     loop = Loop(servers + 1)
     looks: dict[str, _Look] = {}

@@ -136,14 +136,3 @@ def test_a_signal_ends_those_that_go_on_and_begins_nobody(fleet: Fleet, tmp_path
     zkprov("restart", "--all", *ROLL).expect(2, "no terminal to ask on; say --yes")
     zkprov("restart", "--limit", "beta", "--dry-run", *ROLL).expect(0, "Plan", "restart 1")
     assert fleet.pids("beta") == before["beta"]
-
-
-def test_what_is_refused(fleet: Fleet) -> None:
-    zkprov, before = fleet.zkprov, {name: fleet.pids(name) for name in NAMES}
-    for arguments, words in (
-        (("check", "--limit", "beta-zk1"), ("takes a part of beta",)),
-        (("restart", "--all", "--override", "R2", "--reason", "x", "--yes"), ("cannot be overridden",)),
-        (("upgrade", "--all", "--to", "nonsense", "--yes"), ("not a ZooKeeper release",)),
-    ):
-        zkprov(*arguments).expect(2, *words)
-    assert before == {name: fleet.pids(name) for name in NAMES}

@@ -375,3 +375,16 @@ def test_ensembles_that_are_not_there(write, tmp_path: Path) -> None:
     assert not journal.exists(), "nothing was begun"
     cases = {c.get("name"): [x.tag for x in c] for c in ElementTree.parse(junit).getroot().iter("testcase")}
     assert cases == {"beta": ["failure"], "alpha": ["skipped"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("restart", "--all", "--override", "R2", "--reason", "x", "--yes"), "R2"),
+        (("upgrade", "--all", "--to", "nonsense", "--yes"), "not a ZooKeeper release"),
+    ],
+)
+def test_what_one_of_them_takes_for_a_wrong_call_ends_it_for_all(write, arguments: tuple[str, ...], words: str) -> None:
+    done = CliRunner().invoke(zkprov, ["-i", write(NOBODY), *arguments])
+    assert isinstance(done.exception, BadInput) and words in str(done.exception)
+    assert done.exception.place in ("alpha", "beta") and "ensemble  outcome" not in done.output

@@ -159,17 +159,19 @@ class _Change:
 
         progress = FleetProgress()
 
-        readers: list[Callable[[str, Any], None]] = [lambda _, event: lines(event)] if lines is not None else []
+        readers: list[Callable[[str, Any], None]] = [progress]
+        if lines is not None:
+            readers.append(lambda _, event: lines(event))
 
         def heard(ensemble: str, event: Any) -> None:
-            for reader in [progress, *readers]:
+            for reader in list(readers):
                 try:
                     reader(ensemble, event)
                 except (OSError, ValueError) as wrong:
                     # a screen or a file that is gone changes nothing of what goes on; the journal has it all
-                    readers.clear()
+                    readers.remove(reader)
                     with contextlib.suppress(OSError):
-                        click.echo(f"warning: events cannot be written any more: {wrong}", err=True)
+                        click.echo(f"warning: what happens cannot be written any more: {wrong}", err=True)
 
         fleet.on_event = heard
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -202,7 +204,13 @@ class _Change:
         again = [f"{len(left)} not begun; then, for those: --limit '{':'.join(left)}'"] if left else []
         took = round(time.monotonic() - self.began, 1)
         document = FleetChangeDocument(
-            str(self.ctx.command.name), self.ensembles.path, code, took, rows, again, list(self.ensembles.left_out)
+            " ".join(self.ctx.command_path.split()[1:]),
+            self.ensembles.path,
+            code,
+            took,
+            rows,
+            again,
+            list(self.ensembles.left_out),
         )
         self._account(document)
         if self.output == "json":

@@ -38,7 +38,7 @@ class EndRow(msgspec.Struct, frozen=True):
 
 
 class FleetChangeDocument(msgspec.Struct, frozen=True):
-    """A change of many ensembles, in the order in which they ended, those that were not begun last. `command`: restart, upgrade, …"""
+    """A change of many ensembles, in the order in which they ended, those that were not begun last. `command`: restart, backup create, …"""
 
     command: str
     inventory: str

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
+from zkprov.model.facts import ClientSession, Fact, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe import adminserver, fourletter, znodes
@@ -23,43 +23,17 @@ from zkprov.observe.aliases import one_each, server_id_of
 from zkprov.observe.client_place import client_of
 from zkprov.observe.dial import Unanswered, in_thread
 from zkprov.observe.sessions import Loop, Sessions, sessions_or_own
+from zkprov.observe.target import Target, merge
 
-DiskReader = Callable[[], Fact[Disk]]
 REFUSED_WITHIN_S = 0.01
 """A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""
 LIST_WITHIN_S = 0.25
 WORDS = ("mntr", "conf", "cons")
+AT_ONCE = 40
 MARGIN_S = 30.0
 """For the loop's own work after the deadline, with very many servers."""
 MAX_NAMED = 255
 """Servers beyond the targets that are asked because an answer names them; ids go to 255 at most in a sound ensemble."""
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A server to ask. `known_as`: why (`member`, `inventory`, `retired`, `connect`, `named by 7`). `disk` reads its files, if one can."""
-
-    name: str
-    client: HostPort | None = None
-    admin: HostPort | None = None
-    expected_id: int | None = None
-    known_as: tuple[str, ...] = ()
-    disk: DiskReader | None = None
-    address: ServerAddress | None = None
-    """Where its line has it, for a host whose line does not say where clients are served."""
-    unasked: str = ""
-    """Why there is no client address, for a server that is only named."""
-
-    def merged(self, other: Target) -> Target:
-        """One target for two names of one endpoint; the first one's name stays."""
-        return msgspec.structs.replace(
-            self,
-            client=self.client or other.client,
-            admin=self.admin or other.admin,
-            expected_id=self.expected_id if self.expected_id is not None else other.expected_id,
-            known_as=tuple(dict.fromkeys((*self.known_as, *other.known_as))),
-            disk=self.disk or other.disk,
-            address=self.address or other.address,
-        )
 
 
 def take_survey(
@@ -108,12 +82,23 @@ class Asked(NamedTuple):
 def take_surveys(
     looks: Sequence[Asked], loop: Loop, *, timeout_s: float = 3.0, clock: Callable[[], float] = time.time
 ) -> tuple[Survey, ...]:
-    """As `take_survey`, of many ensembles at once, whose sessions are all on `loop`."""
+    """As `take_survey`, of many ensembles at once, whose sessions are all on `loop`; each has `timeout_s` from its first question on.
+
+    Of very many `AT_ONCE` are asked together, and the next as soon as one is done or only waits: where this machine is what takes the
+    time, all of them would be late else, and nothing known of any.
+    """
 
     async def together() -> list[Survey]:
-        return await asyncio.gather(*(_survey(look, timeout_s, clock) for look in looks))
+        slots = asyncio.Semaphore(AT_ONCE)
+        return await asyncio.gather(*(one(look, slots) for look in looks))
 
-    return tuple(loop.run(together(), timeout_s + MARGIN_S))
+    async def one(look: Asked, slots: asyncio.Semaphore) -> Survey:
+        async with slots:
+            taken = asyncio.create_task(_survey(look, timeout_s, clock))
+            await asyncio.wait({taken}, timeout=timeout_s / 2)
+        return await taken
+
+    return tuple(loop.run(together(), timeout_s * (1 + len(looks) / AT_ONCE) + MARGIN_S))
 
 
 async def _survey(asked: Asked, timeout_s: float, clock: Callable[[], float]) -> Survey:
@@ -373,15 +358,6 @@ class _Look:
                 **facts,
             }
         return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, target.address, **facts)
-
-
-def merge(targets: Sequence[Target]) -> list[Target]:
-    """One target an endpoint, in the order in which they were given."""
-    merged: dict[HostPort | str, Target] = {}
-    for target in targets:
-        key = target.client or target.name
-        merged[key] = merged[key].merged(target) if key in merged else target
-    return list(merged.values())
 
 
 def _without_own(server: ServerFacts, own: frozenset[str], local_ends: Collection[tuple[str, int]]) -> ServerFacts:

@@ -1,4 +1,4 @@
-"""Looks at many ensembles at once: all servers of all of them on one event loop, by one deadline, and then each is judged."""
+"""Looks at many ensembles at once: all servers of all of them on one event loop, and then each is judged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from zkprov.observe.survey import take_surveys
 from zkprov.run.watch import AGAIN_S, Watcher
 from zkprov.run.world import World
 
-OWN_S = 0.002
 SOCKETS_EACH = 4
 """Of a server: a session, a connection to its AdminServer, and two questions."""
 
@@ -75,11 +74,10 @@ def _servers(ensembles: Sequence[Found]) -> int:
 def _look_at(ensembles: Sequence[Found], timeout_s: float) -> tuple[Seen, ...]:
     """All of them, each looked at again for as long as it may have a second leader or not; in the order in which they were given.
 
-    `timeout_s`: for the servers to answer; for what this machine does with very many, `OWN_S` a server is added. Clients are not asked for.
+    Clients are not asked for.
     An ensemble that cannot be looked at (its certificates, say) is told, and the others are looked at.
     """
     servers = _servers(ensembles)
-    timeout_s += OWN_S * servers
     loop = Loop(servers + 1)
     looks: dict[str, _Look] = {}
     wrong: dict[str, Problem] = {e.name: e.wrong for e in ensembles if e.wrong is not None}

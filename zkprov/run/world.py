@@ -32,7 +32,8 @@ from zkprov.observe.credentials import acting_credential, credential_of, super_s
 from zkprov.observe.identities import digest_of
 from zkprov.observe.sasl import jaas_of, sasl_of
 from zkprov.observe.sessions import Loop, Sessions
-from zkprov.observe.survey import WORDS, Asked, Target, take_survey
+from zkprov.observe.survey import WORDS, Asked, take_survey
+from zkprov.observe.target import Target
 from zkprov.observe.tls import Tls, context_of, tls_of
 from zkprov.observe.tunnels import Tunnels
 from zkprov.run.journal import default_path

@@ -152,9 +152,8 @@ def main() -> int:
     mb = usage.ru_maxrss / 1024
     own = usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime
     good = safe == ensembles and (ensembles > 200 or (took <= LIMIT_S and mb <= LIMIT_MB))
-    print(
-        f"{ensembles} ensembles of {servers}: {took:.2f} s (its own {own:.2f} s), {mb:.0f} MB, {safe} safe  {'' if good else 'TOO SLOW, TOO MUCH OR NOT SAFE'}"
-    )
+    figures = f"{took:.2f} s (its own {own:.2f} s), {mb:.0f} MB, {safe} safe"
+    print(f"{ensembles} ensembles of {servers}: {figures}  {'' if good else 'TOO SLOW, TOO MUCH OR NOT SAFE'}")
     return int(not good)
 
 

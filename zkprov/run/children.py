@@ -24,8 +24,8 @@ GIVE_UP_S = 4.5
 """From being told to stop on: a zkprov ends within less. One that does not is killed, which leaves nothing that `resume` does not find."""
 OF_CI = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")
 """What the whole tells, its parts need not."""
-# -P and a path of our own: what lies in the folder that the operator is in is no part of zkprov
-_CODE = "import sys; sys.path.insert(0, sys.argv.pop(1)); from zkprov.cli import main; main()"
+# -P: what lies in the folder that the operator is in is no part of zkprov; and the zkprov that is started is this one
+_CODE = "import sys; p = sys.argv.pop(1); p in sys.path or sys.path.insert(0, p); from zkprov.cli import main; main()"
 
 
 class Said(msgspec.Struct, frozen=True):

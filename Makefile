@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all lint docs bench lock clean
+.PHONY: setup demo test test-all lint docs wheel bench lock clean
 setup: $(STAMP)
 
 $(STAMP): requirements.lock requirements-uv.lock pyproject.toml .ci/setup
@@ -25,7 +25,11 @@ lint: $(STAMP)
 	@.ci/lint
 
 docs: $(STAMP)
-	@$(VENV)/bin/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+# For machines that have no checkout: dist/zkprov-<version>-py3-none-any.whl
+wheel: $(STAMP)
+	@$(PY) -m hatchling build -t wheel
 
 bench: $(STAMP)
 	@$(PY) -m bench

@@ -15,6 +15,7 @@ from zkprov.judge.health import judge
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.releases import running
 from zkprov.judge.verdict import Purpose
+from zkprov.model.boots import Boot
 from zkprov.model.inventory import STOPPED, ReleaseSource
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -42,7 +43,8 @@ def planned(lines: tuple[str, ...]) -> str:
     with `group=2`, `weight=3` of each, as `replace` and `role` too; or
     `remove zk4 zk5` with `override=R4`, `reason=…`, `unknown=3` (no host of the inventory);
     or `replace zk3 zk4` with `season=2m` as well; or `role zk3 observer` with `override=R4`, `reason=…`; or `restart zk1 zk2` (or none, for
-    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`; or
+    all) with these and `files=zk1:zoo.cfg,jvm_flags`, `right=…` (why there is none), `plain` (no hand-over), `settle=30s`, and `reboot`
+    with `same=zk1,zk2` (one machine), `others=zk1:/srv/zoo.cfg` (of another ensemble, runs there), `unread=zk2`, `patched` (a hook); or
     `move zk2` with `host=`, `quorum=`, `election=`, `client=` of its new place, or `noclient`; or
     `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can); or
     `downgrade 3.8.6` with the same; or `renew zk2` with `season=2m`, `reason=…`;
@@ -145,7 +147,7 @@ def turned(made: Made, words: list[str]) -> Plan | Refusal:
 
 def restarted(made: Made, words: list[str]) -> Plan | Refusal:
     given = dict(w.split("=", 1) for w in words if "=" in w)
-    names = tuple(w for w in words if "=" not in w and w != "plain") or tuple(
+    names = tuple(w for w in words if "=" not in w and w not in ("plain", "reboot", "patched")) or tuple(
         s.name for s in made.health().picture.members
     )
     listed = inventory(9)
@@ -157,6 +159,7 @@ def restarted(made: Made, words: list[str]) -> Plan | Refusal:
         overrides={given["override"]: given.get("reason", "")} if "override" in given else {},
         handover="plain" not in words,
         configure="files" in given,
+        reboot="reboot" in words,
     )
     host_, _, files = given.get("files", "").partition(":")
     down = frozenset(x.id for n in names if not (x := leaver_of(made.health().picture, n)).up and x.id is not None)
@@ -170,8 +173,18 @@ def restarted(made: Made, words: list[str]) -> Plan | Refusal:
         0.0,
         "op@host",
         "0.1.0",
+        boots=booted(made, given) if options.reboot else {},
+        patched="patched" in words,
     )
     return plan_restart(health, listed, wish)
+
+
+def booted(made: Made, given: dict[str, str]) -> dict[str, Boot | str]:
+    same, (at, _, other) = given.get("same", "").split(","), given.get("others", "").partition(":")
+    found: dict[str, Boot | str] = {}
+    for name in (s.name for s in made.health().picture.members):
+        found[name] = Boot("boot-of-one" if name in same else f"boot-of-{name}", others=(other,) if name == at else ())
+    return found | dict.fromkeys(given["unread"].split(",") if "unread" in given else (), "no route to host")
 
 
 def moved(made: Made, words: list[str]) -> Plan | Refusal:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scene import QUICK, Instant, Scene, instants
-from tests.real.driver import COMMAND, live_config, version_of, wait_for
+from tests.real.driver import COMMAND, live_config, wait_for
 from zkprov.act.local import LocalHost
 from zkprov.lab import outage
 
@@ -56,10 +56,9 @@ def test_a_full_disk_in_the_middle(scene: Scene, instant: Instant) -> None:
 
 @pytest.mark.real
 def test_events_that_cannot_be_written(scene: Scene) -> None:
-    before = version_of(live_config(*scene.lab.founders))
-    done = scene.zkprov("add-node", "zk4", *QUICK, "--events", "/dev/full").expect(7, "No space left")
-    assert version_of(live_config(*scene.lab.founders)) == before and not scene.servers(4), done
-    scene.resumed()
+    """A reader that fails is told, and the run goes on: what it does is in the journal."""
+    done = scene.zkprov("add-node", "zk4", *QUICK, "--events", "/dev/full").expect(0, "No space left")
+    assert "\nserver.4=" in live_config(*scene.lab.founders), done
 
 
 @pytest.mark.real

@@ -142,6 +142,8 @@ def test_what_is_refused(three: Zkprov, tmp_path: Path) -> None:
         (("--only", "$(reboot)"), 2, ("no server",)),
         (("--override", "R2", "--reason", "x"), 2, ("cannot be overridden",)),
         (("--override", "R4"), 2, ("needs a reason",)),
+        (("--reboot",), 2, ("zk1: this host is the machine on which zkprov runs", "as a lab's hosts are")),
+        (("--reboot-timeout", "5m"), 2, ("says nothing without --reboot",)),
     ):
         three("restart", *arguments, *QUICK).expect(code, *words)
     three("restart", "--samples", "2").expect(2, "--yes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sqlite3
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.unit.plans_made import plan
-from zkprov.model.problems import BadInput, Interrupted
+from zkprov.model.problems import BadInput
 from zkprov.run.events import Event, Events
 from zkprov.run.journal import FORMAT, Journal, NotRecorded, State
 
@@ -232,10 +233,48 @@ class TestFullDisk:
 
 
 class TestEvents:
-    def test_a_reader_that_cannot_write_stops_the_run(self) -> None:
+    def test_a_reader_that_fails_is_left_out_and_never_fails_the_run(self) -> None:
+        heard: list[str] = []
+
         def full(_: Event) -> None:
             with Path("/dev/full").open("wb") as file:
                 file.write(b"x")
 
-        with pytest.raises(Interrupted, match="No space left"):
-            Events("a", lambda: 0.0, [full]).emit("act")
+        events = Events("a", lambda: 0.0, [lambda e: heard.append(e.kind), full])
+        events.emit("act")
+        events.emit("answer")
+        assert heard == ["act", "reader.lost", "answer"]
+
+    def test_what_the_journal_refuses_stops_the_run(self) -> None:
+        def refusing(_: Event) -> None:
+            raise NotRecorded("the journal cannot be used: full")
+
+        with pytest.raises(NotRecorded, match="full"):
+            Events("a", lambda: 0.0, [refusing]).emit("act")
+
+
+class TestMeasured:
+    def test_the_longest_of_each_kind_on_this_ensemble(self, path: Path) -> None:
+        journal = Journal(path)
+        for run, ensemble in (("a", "kafka"), ("b", "kafka"), ("c", "other")):
+            journal.begin(plan(run, ensemble), "hosts", "you", 1.0)
+        done = (("a", "restart 1", 5.5), ("a", "restart 2", 3), ("b", "settle 2", 30.0), ("c", "restart 9", 99.0))
+        for run, step, took in done:
+            journal.record(Event("2026-11-24T22:00:00.000Z", run, 1, "step.done", {"step": step, "took_s": took}))
+        journal.record(Event("2026-11-24T22:00:00.000Z", "a", 1, "step.begun", {"step": "restart 3", "took_s": 77.0}))
+        assert journal.measured("kafka") == {"restart": 5.5, "settle": 30.0}
+        assert journal.measured("nobody") == {}
+
+    def test_documents_are_kept_by_kind_and_key_also_in_an_older_journal(self, path: Path) -> None:
+        Journal(path).close()
+        old = sqlite3.connect(path)
+        old.execute("DROP TABLE document")
+        old.close()
+        with contextlib.closing(Journal(path)) as journal:
+            journal.keep("x", "2", b"two")
+            journal.keep("x", "1", b"one")
+            journal.keep("y", "1", b"other")
+            journal.keep("x", "2", b"II")
+            assert (
+                journal.kept("x") == (b"one", b"II") and journal.kept("x", "2") == (b"II",) and journal.kept("z") == ()
+            )

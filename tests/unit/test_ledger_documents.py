@@ -17,6 +17,7 @@ from kazoo.exceptions import BadVersionError, ConnectionLoss, NodeExistsError, N
 from tests.unit.plans_made import plan
 from zkprov.model.facts import LedgerMember
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
+from zkprov.plan.steps import FORMAT
 from zkprov.report.documents import OPEN_RUN
 from zkprov.run import ledger as room
 from zkprov.run.journal import OPEN_STATES, State
@@ -117,6 +118,15 @@ def test_a_run_that_is_written_is_read() -> None:
     ledger(tree).claim(document(2))
     found = ledger(tree).read_run()
     assert found is not None and msgspec.structs.replace(found, holder="") == document(2)
+
+
+def test_an_older_zkprov_takes_up_no_run_that_it_would_carry_out_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree()
+    ledger(tree).claim(document(plan=plan(format=FORMAT)))
+    assert ledger(tree).read_run()
+    monkeypatch.setattr("zkprov.run.ledger.FORMAT", FORMAT - 1)
+    with pytest.raises(Problem, match=f"format {FORMAT}; this one reads up to {FORMAT - 1}"):
+        ledger(tree).read_run()
 
 
 @pytest.mark.parametrize("fates", [("lost before",), ("lost after",), ("lost after", "lost before", "lost after")])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.unit.plans_made import plan
 from zkprov.model.problems import BadInput
-from zkprov.plan.steps import FORMAT
+from zkprov.plan.steps import FORMAT, Options
+from zkprov.run import files
 from zkprov.run.files import MAX_BYTES, load_plan, save_plan
 
 
@@ -80,6 +81,16 @@ def test_a_newer_format_names_the_zkprov_that_is_needed(path: Path) -> None:
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "format": FORMAT + 1, "plan": {**document["plan"], "zkprov": "9.9.9"}}))
     refused(path, f"format {FORMAT + 1}", "zkprov 9.9.9")
+
+
+def test_what_an_older_zkprov_would_carry_out_half_it_refuses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reboots came with format 2; plans without are what they were."""
+    assert json.loads(path.read_text())["format"] == 1
+    rebooting = plan(format=FORMAT, options=Options(reboot=True))
+    save_plan(rebooting, path)
+    assert load_plan(path) == rebooting
+    monkeypatch.setattr(files, "FORMAT", 1)
+    refused(path, "format 2; this zkprov reads up to 1", "zkprov 9.9.9")
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"plan": 1}', "[" * 100_000, "\x00\xff", '{"format": "x"}'])

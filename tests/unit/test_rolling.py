@@ -11,15 +11,21 @@ from tests.unit.facts_made import Made, ensemble, healthy, inventory, members
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.verdict import Purpose
+from zkprov.model.boots import Boot
 from zkprov.plan.rolling import RestartWish, leader_last, plan_restart
-from zkprov.plan.steps import ROLLING, Options, Plan, Refusal, StepKind
+from zkprov.plan.steps import FORMAT, ROLLING, Options, Plan, Refusal, StepKind
 
 
 def restart(
-    made: Made, *ids: int, files: dict[str, tuple[str, ...]] | None = None, **options: object
+    made: Made,
+    *ids: int,
+    files: dict[str, tuple[str, ...]] | None = None,
+    boots: dict[str, Boot] | None = None,
+    **options: object,
 ) -> Plan | Refusal:
     names = tuple(f"zk{i}" for i in ids)
-    wish = RestartWish("4f1c", names, files or {}, "", Options(settle_s=0.0, **options), 0.0, "op@host", "0.1.0")  # type: ignore[arg-type]
+    given = Options(settle_s=0.0, **options)  # type: ignore[arg-type]
+    wish = RestartWish("4f1c", names, files or {}, "", given, 0.0, "op@host", "0.1.0", boots=boots or {})
     seen = [leaver_of(made.health().picture, n) for n in names]
     down = frozenset(x.id for x in seen if not x.up and x.id is not None)
     return plan_restart(judge(made.health().picture.survey, Purpose.CHANGE, excused=down), inventory(20), wish)
@@ -112,3 +118,13 @@ def test_a_danger_stops_a_restart_too() -> None:
     made = made.having(2, srvr=msgspec.structs.replace(alone.srvr.value, mode="standalone"))
     plan = restart(made, 1)
     assert isinstance(plan, Refusal) and plan.rule == "R1" and plan.exit_code == 3
+
+
+def test_a_plan_that_reboots_is_of_a_format_that_an_older_zkprov_refuses() -> None:
+    boots = {f"zk{i}": Boot(f"boot {i}") for i in (1, 2, 3)}
+    made, plain = (restart(healthy(3), 1, 2, boots=boots, reboot=yes) for yes in (True, False))
+    assert isinstance(made, Plan) and isinstance(plain, Plan)
+    assert (made.format, plain.format) == (FORMAT, 1)
+    assert [s.name for s in made.steps] == ["reboot 1", "reboot 2"] and not any(s.reboots for s in plain.steps)
+    # who leads meanwhile comes last, and is rebooted too
+    assert [(s.server, s.reboots) for s in leader_last(made, 1, 1).steps] == [(2, True), (1, True)]

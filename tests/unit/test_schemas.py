@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.unit.facts_made import healthy, outage
+from zkprov.cli.runbook_schemas import schemas
 from zkprov.report.documents import StatusDocument, as_json, status_document
 from zkprov.report.schemas import DOCUMENTS, schema
 
@@ -22,7 +23,13 @@ def test_docs_hold_the_schema_of_today(name: str) -> None:
 
 
 def test_no_other_schema_lies_about() -> None:
-    assert {p.stem for p in FOLDER.glob("*.json")} == set(DOCUMENTS)
+    assert {p.stem for p in FOLDER.glob("*.json")} == {*DOCUMENTS, *schemas()}
+
+
+@pytest.mark.parametrize("name", sorted(schemas()))
+def test_docs_hold_the_schemas_of_runbooks_as_well(name: str) -> None:
+    """Made anew by `python -m zkprov.cli.runbook_schemas docs/schema`."""
+    assert (FOLDER / f"{name}.json").read_text() == schemas()[name]
 
 
 def test_what_is_printed_is_what_the_schema_describes() -> None:

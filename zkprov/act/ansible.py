@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
+import msgspec
+
 from zkprov.act.backup_programs import answered, backup_program, backup_variables
+from zkprov.act.boots import boots_program
 from zkprov.act.edit import CHARSET, edited
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of
 from zkprov.act.plays import PlayFailed, PlayResult, Plays
+from zkprov.model.boots import Boot
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy, NotSwitchable, Problem
 from zkprov.model.release import Release
@@ -165,6 +169,24 @@ class AnsibleHost:
             return bool(self._command(self.host.is_active_command)["code"] == 0)
         return bool(self._act("is_active"))
 
+    def boot(self) -> Boot:
+        told = self._boots("boot")
+        try:
+            return msgspec.convert(told, Boot)
+        except msgspec.ValidationError:
+            raise NotHealthy("what it says of its boot is none of ours", place=self.name) from None
+
+    def to_reboot(self, run: str, attempt: int, server: int) -> bool:
+        return bool(self._boots("note", run=run, attempt=attempt, server=server))
+
+    def reboot(self, boot: str, timeout_s: float) -> None:
+        self._plays.timeout_s = max(self._plays.timeout_s, timeout_s)
+        self._played("reboot", zkprov_boot=boot, zkprov_reboot_timeout=int(timeout_s))
+
+    def _boots(self, act: str, **more: Any) -> Any:
+        arguments = {"act": act, "control": self._control, "zoo_cfg": self._zoo_cfg, **more}
+        return answered(self._connections.run(self.host, boots_program(), arguments), act, self.name)
+
     def disable(self) -> None:
         self._act("disable")
 
@@ -201,18 +223,25 @@ class AnsibleHost:
         self, name: str, files: Mapping[str, str | bytes] | None = None, **more: str | float | bool
     ) -> PlayResult:
         """The playbook between its hooks."""
+        run = self._mine[0]
+        self._plays.hooks("before", name, self.name, run)
+        result = self._played(name, files, **more)
+        self._plays.hooks("after", name, self.name, run)
+        return result
+
+    def _played(
+        self, name: str, files: Mapping[str, str | bytes] | None = None, **more: str | float | bool
+    ) -> PlayResult:
+        """The playbook alone."""
         run, attempt = self._mine
         given = {**self._variables(), "zkprov_run": run, "zkprov_attempt": attempt, **more}
-        self._plays.hooks("before", name, self.name, run)
         try:
-            result = self._plays.play(name, self.name, given, files or {})
+            return self._plays.play(name, self.name, given, files or {})
         except PlayFailed as failed:
             kinds: dict[str, type[Problem]] = {"busy": Busy, "interrupted": Interrupted}
             if failed.kind not in kinds:
                 raise
             raise kinds[failed.kind](failed.problem, place=failed.place, remedy=failed.remedy) from None
-        self._plays.hooks("after", name, self.name, run)
-        return result
 
     def _variables(self) -> dict[str, Any]:
         """What was read and checked goes before what Ansible would make of the inventory a second time. No secrets."""

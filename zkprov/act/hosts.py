@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
+from zkprov.model.boots import Boot
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 
@@ -114,6 +115,22 @@ class Host(Protocol):
 
     def is_active(self) -> bool:
         """Whether a server process runs here, serving or not, paused or not."""
+
+    def boot(self) -> Boot:
+        """Which boot it is in, and what goes down with it. Raises `NotHealthy` where that cannot be told. The machine on which zkprov runs
+        is not rebooted: `to_reboot` and `reboot` raise `BadInput` for it.
+        """
+
+    def to_reboot(self, run: str, attempt: int, server: int) -> bool:
+        """Note, durable, that this run is about to reboot it for `server`, in the boot of now. Whether that is still to be done: once it is
+        in another boot it is not. Raises `Busy` and `Interrupted` as `configure`.
+        """
+
+    def reboot(self, boot: str, timeout_s: float) -> None:
+        """Order the reboot, if it is in `boot` still. Whether it comes back is not waited for, though a playbook of the operator's may, for
+        `timeout_s` seconds. Raises `Busy` and `Interrupted` as `configure`, `PlayFailed` where a task of the playbook failed, `NotHealthy`
+        where it is not known what came of it.
+        """
 
     def disable(self) -> None:
         """See to it that the server is not started again by itself, or by `start`."""

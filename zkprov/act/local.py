@@ -21,11 +21,13 @@ import msgspec
 
 from zkprov.act import former, local_releases
 from zkprov.act.backup_programs import backup_here
+from zkprov.act.boots import boot_here, this_machine
 from zkprov.act.disk_marks import holds_data, lay_mark
 from zkprov.act.durable import sync_folder, write
 from zkprov.act.edit import edited
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of, refuse_data
 from zkprov.act.processes import MAIN_CLASS, ServerProcess, end, running_servers, server_process
+from zkprov.model.boots import Boot
 from zkprov.model.inventory import InventoryHost, ReleaseSource, for_others
 from zkprov.model.problems import Busy, Interrupted, NotHealthy
 from zkprov.shipped import shipped
@@ -353,6 +355,15 @@ class LocalHost:
             if recorded.zoo_cfg == self._zoo_cfg and server_process(recorded.pid) == recorded:
                 return [recorded]
         return [p for p in running_servers() if p.zoo_cfg == self._zoo_cfg]
+
+    def boot(self) -> Boot:
+        return boot_here()
+
+    def to_reboot(self, run: str, attempt: int, server: int) -> bool:
+        raise this_machine(self.host)
+
+    def reboot(self, boot: str, timeout_s: float) -> None:
+        raise this_machine(self.host)
 
     def disable(self) -> None:
         with self._disk():

@@ -57,9 +57,11 @@ COMMANDS = {
     "pause": ("zkprov.cli.runs:pause", "The kill switch: no run goes on while it is set."),
     "unpause": ("zkprov.cli.runs:unpause", "Lift the kill switch."),
     "history": ("zkprov.cli.runs:history", "The runs that this machine's journal knows."),
+    "runbook": ("zkprov.cli.runbook:runbook", "Files of steps with maintenance windows: run, validate, schedule."),
     "backup": ("zkprov.cli.backup:backup", "Configs, epochs and data, kept on the hosts: create, list, verify, fetch."),
     "retired": ("zkprov.cli.retired:retired", "Servers that left: list, clear, attest."),
     "render": ("zkprov.cli.render:render", "Show a host's files as they would be written."),
+    "completion": ("zkprov.cli.completion:completion", "Print what makes a shell complete commands and host names."),
 }
 
 

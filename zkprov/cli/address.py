@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.planned import (
     both,
     decorated,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from zkprov.run.world import World
 
 options = decorated(
-    click.argument("server", metavar="SERVER"),
+    click.argument("server", metavar="SERVER", shell_complete=completion.hosts),
     target_options(),
     step_options("Set one rule aside by name (R4); needs --reason. Never R1, R2."),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.address import plan_set_address
 from zkprov.cli.adopt import plan_adopt
 from zkprov.cli.leave import plan_remove
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 add_options = decorated(
-    click.argument("hosts", nargs=-1, metavar="HOST…"),
+    click.argument("hosts", nargs=-1, metavar="HOST…", shell_complete=completion.hosts),
     target_options(),
     click.option("--all-missing", is_flag=True, help="Every host of the group that is no member yet."),
     click.option("--role", type=click.Choice(["participant", "observer"]), help="[default: zkprov_role of the hosts]"),
@@ -73,6 +74,7 @@ plan.add_command(plan_adopt)
     "limit",
     multiple=True,
     metavar="HOST",
+    shell_complete=completion.hosts,
     help="Of these hosts only: zk1,zk2 or once for each. [default: all]",
 )
 @source_options("yours, laid over the shipped ones")

@@ -32,7 +32,7 @@ def conducted(
     plan: Plan | None = None,
 ) -> int | None:
     """Runs `work` with everything that a run needs, prints its result, and returns the exit code; None where there was nothing to do."""
-    from zkprov.cli.planned import LOCK_TIMEOUT
+    from zkprov.cli.planned import LOCK_TIMEOUT, UNTIL
     from zkprov.cli.reporting import current
     from zkprov.report import console
     from zkprov.report.progress import Progress
@@ -51,6 +51,7 @@ def conducted(
             world, journal, who=who_am_i(who), clock=SystemClock(), stop=stopping.asked, readers=readers
         )
         conductor.lock_timeout_s = float(ctx.meta.get(LOCK_TIMEOUT, 0.0))
+        conductor.until = ctx.meta.get(UNTIL)
         stopping.last_acts = [conductor.give_up, *([reports.cut_off] if reports else [])]
         try:
             result = work(conductor)
@@ -60,12 +61,20 @@ def conducted(
         return None
     if reports:
         reports.account.ended(result)
-    if output == "json":
-        from zkprov.report.documents import ChangeDocument, as_json
+    try:
+        if output == "json":
+            from zkprov.report.documents import ChangeDocument, as_json
 
-        click.echo(as_json(ChangeDocument(plan=plan, result=result)))
-    elif events != "-":
-        console.result(result)
+            click.echo(as_json(ChangeDocument(plan=plan, result=result)))
+        elif events != "-":
+            console.result(result)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever called us is gone; what the run came to stands in the journal, and is the exit code
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(nowhere, stream.fileno())
     return result.exit_code
 
 
@@ -84,11 +93,13 @@ GIVE_UP_S = 4.2
 class Stopping:
     """SIGINT and SIGTERM set `asked`, a second one changes nothing; for good, since the end of a command is not to be cut short either.
 
-    A command that has not ended `GIVE_UP_S` seconds later (a server that hangs, say) is ended with exit code 7.
+    A command that has not ended `GIVE_UP_S` seconds later (a server that hangs, say) is ended with exit code 7; not one without `give_up`,
+    which waits for commands that end by themselves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, give_up: bool = True) -> None:
         self.asked = threading.Event()
+        self._gives_up = give_up
         self.last_acts: list[Callable[[], None]] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._caught)
@@ -97,9 +108,10 @@ class Stopping:
         if not self.asked.is_set():
             self.asked.set()
             os.write(2, b"\nstopping; what is begun is being recorded\n")
-            timer = threading.Timer(GIVE_UP_S, self._give_up)
-            timer.daemon = True
-            timer.start()
+            if self._gives_up:
+                timer = threading.Timer(GIVE_UP_S, self._give_up)
+                timer.daemon = True
+                timer.start()
 
     def _give_up(self) -> None:
         for last_act in self.last_acts:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.planned import (
     Duration,
     both,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from zkprov.run.world import World
 
 options = decorated(
-    click.argument("servers", metavar="SERVER…", nargs=-1, required=True),
+    click.argument("servers", metavar="SERVER…", nargs=-1, required=True, shell_complete=completion.hosts),
     target_options(),
     click.option(
         "--drain",

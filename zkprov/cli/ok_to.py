@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.look import output_option
 from zkprov.cli.target import Connect, target_options, world_to_look_at
 
 
 @click.command()
-@click.argument("servers", metavar="SERVER…", nargs=-1, required=True)
+@click.argument("servers", metavar="SERVER…", nargs=-1, required=True, shell_complete=completion.hosts)
 @target_options(connect=True)
 @output_option
 @click.pass_context
@@ -30,7 +31,7 @@ def ok_to_stop(
 
 
 @click.command()
-@click.argument("servers", metavar="SERVER…", nargs=-1, required=True)
+@click.argument("servers", metavar="SERVER…", nargs=-1, required=True, shell_complete=completion.hosts)
 @target_options(connect=True)
 @output_option
 @click.pass_context

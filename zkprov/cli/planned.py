@@ -37,8 +37,31 @@ class Duration(click.ParamType[float]):
         return found
 
 
+class Until(click.ParamType[float]):
+    """A time with its zone, `2026-11-29T03:00+01:00`, or a duration from now: seconds since 1970."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        import time
+        from datetime import datetime
+
+        if isinstance(value, float):
+            return value
+        try:
+            at = datetime.fromisoformat(str(value))
+        except ValueError:
+            return time.time() + Duration().convert(value, param, ctx)
+        if at.tzinfo is None:
+            self.fail(f"{value!r} names no zone; write e.g. {value}+01:00, or {value}Z", param, ctx)
+        if at.timestamp() <= time.time():
+            self.fail(f"{value} is over", param, ctx)
+        return at.timestamp()
+
+
 Decorator = Callable[[Callable[..., object]], Callable[..., object]]
 LOCK_TIMEOUT = "zkprov.lock_timeout_s"
+UNTIL = "zkprov.until"
 
 
 def decorated(*options: Decorator) -> Decorator:
@@ -119,7 +142,7 @@ def run_options() -> Decorator:
 
 
 def ci_options() -> Decorator:
-    """Of every command that runs a plan: what it leaves for CI, and how long it waits for another run."""
+    """Of every command that runs a plan: what it leaves for CI, how long it waits for another run, and by when it rests."""
     return decorated(
         click.option(
             "--lock-timeout",
@@ -129,6 +152,13 @@ def ci_options() -> Decorator:
             expose_value=False,
             callback=lambda ctx, _, value: ctx.meta.update({LOCK_TIMEOUT: value}),
             help="Wait for another run's lock this long, instead of exit 5 at once.",
+        ),
+        click.option(
+            "--until",
+            type=Until(),
+            expose_value=False,
+            callback=lambda ctx, _, value: ctx.meta.update({UNTIL: value}),
+            help="Begin with no server that would not be done by then; rest, and exit 7 for `zkprov resume`.",
         ),
         report_options,
     )
@@ -249,6 +279,7 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         "step_timeout_s": "step_timeout",
         "drain_s": "drain",
         "soak_s": "soak",
+        "reboot_timeout_s": "reboot_timeout",
     }
     numbers = {field: float(str(given[flag])) for field, flag in by_flag.items() if given.get(flag) is not None}
     reason, overrides = str(given["reason"]), given["overrides"]
@@ -261,6 +292,7 @@ def options_of(world: World, given: dict[str, object], role: Role | None = None)
         overrides=dict.fromkeys(named, reason),
         handover=not given.get("no_handover"),
         configure=bool(given.get("config")),
+        reboot=bool(given.get("reboot")),
     )
     given_too = {**numbers, **({"role": role} if role else {})}
     return checked(msgspec.structs.replace(options, **given_too), world.inventory)

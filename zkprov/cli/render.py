@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.target import inventory_of, target_options
 
 
 @click.command()
-@click.argument("host")
+@click.argument("host", shell_complete=completion.hosts)
 @target_options()
 @click.option(
     "--templates",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.planned import (
     Duration,
     both,
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from zkprov.run.world import World
 
 options = decorated(
-    click.argument("old", metavar="OLD"),
-    click.argument("new", metavar="NEW", required=False),
+    click.argument("old", metavar="OLD", shell_complete=completion.hosts),
+    click.argument("new", metavar="NEW", required=False, shell_complete=completion.hosts),
     target_options(),
     click.option("--same-host", is_flag=True, help="OLD itself comes back, with a new disk: no NEW."),
     click.option("--season", type=Duration(), default=None, help="How long NEW stays a newcomer (R2). [default: 15m]"),

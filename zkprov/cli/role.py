@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli import completion
 from zkprov.cli.planned import (
     Duration,
     both,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from zkprov.run.world import World
 
 options = decorated(
-    click.argument("server", metavar="SERVER"),
+    click.argument("server", metavar="SERVER", shell_complete=completion.hosts),
     click.argument("role", type=click.Choice(["participant", "observer"])),
     target_options(),
     click.option(

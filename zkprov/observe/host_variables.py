@@ -17,7 +17,7 @@ MAX_TOLD = 50
 PREFIX = "zkprov_"
 
 # Every variable of a host, and the field of InventoryHost that it fills.
-_FIELDS = {
+FIELDS = {
     "zkprov_id": "id",
     "zkprov_address": "address",
     "zkprov_client_port": "client_port",
@@ -83,7 +83,7 @@ _OF_GROUP = (
     "zkprov_sasl_password",
     "zkprov_sasl_password_file",
 )
-VARIABLES = frozenset({*_FIELDS, *_OF_PLAYBOOKS, *_OF_GROUP})
+VARIABLES = frozenset({*FIELDS, *_OF_PLAYBOOKS, *_OF_GROUP})
 
 
 def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost:
@@ -93,7 +93,7 @@ def host_of(name: str, variables: Mapping[str, Any], path: str) -> InventoryHost
         raise BadInput("not a host name", place=place, remedy="use letters, digits, hyphens and dots, or an IP address")
     fields: dict[str, Any] = {}
     wrong: list[BadInput] = []
-    for variable, field in _FIELDS.items():
+    for variable, field in FIELDS.items():
         value = variables.get(variable)
         if value is None:
             continue

@@ -145,7 +145,8 @@ def _unknown(path: str, name: str, variables: Mapping[str, Any]) -> Iterator[Bad
             yield BadInput(
                 f"unknown variable {variable}",
                 place=f"{path}: {name}",
-                remedy=_did_you_mean(variable, VARIABLES) or 'see docs, "Inventory", for those that zkprov knows',
+                remedy=_did_you_mean(variable, VARIABLES)
+                or 'see docs, "Variables of the inventory", for those that zkprov knows',
             )
 
 

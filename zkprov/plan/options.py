@@ -29,6 +29,9 @@ def checked(options: Options, inventory: Inventory) -> Options:
             )
     if options.overrides and not options.reason.strip():
         raise BadInput("an override needs a reason", place="--override", remedy='--reason "…"')
+    if options.reboot and options.reboot_timeout_s < 1:
+        what = "no time for a host to come back"
+        raise BadInput(what, place="--reboot-timeout", remedy="--reboot-timeout 10m")
     if options.season_s < SEASON_S:
         if not options.reason.strip():
             raise BadInput(

@@ -13,12 +13,14 @@ from zkprov.judge.health import Health
 from zkprov.judge.leaving import Leaver, in_sync, leaver_of, not_to_be_started, untold
 from zkprov.judge.new_disk import not_new
 from zkprov.judge.transfer import NEEDED, transfer_proofs, why_no_transfer
+from zkprov.model.boots import Boot
 from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces, spare
+from zkprov.plan import reboot
 from zkprov.plan.beginning import begun
 from zkprov.plan.removal import refused, state_allows
-from zkprov.plan.steps import ROLLING, Options, Plan, Proof, Refusal, Restarted, Step, StepKind
+from zkprov.plan.steps import FORMAT, ROLLING, Options, Plan, Proof, Refusal, Restarted, Step, StepKind, seconds
 
 SHORT_OF = "its stop would leave no quorum"
 
@@ -27,6 +29,7 @@ class RestartWish(msgspec.Struct, frozen=True):
     """What is asked: these members, by their names in the survey. `made_by` as `user@host`; `made_at` in seconds since 1970.
 
     `files`: name → what is laid on it while it is down. `no_right`: why the list cannot be changed from here, empty where it can.
+    Where hosts are rebooted: `boots` of all members' hosts, or why one was not read; `patched`, whether the operator has a hook for it.
     """
 
     plan_id: str
@@ -38,10 +41,13 @@ class RestartWish(msgspec.Struct, frozen=True):
     made_by: str
     zkprov: str
     templates_digest: str = ""
+    boots: Mapping[str, Boot | str] = {}
+    patched: bool = False
 
     @property
     def command(self) -> str:
-        return f"zkprov restart --only {','.join(self.names)}" + " --config" * self.options.configure
+        flags = " --config" * self.options.configure + " --reboot" * self.options.reboot
+        return f"zkprov restart --only {','.join(self.names)}{flags}"
 
 
 def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Plan | Refusal:
@@ -64,7 +70,7 @@ def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Pla
     here = in_sync(health) | {x.id for x in asked if not x.up and x.id in live.voters and x.id is not None}
     why_not = why_no_handover(health, leader, here, wish) if leader is not None else "no leader is among them"
     stop = state_allows(health, wish.command, unneeded=frozenset(NEEDED) if why_not else frozenset())
-    short = stop or too_short(health, live, asked, wish)
+    short = stop or too_short(health, live, asked, wish) or _no_reboot(asked, wish)
     if short:
         return short
     restarted = tuple(
@@ -73,7 +79,15 @@ def plan_restart(health: Health, inventory: Inventory, wish: RestartWish) -> Pla
     steps = tuple(_steps(health, live, restarted, None if why_not or leader is None else leader.id, here, wish))
     notes = notes_of(health, live, restarted, here, why_not if leader is not None else "", wish)
     plan = begun(health, live, inventory, wish, kind=ROLLING, steps=steps)
-    return msgspec.structs.replace(plan, restarted=restarted, notes=tuple(notes))
+    known = FORMAT if wish.options.reboot else plan.format
+    return msgspec.structs.replace(plan, restarted=restarted, notes=tuple(notes), format=known)
+
+
+def _no_reboot(asked: Sequence[Leaver], wish: RestartWish) -> Refusal | None:
+    if not wish.options.reboot:
+        return None
+    names = [x.name for x in asked]
+    return reboot.may_reboot(names, wish.boots, wish.command, overridden="R4" in wish.options.overrides)
 
 
 def in_turn(members: Sequence[Leaver]) -> list[Leaver]:
@@ -182,6 +196,7 @@ def _steps(
             member,
             files=files,
             hands_over=over,
+            reboots=wish.options.reboot,
             proofs=tuple(Proof(x, str(p.verdict)) for x, p in proved),
             undo="its former files, and started with them" if files else "",
         )
@@ -213,4 +228,7 @@ def notes_of(
     seen = [f for x in restarted if (f := health.picture.member(x.server.id)) is not None and f.cons.value is not None]
     if sessions := sum(len(f.cons.value or ()) for f in seen):
         yield f"{sessions} client session{'s' if sessions > 1 else ''} will connect elsewhere, one server's at a time"
+    if wish.options.reboot:
+        limit, hosts = seconds(wish.options.reboot_timeout_s), [x.host for x in restarted]
+        yield from reboot.notes_of(hosts, wish.boots, wish.patched, limit)
     yield from (f"override {rule}: {reason}" for rule, reason in sorted(wish.options.overrides.items()))

@@ -10,8 +10,11 @@ from zkprov.judge.newcomers import SEASON_S
 from zkprov.model.members import Members, Seat
 from zkprov.model.server import Role, Server
 
-FORMAT = 1
-"""Of plan documents. A newer zkprov reads all older formats; an older one refuses a newer format by name."""
+FORMAT = 2
+"""Of plan documents. A newer zkprov reads all older formats; an older one refuses a newer format by name.
+
+A plan has the format of the oldest zkprov that carries it out whole: 2 where hosts are rebooted, else 1.
+"""
 
 
 class StepKind(StrEnum):
@@ -75,7 +78,7 @@ class Step(msgspec.Struct, frozen=True):
     `spare_after`: voters that may fail once it is done. `wait_s`: seconds, for settle and season. `files`: what a restart lays.
     `hands_over`: of one that leads, by two reconfigs that end where they began. `release`: which one the server runs once it is restarted
     (empty: as before), or which one is laid out on `hosts`. `settings`: which lines are written into zoo.cfg of `hosts`. `begun`: a server
-    may have been stopped for it.
+    may have been stopped for it. `reboots`: the host is, while its server is stopped.
     """
 
     number: int
@@ -95,6 +98,7 @@ class Step(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     begun: bool = False
+    reboots: bool = False
 
     @property
     def title(self) -> str:
@@ -135,12 +139,17 @@ class Step(msgspec.Struct, frozen=True):
             case StepKind.RESTART:
                 first, with_what = "hand over and " * self.hands_over, ", ".join(self.files)
                 other = self.release or (f"another {with_what}" if with_what else "")
-                return f"{first}restart {self.server}" + (f" with {other}" if other else "")
+                return f"{first}{self.act} {self.server}" + (f" with {other}" if other else "")
+
+    @property
+    def act(self) -> str:
+        """What is done, in one word: of a restart whether the host is rebooted for it."""
+        return "reboot" if self.reboots else str(self.kind)
 
     @property
     def name(self) -> str:
         """Short, for events and the journal: `promote 4`."""
-        return f"{self.kind} {self.release if self.kind is StepKind.LAY_OUT else self.server}"
+        return f"{self.act} {self.release if self.kind is StepKind.LAY_OUT else self.server}"
 
     @property
     def proof(self) -> str:
@@ -153,6 +162,7 @@ class Options(msgspec.Struct, frozen=True):
     """What the operator may set. Times in seconds; `overrides`: rule → reason; `drain_s`: for the clients of who leaves.
 
     Of a restart: `handover`, whether a leader hands over before it is stopped; `configure`, whether differing files are laid.
+    `reboot`: whether its host is rebooted, within `reboot_timeout_s`.
     `backup`: whether the plan begins with one. Of an upgrade: `soak_s`, good samples for this long after the first server of each release.
     """
 
@@ -170,6 +180,8 @@ class Options(msgspec.Struct, frozen=True):
     configure: bool = False
     backup: bool = False
     soak_s: float = 60.0
+    reboot: bool = False
+    reboot_timeout_s: float = 600.0
 
 
 class Joiner(msgspec.Struct, frozen=True):
@@ -228,7 +240,7 @@ class Plan(msgspec.Struct, frozen=True):
     templates_digest: str = ""
     releases: dict[int, str] = {}
     notes: tuple[str, ...] = ()
-    format: int = FORMAT
+    format: int = 1
     leavers: tuple[Leaver, ...] = ()
     restarted: tuple[Restarted, ...] = ()
     moved: tuple[Moved, ...] = ()

@@ -30,8 +30,13 @@ def console(*, err: bool = False) -> Console:
     """Colour only on a terminal; 80 columns where there is none; no markup is ever read from what servers say."""
     from rich.console import Console
 
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            """Rich would end the whole program, in the middle of a run as well."""
+            raise BrokenPipeError("nobody reads any more")
+
     stream = sys.stderr if err else sys.stdout
-    return Console(
+    return Screen(
         file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False, width=None if stream.isatty() else 100
     )
 

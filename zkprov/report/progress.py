@@ -38,12 +38,16 @@ class Progress:
                 self._show(f"{self._title}: {said['left_s']} s left, {said['good']} good samples")
             case "seasoning":
                 self._show(f"{self._title}: {said['left_s']} s left for the next")
+            case "rebooting":
+                self._show(f"{self._title}: its host is away, {said['left_s']} s left: {said['why']}")
             case "draining":
                 self._show(f"{self._title}: {said['clients']} clients, {said['left_s']} s left")
             case "gate":
                 self._show(f"{self._title}: waiting, gate `{said['gate']}`: {said['summary']}")
             case "play":
                 self._show(f"{self._title}: {said['play']}, {said['task']}")
+            case "reader.lost":
+                self._print(_plain(f"   the events go on without one of their readers: {said['why']}"))
             case "hook":
                 self._show(f"{self._title}: hook {said['hook']} done")
             case "step.done":

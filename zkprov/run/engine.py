@@ -14,13 +14,14 @@ from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.model.server import Role
+from zkprov.plan.resting import too_late
 from zkprov.plan.steps import LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
 from zkprov.run import acts, adopting, leaving, moving, renewing, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.endpoints import endpoints_of
-from zkprov.run.events import Events, Value
+from zkprov.run.events import Events, Value, rfc3339
 from zkprov.run.gating import GateFailed, Gatekeeper
 from zkprov.run.journal import Journal, State
 from zkprov.run.ledger import EnsembleLedger, RunDocument
@@ -54,6 +55,8 @@ class Engine:
         self.canary: Canary | None = None
         self.came: dict[int, float] = {}  # whom this run made a voter, and when by the monotonic clock
         self.who, self.attempt = who, attempt
+        self.until: float | None = None
+        """By when the run rests, in seconds since 1970."""
         self.gates = Gatekeeper(world, plan.options, events, clock, stop, unneeded=plan.unneeded)
         self.in_hand: Step | None = None
         self.first = 1
@@ -67,6 +70,8 @@ class Engine:
         self.first = first
         try:
             for number in range(first, len(self.plan.steps) + 1):
+                if number > first:
+                    self._rest(number)
                 self._take(self.plan.steps[number - 1])
         except Interrupted as stopped:
             return self.stopped(self.in_hand, stopped)
@@ -149,6 +154,22 @@ class Engine:
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
         self.events.emit("step.done", step=step.name, said=said, took_s=round(took, 2), longest_pause_s=round(pause, 3))
+
+    def _rest(self, number: int) -> None:
+        """Ends the run for now where there is no time for what comes next. The step in hand is done, so the next one is named."""
+        if self.until is None:
+            return
+        late = too_late(
+            self.plan,
+            number,
+            now=self.clock.now(),
+            until=self.until,
+            measured=self.journal.measured(self.plan.ensemble),
+        )
+        if late:
+            self.in_hand = self.plan.steps[number - 1]
+            self.events.step = number
+            raise Interrupted(f"it was to rest by {rfc3339(self.until)}: {late}", remedy="zkprov resume")
 
     def _turn_away(self, step: Step) -> None:
         """Our own sessions go to those that stay, and to those that came."""
@@ -307,7 +328,8 @@ class Engine:
             )
         done = ", ".join(str(s.server) for s in turns if s.number < until)
         left = ", ".join(str(s.server) for s in turns if s.number >= until)
-        return "; ".join(filter(None, (f"restarted: {done}" * bool(done), f"not yet: {left}" * bool(left))))
+        what = "rebooted" if any(s.reboots for s in turns) else "restarted"
+        return "; ".join(filter(None, (f"{what}: {done}" * bool(done), f"not yet: {left}" * bool(left))))
 
     def _runs(self, step: Step) -> dict[int, str]:
         """Who runs what: one that could not go back is no sign that it did."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from zkprov.model.problems import Interrupted
+from zkprov.model.problems import Problem
 
 Value = str | int | float | bool | None | list[str] | dict[str, str]
 
@@ -23,27 +23,29 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Events:
-    """Sends each event to every reader, in order. A reader that fails stops the run: what is not recorded is not done.
+    """Sends each event to every reader, in order. The journal is a reader that raises `NotRecorded`: what is not recorded is not done.
 
-    `emit` raises `Interrupted` for a reader that cannot write (a full disk, a closed pipe).
+    Any other one that fails (a full disk, a closed pipe) is left out from then on, and that is an event: it never fails a run.
     """
 
     def __init__(self, run: str, now: Callable[[], float], readers: list[Callable[[Event], None]]) -> None:
-        self.run, self._now, self._readers = run, now, readers
+        self.run, self._now, self._readers = run, now, list(readers)
         self.step = 0
 
     def emit(self, kind: str, **evidence: Value) -> None:
+        """Raises the `Problem` of a reader that has one."""
         event = Event(rfc3339(self._now()), self.run, self.step, kind, evidence)
-        for reader in self._readers:
+        lost: list[str] = []
+        for reader in list(self._readers):
             try:
                 reader(event)
-            except (OSError, ValueError) as wrong:
-                why = getattr(wrong, "strerror", None) or wrong
-                raise Interrupted(
-                    f"what happens cannot be written any more: {why}",
-                    place="--events, or the screen",
-                    remedy="zkprov resume",
-                ) from None
+            except Problem:
+                raise
+            except Exception as wrong:
+                self._readers.remove(reader)
+                lost.append(str(getattr(wrong, "strerror", None) or wrong or type(wrong).__name__))
+        for why in lost:
+            self.emit("reader.lost", why=why)
 
 
 def rfc3339(seconds: float) -> str:

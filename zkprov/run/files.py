@@ -19,12 +19,12 @@ class PlanFile(msgspec.Struct, frozen=True):
 
     plan: Plan
     sha256: str
-    format: int = FORMAT
+    format: int = 1
 
 
 def save_plan(plan: Plan, path: Path) -> None:
     """Raises `BadInput` where the file cannot be written."""
-    data = msgspec.json.format(msgspec.json.encode(PlanFile(plan, _digest(plan))), indent=1)
+    data = msgspec.json.format(msgspec.json.encode(PlanFile(plan, _digest(plan), plan.format)), indent=1)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_bytes(data + b"\n")

@@ -95,5 +95,5 @@ def _restarted(engine: Engine, step: Step, live: Members) -> tuple[str, tuple[st
         return "does not serve", (log_of(engine.world.inventory_host(step.host)), again)
     if member is not None and meant.votes and not member.votes:
         return "is an observer of it now", (f"zkprov set-role {step.server} participant",)
-    other = step.release or f"another {', '.join(step.files)}"
-    return f"serves, with {other}", ()
+    other = step.release or (f"another {', '.join(step.files)}" if step.files else "")
+    return f"serves, with {other}" if other else "serves", ()

@@ -26,6 +26,10 @@ CREATE TABLE IF NOT EXISTS run (
 CREATE TABLE IF NOT EXISTS event (run TEXT NOT NULL, seq INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS event_of_run ON event (run, seq);
 """
+# Of later releases: laid into the journals of earlier ones too, which those read as before.
+LATER = "CREATE TABLE IF NOT EXISTS document (kind TEXT NOT NULL, key TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (kind, key))"
+MEASURED_RUNS = 20
+"""How many of an ensemble's last runs tell how long a step takes."""
 
 
 class State(StrEnum):
@@ -80,7 +84,7 @@ class Journal:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             elif not path.exists():
                 self._db = sqlite3.connect(":memory:")
-                self._db.executescript(SCHEMA)
+                self._db.executescript(f"{SCHEMA};{LATER}")
                 return
             # what others write takes milliseconds, and a signal is not heard while SQLite waits
             self._db = sqlite3.connect(path, timeout=2, isolation_level=None, check_same_thread=False)
@@ -100,6 +104,7 @@ class Journal:
             self._db.execute("PRAGMA synchronous=FULL")
             if found == 0:
                 self._lay_out()
+            self._db.execute(LATER)
             self._db.execute("SELECT id, plan, state, head, attempt FROM run LIMIT 1").fetchone()
             damage = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
@@ -207,6 +212,36 @@ class Journal:
             raise BadInput(
                 f"an event of run {run} cannot be read: {wrong}", place=str(self.path), remedy=remedy
             ) from None
+
+    def measured(self, ensemble: str) -> dict[str, float]:
+        """Kind of step → the longest that one took, in seconds, in the last runs on this ensemble."""
+        with self._told():
+            rows = self._db.execute(
+                "SELECT event FROM event WHERE run IN (SELECT id FROM run WHERE ensemble=? ORDER BY began DESC LIMIT ?)"
+                " AND CAST(event AS TEXT) LIKE '%\"step.done\"%' ORDER BY seq DESC LIMIT 1000",
+                (ensemble, MEASURED_RUNS),
+            ).fetchall()
+        longest: dict[str, float] = {}
+        for (row,) in rows:
+            with contextlib.suppress(msgspec.MsgspecError, ValueError):
+                done = msgspec.json.decode(row, type=Event).evidence
+                kind, took = str(done.get("step", "")).partition(" ")[0], done.get("took_s")
+                if isinstance(took, int | float):
+                    longest[kind] = max(longest.get(kind, 0.0), float(took))
+        return longest
+
+    def keep(self, kind: str, key: str, document: bytes) -> None:
+        """Keeps a document of `kind` under `key`, in the place of the one that was there. On disk when this returns."""
+        with self._told(NotRecorded):
+            self._db.execute("INSERT OR REPLACE INTO document VALUES (?,?,?)", (kind, key, document))
+
+    def kept(self, kind: str, key: str | None = None) -> tuple[bytes, ...]:
+        """The documents of `kind`, or the one under `key`, by their keys."""
+        with self._told():
+            rows = self._db.execute(
+                "SELECT document FROM document WHERE kind=?1 AND (?2 IS NULL OR key=?2) ORDER BY key", (kind, key)
+            ).fetchall()
+        return tuple(row[0] for row in rows)
 
     def close(self) -> None:
         self._db.close()

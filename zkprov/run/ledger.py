@@ -24,7 +24,7 @@ from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.rights import writers
 from zkprov.observe.fourletter import membership_of
 from zkprov.observe.znodes import CONFIG, EnsembleDocument, MemberDocument, RetiredDocument, decode
-from zkprov.plan.steps import Plan
+from zkprov.plan.steps import FORMAT, Plan
 from zkprov.run import lock
 from zkprov.run.journal import State
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from kazoo.client import KazooClient
     from kazoo.recipe.lock import Lock
 
-FORMAT = 1
 ROOT = "/zkprov"
 MAX_RUN_BYTES = 512_000
 RUN = f"{ROOT}/run"
@@ -46,7 +45,8 @@ STOPPING_S = 1.5
 class RunDocument(msgspec.Struct, frozen=True):
     """`/zkprov/run`: the whole plan and where it stands, so that another machine can take it over. No secrets.
 
-    `holder` names the process that wrote it: after a lost connection it tells one's own write from another's.
+    `holder` names the process that wrote it: after a lost connection it tells one's own write from another's. `format`: the plan's, when
+    it is written.
     """
 
     run: str
@@ -55,8 +55,8 @@ class RunDocument(msgspec.Struct, frozen=True):
     attempt: int
     who: str
     plan: Plan
-    format: int = FORMAT
-    zkprov: str = __version__
+    format: int = 1
+    zkprov: str = msgspec.field(default_factory=lambda: __version__)  # no default in the schema, which is of no commit
     holder: str = ""
 
 
@@ -264,7 +264,7 @@ class EnsembleLedger:
             ) from None
 
     def _encoded(self, document: RunDocument) -> bytes:
-        data = msgspec.json.encode(msgspec.structs.replace(document, holder=self._holder))
+        data = msgspec.json.encode(msgspec.structs.replace(document, holder=self._holder, format=document.plan.format))
         if len(data) > MAX_RUN_BYTES:
             raise Problem(
                 f"the plan takes {len(data)} bytes of the {MAX_RUN_BYTES} that the ledger holds",

@@ -17,11 +17,13 @@ from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.release import Release
 from zkprov.plan.configure import to_lay
 from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
+from zkprov.plan.reboot import BEFORE
 from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.plan.switch import SwitchWish
 from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
 from zkprov.run.planning import acting, steady_health, who_am_i, who_leaves
+from zkprov.run.rebooting import hosts_of, not_here, read_boots
 from zkprov.run.switching import lying
 from zkprov.run.world import World
 
@@ -33,7 +35,7 @@ def make_restart(
 ) -> Plan | Refusal | None:
     """Plans to restart the members `servers` (names or ids; none for all), one at a time; None where nothing is to be laid on any of them.
 
-    Raises `BadInput` for one that is no member.
+    Raises `BadInput` for one that is no member, and for a host that is to be rebooted and is this machine.
     """
     survey = world.survey()
     picture = judge(survey, Purpose.LOOK).picture
@@ -57,6 +59,13 @@ def make_restart(
         names = tuple(n for n in names if n in files or n not in known)
         if not files:
             return None
+    boots, patched = {}, False
+    if options.reboot:
+        hosts = dict.fromkeys((*hosts_of(world, picture), *(n for n in names if world.inventory.host(n))))
+        not_here(world, {}, names)
+        boots = read_boots(world, tuple(hosts))
+        not_here(world, boots, names)
+        patched = world.has_hook(BEFORE)
     asked = [leaver_of(picture, n) for n in names]
     no_right = ""
     if options.handover and picture.live.version and any(x.part == "leader" for x in asked):
@@ -73,6 +82,8 @@ def make_restart(
         who_am_i(made_by),
         __version__,
         world.templates_digest(),
+        boots,
+        patched,
     )
     return plan_restart(health, world.inventory, wish)
 

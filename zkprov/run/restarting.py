@@ -18,7 +18,7 @@ from zkprov.model.problems import Interrupted, Problem
 from zkprov.model.server import Role, Server
 from zkprov.plan.rolling import leader_last
 from zkprov.plan.steps import ADOPTION, Step, seconds
-from zkprov.run import adopting
+from zkprov.run import adopting, rebooting
 from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_of, prove, take
 from zkprov.run.gating import GateFailed
 from zkprov.run.laying import check, lay, unit_of
@@ -38,6 +38,8 @@ def found_anew(run: Engine, step: Step) -> Step:
     """The step in hand, with the leader of this moment as the last of those to be restarted."""
     if run.plan.kind == ADOPTION:
         step = adopting.stuck_turned(run, step)
+    if step.reboots and run.attempt > 0 and step.number == run.first:
+        rebooting.await_host(run, step)
     run.gates.leaving, run.gates.releases = _excused(run, step), may_run(run, step)
     health = run.gates.passed()
     run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
@@ -64,7 +66,48 @@ def restart(run: Engine, step: Step) -> str:
     meant, host = run.plan.server(step.server), run.world.host(step.host)
     # reading a host for its unit takes longer than a look may be old
     unit = unit_of(run.world, run.world.inventory_host(step.host)) if UNIT in step.files else ""
+    boot = rebooting.ready(run, step) if step.reboots else None
     _its_vote(run, step, meant)
+    if boot is not None and boot.was_rebooted(run.plan.id, step.server):
+        # an earlier attempt has stopped the server, and its order was carried out
+        take(run, host, step)
+        run.plan = run.plan.with_begun(step.number)
+        run.intend(step)
+        stopped_at, hands_over = run.clock.monotonic(), False
+        rebooting.come_up(run, host, step)
+    else:
+        stopped_at, hands_over, asks = _stop(run, host, step, meant, unit)
+        # from here until it runs again nothing is asked of the ensemble: it may be this very server that it waits for
+        _changed(run, host, step, unit)
+        if boot is None:
+            run.events.emit("act", what=f"{step.host}: start")
+            host.start()
+        else:
+            rebooting.reboot(run, host, step, asks=asks)
+    await_serving(run, host, step)
+    down_s = run.clock.monotonic() - stopped_at
+    other = step.release or (f"another {', '.join(step.files)}" if step.files else "")
+    done = "rebooted" if step.reboots else "restarted"
+    run.stands = f"{step.server} was {done}" + (f" with {other}" if other else "")
+    run.gates.leaving = run.plan.excused(step.number + 1)
+    run.gates.releases = may_run(run, msgspec.structs.replace(step, number=step.number + 1))
+    _its_vote(run, step, meant)
+    health = run.gates.passed(samples=run.plan.options.samples, expect=step.after)
+    run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
+    # the write probe: a quorum acknowledges it, and a leader that cannot commit is known by it (ZOOKEEPER-4708)
+    run.intend(step)
+    confirm(run, health, live_of(health))
+    if step.files:
+        host.drop_former(run.plan.id, run.attempt)
+    run.stands = ""
+    led = f"{leader_in(health)} leads; " * hands_over
+    now, agree = f"runs {step.release}; " if step.release else "", len(live_of(health).servers)
+    now += "in another boot; " * step.reboots
+    return f"{led}{now}serves again after {seconds(round(down_s, 1))}, in sync; {agree} servers agree, memory and disk"
+
+
+def _stop(run: Engine, host: Host, step: Step, meant: Server, unit: str) -> tuple[float, bool, bool]:
+    """When it was stopped, whether it handed over, and whether the others are a quorum that can be asked meanwhile."""
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
     samples = run.plan.options.samples if step.number == run.first else 1
     while True:
@@ -91,28 +134,8 @@ def restart(run: Engine, step: Step) -> str:
         run.events.emit("act", what=f"{step.host}: stop")
         run.stands = f"{step.server} was stopped"
         host.stop(STOP_S)
-    # from here until it runs again nothing is asked of the ensemble: it may be this very server that it waits for
-    _changed(run, host, step, unit)
-    run.events.emit("act", what=f"{step.host}: start")
-    host.start()
-    await_serving(run, host, step)
-    down_s = run.clock.monotonic() - stopped_at
-    other = step.release or (f"another {', '.join(step.files)}" if step.files else "")
-    run.stands = f"{step.server} was restarted" + (f" with {other}" if other else "")
-    run.gates.leaving = run.plan.excused(step.number + 1)
-    run.gates.releases = may_run(run, msgspec.structs.replace(step, number=step.number + 1))
-    _its_vote(run, step, meant)
-    health = run.gates.passed(samples=run.plan.options.samples, expect=step.after)
-    run.gates.keep(health.picture.survey, run.gates.looked_at + run.gates.looked_for)
-    # the write probe: a quorum acknowledges it, and a leader that cannot commit is known by it (ZOOKEEPER-4708)
-    run.intend(step)
-    confirm(run, health, live_of(health))
-    if step.files:
-        host.drop_former(run.plan.id, run.attempt)
-    run.stands = ""
-    led = f"{leader_in(health)} leads; " * hands_over
-    now, agree = f"runs {step.release}; " if step.release else "", len(live_of(health).servers)
-    return f"{led}{now}serves again after {seconds(round(down_s, 1))}, in sync; {agree} servers agree, memory and disk"
+    asks = live.quorums.contains_quorum(in_sync(health) - {step.server})
+    return stopped_at, hands_over, asks
 
 
 def _changed(run: Engine, host: Host, step: Step, unit: str) -> None:

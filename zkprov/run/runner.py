@@ -21,14 +21,15 @@ from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
-from zkprov.plan.steps import ADOPTION, Plan, Step
+from zkprov.plan.resting import too_late
+from zkprov.plan.steps import ADOPTION, Plan, Step, StepKind
 from zkprov.run import lock
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.engine import Engine
-from zkprov.run.events import Event, Events
+from zkprov.run.events import Event, Events, rfc3339
 from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
@@ -63,6 +64,7 @@ class Conductor:
         self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
         self._readers = [journal.record, *readers]
         self.lock_timeout_s = 0.0  # how long another run's lock is waited for; 0: as long as a dead one's takes to go
+        self.until: float | None = None  # by when the run rests, in seconds since 1970
         world.stop = stop
         self._run = ""
 
@@ -110,6 +112,7 @@ class Conductor:
                         place="/zkprov/run",
                         remedy="zkprov resume, or zkprov abort",
                     )
+                self._in_time(plan, 1)
                 # a plan that was undone may be applied again, and then lays disks aside under other names
                 attempt = standing.attempt + 1 if standing is not None and standing.run == plan.id else 0
                 self._begin(plan, 1, attempt)
@@ -165,6 +168,10 @@ class Conductor:
                     return None
                 same_sources(self.world, standing.plan, "or end the run: zkprov abort")
                 checked(standing.plan.options, self.world.inventory)
+                if standing.plan.steps[standing.head - 1].kind is StepKind.RESTART and not standing.plan.begun_step(
+                    standing.head
+                ):
+                    self._in_time(standing.plan, standing.head)
                 plan, attempt = self._taken(standing, ledger)
                 self._ensure_ledger(ledger, plan)
                 ledger.claim(RunDocument(plan.id, State.RUNNING, standing.head, attempt, self.who, plan))
@@ -213,6 +220,17 @@ class Conductor:
                     remedy = getattr(wrong, "remedy", "") or "zkprov abort, or zkprov resume"
                     return engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy))
                 return given_up(engine, step, live, undone, left)
+
+    def _in_time(self, plan: Plan, number: int) -> None:
+        """Raises `Busy` where there is no time for the first thing to do: nothing is begun then."""
+        if self.until is None:
+            return
+        measured = self.journal.measured(plan.ensemble)
+        if late := too_late(plan, number, now=self.clock.now(), until=self.until, measured=measured):
+            raise Busy(
+                f"not begun, since it is to rest by {rfc3339(self.until)}: {late}",
+                remedy="begin earlier, or give it until later",
+            )
 
     def _somebody_serves(
         self,
@@ -370,6 +388,7 @@ class _Run:
             plan, conductor.world, client=client, ledger=ledger, journal=conductor.journal, events=events, clock=conductor.clock,
             stop=conductor.stop, who=conductor.who, attempt=attempt,
         )  # fmt: skip
+        self.engine.until = conductor.until
 
     def result(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         engine, plan = self.engine, self.engine.plan

@@ -18,6 +18,7 @@ from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Server
 from zkprov.plan.steps import ADOPTION, LEAVING, SET_ROLE, SWITCHING, Plan, Step, StepKind
 from zkprov.run import unadopting
+from zkprov.run.rebooting import cannot_be_taken_back
 
 if TYPE_CHECKING:
     from zkprov.run.engine import Engine
@@ -48,7 +49,8 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     if step.kind in LEAVING:
         return _undo_leaver(engine, step, asked=asked)
     if step.kind is StepKind.RESTART:
-        return start_again(engine, step, asked=asked)
+        again = start_again(engine, step, asked=asked)
+        return None if again and step.reboots and not asked and cannot_be_taken_back(engine, step) else again
     if step.kind is StepKind.RETURN:
         from zkprov.run.renewing import undo_return
 

@@ -250,9 +250,20 @@ class World:
 
         return AnsibleHost(host, self.connections, self._plays())
 
-    def hooks(self, when: str, phase: str, host: str, run: str) -> bool:
-        """Runs the operator's hooks `<when>-<phase>`; whether there was one. Raises `NotHealthy` when one fails."""
-        return self.playbooks is not None and self._plays().hooks(when, phase, host, run)
+    def has_hook(self, name: str) -> bool:
+        """Whether the operator has a hook `<when>-<phase>`."""
+        folder = self.playbooks
+        return folder is not None and any((folder / f"{name}{ending}").is_file() for ending in ("", ".yml"))
+
+    def hooks(self, when: str, phase: str, host: str, run: str, *, limit_s: float = 0.0) -> bool:
+        """Runs the operator's hooks `<when>-<phase>`; whether there was one. Raises `NotHealthy` when one fails, or takes longer than a
+        play may, or than `limit_s` seconds, if that is more.
+        """
+        if self.playbooks is None:
+            return False
+        plays = self._plays()
+        plays.timeout_s = max(plays.timeout_s, limit_s)
+        return plays.hooks(when, phase, host, run)
 
     def _plays(self) -> Plays:
         from zkprov.act.plays import Plays

@@ -99,6 +99,9 @@ def unfence(control: str, run: str, attempt: int) -> None:
         free_for(control, run)
         if held and by <= attempt:
             os.unlink(os.path.join(control, "run"))
+            with contextlib.suppress(FileNotFoundError):
+                # which reboot it has ordered: another attempt at the same plan orders its own
+                os.unlink(os.path.join(control, "reboot"))
             sync_folder(control)
 
 

@@ -1,0 +1,47 @@
+"""Tells a command or a webhook how a runbook stands; its failure is told, and never fails anything."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from zkprov.runbook.children import run
+from zkprov.runbook.record import RunbookRecord
+
+TIMEOUT_S = 20.0
+
+
+class To(msgspec.Struct, frozen=True):
+    command: tuple[str, ...] = ()
+    webhook: str = ""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The document that is sent. `why`: `notify` for a step of that name, `ended` at the end, once."""
+
+    why: str
+    runbook: RunbookRecord
+    format: int = 1
+
+
+def tell(to: To, record: RunbookRecord, why: str, stop: threading.Event) -> str:
+    """Empty when it was told, else what went wrong. Raises nothing."""
+    body = msgspec.json.encode(Told(why, record))
+    if to.command:
+        # a runbook that was stopped says so too: its own event does not end who tells it
+        ended = run(to.command, stop=threading.Event(), timeout_s=TIMEOUT_S, given=body.decode())
+        return (
+            f"the notification failed: exit code {ended.exit_code} {ended.said[-200:]}".strip()
+            if ended.exit_code
+            else ""
+        )
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(to.webhook, body, {"Content-Type": "application/json"})  # noqa: S310 — http or https, checked
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+            return ""
+    except (OSError, ValueError) as wrong:
+        return f"the notification failed: {wrong}"[:300]

@@ -252,10 +252,10 @@ class TestOrder:
 def test_codes() -> None:
     assert worst([0, 0]) == 0 and worst([]) == 0
     assert worst([0, 4, 3, 4]) == 3 and worst([0, 2, 4]) == 4 and worst([0, 2]) == 2 and worst([1, 4]) == 1
-    assert exit_code([("a", 0), ("b", 0)], stopped=False) == 0
-    assert exit_code([("a", 0), ("b", 4), ("c", 3)], stopped=False) == 4
-    assert exit_code([("a", 0)], stopped=True) == 7
-    assert exit_code([("a", 6), ("b", 7)], stopped=True) == 6
+    assert exit_code([("a", 0), ("b", 0)], whole=True) == 0
+    assert exit_code([("a", 0), ("b", 4), ("c", 3)], whole=False) == 4
+    assert exit_code([("a", 0)], whole=False) == 7
+    assert exit_code([("a", 6), ("b", 7)], whole=True) == 6
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,24 @@ def test_the_order_and_the_table(fakes: type[Fake], write) -> None:
     assert lines == [["alpha", "done"], ["test", "done"], ["beta", "interrupted"]]
 
 
+def test_until_is_one_time_for_all_and_nobody_is_begun_after_it(
+    fakes: type[Fake], write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.ends |= {"test": ended(0, "done: {1,2}")}
+    base = ["-i", write(FLEET), "restart", "--all", "--yes", "--output", "json"]
+    assert CliRunner().invoke(zkprov, [*base, "--until", "2h"]).exit_code == 0
+    times = {a for arguments in fakes.started for a in arguments if a.startswith("--until=")}
+    assert len(times) == 1 and "T" in times.pop()
+    now = time.time()
+    plans = Fleet.plans
+    monkeypatch.setattr(
+        Fleet, "plans", lambda *a: (plans(*a), monkeypatch.setattr(time, "time", lambda: now + 7201))[0]
+    )
+    done = CliRunner().invoke(zkprov, [*base, "--until", "2h"])
+    assert done.exit_code == 7
+    assert {r.outcome for r in msgspec.json.decode(done.stdout, type=FleetChangeDocument).ensembles} == {"not begun"}
+
+
 def test_rows_of_what_was_only_planned() -> None:
     planned = {
         "a": Planned("a", 0, plan(), "f"),

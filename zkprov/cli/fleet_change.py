@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -98,11 +99,13 @@ class _Change:
         wish: FleetWish,
         plan: click.Command | None,
     ) -> None:
+        from zkprov.cli.planned import UNTIL
         from zkprov.plan.fleet import ordered
 
         self.ctx, self.given, self.ensembles, self.wish, self.plan = ctx, given, ensembles, wish, plan
         self.output, self.dry = str(given["output"]), bool(given.get("dry_run"))
         self.stop = threading.Event()
+        self.until: float | None = ctx.meta.get(UNTIL)
         self.began = time.monotonic()
         self._all_well()
         names = [e.name for e in ensembles.ensembles]
@@ -146,7 +149,7 @@ class _Change:
                 if pending:
                     ask(bool(self.given["yes"]))
             ends = self._run(fleet, planned, lines)
-        code = exit_code([(e.ensemble, e.code) for e in ends], stopped=self.stop.is_set())
+        code = exit_code([(e.ensemble, e.code) for e in ends], whole=len(ends) == len(self.names))
         self._end(ends, planned, code, shown=shown)
 
     def _show(self, planned: dict[str, Planned], left: tuple[str, ...]) -> None:
@@ -173,7 +176,7 @@ class _Change:
                     with contextlib.suppress(OSError):
                         click.echo(f"warning: what happens cannot be written any more: {wrong}", err=True)
 
-        fleet.on_event = heard
+        fleet.on_event, fleet.until = heard, self.until
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._caught)
         try:
@@ -266,6 +269,9 @@ class _Change:
                 continue
             option = next((o for o in param.opts if o in known and o.startswith("--")), None)
             values = raw[param.name] if param.multiple else [raw[param.name]]
+            if param.name == "until" and self.until is not None:
+                # a duration counts from now on, not from each one's turn
+                values = [datetime.fromtimestamp(self.until, UTC).isoformat()]
             if option is not None:
                 found += [option if param.is_flag else f"{option}={value}" for value in values]
         return found

@@ -75,6 +75,6 @@ def outlook(
     return tuple(n for n in (*canaries, *others) if n not in ended)
 
 
-def exit_code(ended: Sequence[tuple[str, int]], *, stopped: bool) -> int:
-    """Of the whole: that of the first failure, in the order in which they ended; 7 where it was stopped before any."""
-    return next((code for _, code in ended if code), 7 if stopped else 0)
+def exit_code(ended: Sequence[tuple[str, int]], *, whole: bool) -> int:
+    """Of the whole: that of the first failure, in the order in which they ended; 7 where without one not all were begun."""
+    return next((code for _, code in ended if code), 0 if whole else 7)

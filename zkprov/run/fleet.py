@@ -49,6 +49,8 @@ class Fleet:
     def __init__(self, folder: Path, stop: threading.Event) -> None:
         self._folder, self._stop = folder, stop
         self._children: list[Child] = []
+        self.until: float | None = None
+        """When nobody is begun any more; seconds since 1970."""
         self.on_event: Callable[[str, Event], None] = lambda _ensemble, _event: None
 
     def __enter__(self) -> Fleet:
@@ -108,7 +110,8 @@ class Fleet:
             if told_at and time.monotonic() > told_at + GIVE_UP_S:
                 for child in running.values():
                     child.kill()
-            begin = () if told_at else may_begin(canaries, others, ended, running.keys(), wish)
+            late = self.until is not None and time.time() >= self.until
+            begin = () if told_at or late else may_begin(canaries, others, ended, running.keys(), wish)
             for name in begin:
                 of = planned[name] if planned is not None else None
                 if of is not None and (of.code or of.plan is None):

@@ -44,6 +44,7 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
 plan_adopt, adopt = both(
     options,
     _made,
+    fleet=True,
     plan=(
         "adopt",
         "Show what zkprov lacks there, and plan one rolling restart for all of it.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli.fleet_change import Kept, fleet_change
 from zkprov.cli.planned import Duration, refuse
 from zkprov.cli.target import target_options
 
@@ -25,7 +26,7 @@ def backup() -> None:
     """Configs and epochs of all members and the data of one, kept on their hosts: create, list, verify, fetch."""
 
 
-@backup.command()
+@backup.command(cls=Kept)
 @target_options()
 @click.option("--data-of", metavar="SERVER", help="Whose data (a name or an id). [default: a follower in sync]")
 @click.option(
@@ -35,6 +36,7 @@ def backup() -> None:
 )
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
 @output_option
+@fleet_change()
 @click.pass_context
 def create(ctx: click.Context, /, data_of: str | None, made_by: str | None, output: str, **given: object) -> None:
     """Make one now. Nothing of the ensemble is changed, and no server is stopped for it.

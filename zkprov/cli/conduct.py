@@ -44,7 +44,7 @@ def conducted(
     journal = Journal(journal_path(ctx))
     progress = Progress()
     stopping, reports = Stopping(), current()
-    with _event_lines(events) as lines, contextlib.closing(journal):
+    with event_lines(events) as lines, contextlib.closing(journal):
         readers: list[Callable[[Event], None]] = [progress, *([lines] if lines else [])]
         readers += [reports.account] if reports else []
         conductor = Conductor(
@@ -122,7 +122,7 @@ class Stopping:
 
 
 @contextlib.contextmanager
-def _event_lines(path: str | None) -> Iterator[Callable[[Event], None] | None]:
+def event_lines(path: str | None) -> Iterator[Callable[[Event], None] | None]:
     import msgspec
 
     from zkprov.model.problems import BadInput

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli.fleet import fleet_look
 from zkprov.cli.reporting import account, report_options
 from zkprov.cli.target import Connect, target_options, world_to_look_at
 
@@ -30,6 +31,7 @@ output_option = click.option("--output", type=click.Choice(["text", "json"]), de
     show_default=True,
     help="Seconds between two looks of --watch.",
 )
+@fleet_look
 @click.pass_context
 def status(
     ctx: click.Context,
@@ -57,6 +59,7 @@ def status(
 @target_options(connect=True)
 @output_option
 @report_options
+@fleet_look
 @click.pass_context
 def check(
     ctx: click.Context,

@@ -165,9 +165,12 @@ def ci_options() -> Decorator:
 
 
 def both(
-    options: Decorator, make: Make, *, plan: tuple[str, str], run: tuple[str, str]
+    options: Decorator, make: Make, *, plan: tuple[str, str], run: tuple[str, str], fleet: bool = False
 ) -> tuple[click.Command, click.Command]:
-    """The command of `plan` that works a change out, and the one that plans, asks and carries out; (name, help) of each."""
+    """The command of `plan` that works a change out, and the one that plans, asks and carries out; (name, help) of each.
+
+    `fleet`: the second can be about all ensembles of an inventory.
+    """
 
     def only(ctx: click.Context, /, **given: object) -> None:
         plan_only(ctx, given, make)
@@ -175,10 +178,13 @@ def both(
     def whole(ctx: click.Context, /, **given: object) -> None:
         plan_and_run(ctx, given, make)
 
-    return (
-        click.command(plan[0], help=plan[1])(options(plan_options()(click.pass_context(only)))),
-        click.command(run[0], help=run[1])(options(run_options()(click.pass_context(whole)))),
-    )
+    plans = click.command(plan[0], help=plan[1])(options(plan_options()(click.pass_context(only))))
+    if not fleet:
+        return plans, click.command(run[0], help=run[1])(options(run_options()(click.pass_context(whole))))
+    from zkprov.cli.fleet_change import Kept, fleet_change
+
+    many = fleet_change(plans)(click.pass_context(whole))
+    return plans, click.command(run[0], help=run[1], cls=Kept)(options(run_options()(many)))
 
 
 def plan_only(ctx: click.Context, given: dict[str, object], make: Make) -> None:

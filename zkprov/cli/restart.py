@@ -70,6 +70,7 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
 plan_restart, restart = both(
     options,
     _made,
+    fleet=True,
     plan=("restart", "Plan a rolling restart: observers, then followers, the leader last."),
     run=(
         "restart",

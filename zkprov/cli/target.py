@@ -97,25 +97,31 @@ def source_options(what: str) -> Callable[[F], F]:
 
 def inventory_of(ctx: click.Context, inventory: str | None, ensemble: str | None) -> Inventory:
     """The inventory that the command, its environment or the lab that is up names. Raises `BadInput`."""
-    from zkprov.model.problems import BadInput
     from zkprov.observe.inventory import read_inventory
 
     given = ctx.find_root().obj or {}
-    path = inventory or given.get("inventory") or os.environ.get("ZKPROV_INVENTORY")
     group = ensemble or given.get("ensemble") or os.environ.get("ZKPROV_ENSEMBLE")
-    if not path:
-        from zkprov.lab import default_lab
-
-        lab = default_lab()
-        if lab is None:
-            raise BadInput(
-                "no ensemble is named", remedy="name one with -i INVENTORY (or ZKPROV_INVENTORY), or try: zkprov lab up"
-            )
-        path = str(lab.inventory_path)
-    read = read_inventory(path, group)
+    read = read_inventory(inventory_path(ctx, inventory), group)
     if (known := account()) is not None:
         known.ensemble = read.ensemble
     return read
+
+
+def inventory_path(ctx: click.Context, inventory: str | None) -> str:
+    """Where that inventory is. Raises `BadInput`."""
+    given = ctx.find_root().obj or {}
+    path = inventory or given.get("inventory") or os.environ.get("ZKPROV_INVENTORY")
+    if path:
+        return str(path)
+    from zkprov.lab import default_lab
+    from zkprov.model.problems import BadInput
+
+    lab = default_lab()
+    if lab is None:
+        raise BadInput(
+            "no ensemble is named", remedy="name one with -i INVENTORY (or ZKPROV_INVENTORY), or try: zkprov lab up"
+        )
+    return str(lab.inventory_path)
 
 
 def world_to_look_at(

@@ -71,6 +71,7 @@ def _plan(world: World, output: str, made: Plan | Refusal | None) -> Plan:
 plan_upgrade, upgrade = both(
     _options("Set one rule aside by name (R4); needs --reason. Never R1, R2."),
     _upgrade,
+    fleet=True,
     plan=("upgrade", "Plan to bring all members to another release, through those that lie between."),
     run=(
         "upgrade",
@@ -82,6 +83,7 @@ plan_upgrade, upgrade = both(
 plan_downgrade, downgrade = both(
     _options("Set one rule aside by name (R4). Never R1, R2."),
     _downgrade,
+    fleet=True,
     plan=("downgrade", "Plan to bring all members back to an older release; needs --reason."),
     run=(
         "downgrade",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -60,6 +61,7 @@ class Picture(msgspec.Struct, frozen=True):
         return facts.name if ident < 0 else f"{ident} ({facts.name})"
 
 
+@lru_cache(maxsize=4096)
 def client_of(server: Server) -> HostPort | None:
     """Where clients reach a member: its client part; a wildcard there stands for the server's own first address.
 

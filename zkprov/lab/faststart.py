@@ -17,7 +17,8 @@ from zkprov.lab.home import cache_home
 from zkprov.lab.lab import Lab
 from zkprov.lab.provision import Software
 from zkprov.model.problems import Problem
-from zkprov.observe.survey import Target, take_survey
+from zkprov.observe.survey import take_survey
+from zkprov.observe.target import Target
 
 _LEAST_JAVA = 25
 _WRITTEN_AFTER_S = 60.0

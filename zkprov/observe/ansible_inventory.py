@@ -42,10 +42,12 @@ class Listing(msgspec.Struct, frozen=True):
     """Group → its hosts, those of its children included; host → the variables that zkprov reads, a password as True.
 
     SASL's passwords are numbers, equal where they are, and of users with passwords a list of (name, number).
+    `children`: group → the groups in it, in the inventory's order.
     """
 
     groups: dict[str, tuple[str, ...]]
     variables: dict[str, dict[str, Any]]
+    children: dict[str, tuple[str, ...]] = {}
     format: int = 1
 
 
@@ -202,7 +204,8 @@ def _parse(answer: bytes, path: str) -> Listing:
         }
         for host, values in hostvars.items()
     }
-    return Listing(groups, variables)
+    children = {group: tuple(c) for group, entry in document.items() if (c := entry.get("children"))}
+    return Listing(groups, variables, children)
 
 
 def _kept(name: str, value: Any, numbers: dict[tuple[str, bytes], int]) -> Any:
@@ -230,7 +233,7 @@ def _hosts(document: dict[str, dict[str, Any]], group: str, above: frozenset[str
 
 def _key(source: Path) -> str | None:
     """A hash of all that the answer is made from; None when that cannot be known. Raises OSError for what cannot be read."""
-    digest = hashlib.sha256(f"3\0{version('ansible-core')}\0{source}\0".encode())
+    digest = hashlib.sha256(f"4\0{version('ansible-core')}\0{source}\0".encode())
     for name, value in sorted(os.environ.items()):
         if name.startswith("ANSIBLE_"):
             digest.update(f"{name}={value}\0".encode(errors="surrogateescape"))

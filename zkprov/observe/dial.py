@@ -30,6 +30,7 @@ MAX_ANSWER = 4 * 1024 * 1024
 """Bytes that are read of one answer at most; the largest real ones (`cons` of 20,000 clients) are below."""
 
 MAX_THREADS = 64
+MAX_DISKS = 32
 NO_TLS = "it does not speak TLS there"
 SPARE_DESCRIPTORS = 64
 MAX_SOCKETS = 1500
@@ -76,8 +77,8 @@ async def in_thread(call: Callable[[], T], limit: asyncio.Semaphore) -> T:
         return await future
 
 
-def sockets_at_once() -> int:
-    """How many sockets a survey may have open: `MAX_SOCKETS`, or what the limit on descriptors leaves.
+def sockets_at_once(most: int = MAX_SOCKETS) -> int:
+    """How many sockets a survey may have open: `most`, or what the limit on descriptors leaves.
 
     The soft limit (1024 by default on Linux) is raised towards the hard one where that helps: it is there for `select`, which is not used.
     """
@@ -85,7 +86,7 @@ def sockets_at_once() -> int:
         used = sum(1 for _ in Path("/proc/self/fd").iterdir())
     except OSError:
         used = 64
-    wanted = used + SPARE_DESCRIPTORS + MAX_SOCKETS
+    wanted = used + SPARE_DESCRIPTORS + most
     try:
         import resource
 
@@ -96,8 +97,8 @@ def sockets_at_once() -> int:
     except (ImportError, OSError, ValueError):
         soft = 1024
     if soft < 0:  # RLIM_INFINITY
-        return MAX_SOCKETS
-    return max(4, min(MAX_SOCKETS, soft - used - SPARE_DESCRIPTORS))
+        return most
+    return max(4, min(most, soft - used - SPARE_DESCRIPTORS))
 
 
 @lru_cache(maxsize=4096)
@@ -109,18 +110,32 @@ def numeric(host: str) -> bool:
     return True
 
 
-class Dialer:
-    """Connections of one survey. Use it inside one event loop only."""
+class Limits:
+    """How much may be under way at once, of all looks that share it. `sockets`: at most, those of sessions included."""
 
-    def __init__(self, timeout_s: float, tls: Tls | None = None, tunnels: Tunnels | None = None) -> None:
+    def __init__(self, sockets: int = MAX_SOCKETS) -> None:
+        self.sockets = asyncio.Semaphore(sockets_at_once(sockets))
+        self.threads = asyncio.Semaphore(MAX_THREADS)
+        self.disks = asyncio.Semaphore(MAX_DISKS)
+
+
+class Dialer:
+    """Connections of one survey. Use it inside one event loop only. `limits`: those of its own, where none are given."""
+
+    def __init__(
+        self,
+        timeout_s: float,
+        tls: Tls | None = None,
+        tunnels: Tunnels | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self._tls, self._tunnels = tls, tunnels or NO_TUNNELS
         self._loop = asyncio.get_running_loop()
         self.began = self._loop.time()
         self.deadline = self.began + timeout_s
         self.local_ends: set[tuple[str, int]] = set()
         """Our own ends of all connections made: `cons` lists them too."""
-        self.threads = asyncio.Semaphore(MAX_THREADS)
-        self._sockets = asyncio.Semaphore(sockets_at_once())
+        self.limits = limits or Limits()
         self._resolved: dict[HostPort, asyncio.Task[tuple[tuple[str, int], ...]]] = {}
 
     def since(self) -> float:
@@ -143,7 +158,7 @@ class Dialer:
 
         try:
             async with asyncio.timeout_at(self.deadline):
-                return await in_thread(ask, self.threads)
+                return await in_thread(ask, self.limits.threads)
         except TimeoutError:
             raise Unanswered(Outcome.TIMEOUT, f"the name {at.host} was not resolved in time") from None
         except (OSError, UnicodeError) as error:
@@ -154,7 +169,7 @@ class Dialer:
     async def connect(self, at: HostPort) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A connection to `at`; cut, not lingering, at the end. Raises `Unanswered`; takes TimeoutError from the caller's deadline."""
         addresses = await self.resolve(at)
-        async with self._sockets:
+        async with self.limits.sockets:
             reader, writer = await (self._tunnelled(at) if at in self._tunnels else self._first(addresses, at))
             try:
                 name = writer.get_extra_info("sockname")
@@ -168,7 +183,7 @@ class Dialer:
         context = self._tls.context_at(at) if self._tls else None
         left = max(0.01, self.deadline - self._loop.time())
         try:
-            sock = await in_thread(partial(self._tunnels.opened, at, left), self.threads)
+            sock = await in_thread(partial(self._tunnels.opened, at, left), self.limits.threads)
         except Unreached as problem:
             more = f" ({problem.remedy})" if problem.remedy else ""
             raise Unanswered(Outcome(problem.outcome), f"over SSH: {problem.problem}{more}") from None

@@ -73,6 +73,8 @@ _OF_GROUP = (
     "zkprov_auth_file",
     "zkprov_super_password",
     "zkprov_lab",
+    "zkprov_ensemble",
+    "zkprov_canary",
     "zkprov_ca_file",
     "zkprov_cert_file",
     "zkprov_key_file",

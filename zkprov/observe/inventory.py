@@ -47,7 +47,8 @@ def inventory_of(found: Listing, path: str, ensemble: str | None) -> Inventory:
             wrong += several.each
         except BadInput as one:
             wrong.append(one)
-    hosts = [_with_neighbours(host, found) for host in hosts]
+    folders = _config_folders(found)
+    hosts = [_with_neighbours(host, folders) for host in hosts]
     wrong += _clashes(path, hosts)
     wrong += _postures(path, hosts)
     variables = {name: found.variables.get(name, {}) for name in names}
@@ -154,17 +155,19 @@ def _did_you_mean(word: str, words: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
-def _with_neighbours(host: InventoryHost, found: Listing) -> InventoryHost:
+def _config_folders(found: Listing) -> dict[str, list[tuple[str, str]]]:
+    """Machine → the hosts on it, and where each has its zoo.cfg."""
+    folders: dict[str, list[tuple[str, str]]] = {}
+    for name, variables in found.variables.items():
+        if folder := variables.get("zkprov_config_dir"):
+            folders.setdefault(str(variables.get("ansible_host", name)), []).append((name, str(folder).rstrip("/")))
+    return folders
+
+
+def _with_neighbours(host: InventoryHost, known: Mapping[str, Sequence[tuple[str, str]]]) -> InventoryHost:
     """Servers that the inventory, any group of it, has on the same machine: each is no trouble to the other."""
-    place = host.access.host if host.access else None
-    folders = [
-        str(variables["zkprov_config_dir"]).rstrip("/")
-        for name, variables in found.variables.items()
-        if place
-        and name != host.name
-        and variables.get("zkprov_config_dir")
-        and variables.get("ansible_host", name) == place
-    ]
+    place = host.access.host if host.access else ""
+    folders = [folder for name, folder in known.get(place, ()) if name != host.name]
     others = dict.fromkeys([*host.other_servers, *(f"{f}/zoo.cfg" for f in folders if checked_name(f))])
     return msgspec.structs.replace(host, other_servers=tuple(others)) if folders else host
 

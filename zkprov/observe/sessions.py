@@ -13,7 +13,7 @@ from zkprov.model.facts import Fact, Outcome
 from zkprov.model.sasl import Sasl
 from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import Connection
-from zkprov.observe.dial import Dialer
+from zkprov.observe.dial import MAX_SOCKETS, Dialer, Limits
 from zkprov.observe.session import CLOSE_S, Session
 from zkprov.observe.tls import Tls
 from zkprov.observe.tunnels import Tunnels
@@ -24,10 +24,56 @@ MAX_KEPT = 64
 """Connections to AdminServers that are kept between two looks."""
 
 
+class Loop:
+    """A thread with an event loop, for the sessions of many ensembles, and what their looks may have under way together.
+
+    `servers`: how many there are: each has a session, and a connection to its AdminServer, besides what is asked just now.
+    """
+
+    def __init__(self, servers: int = 0) -> None:
+        self.limits = Limits(MAX_SOCKETS + 2 * servers) if servers else None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="zkprov-observe")
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        return self._loop.is_closed()
+
+    def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        """Carries out `work` on the loop and returns what it returns; raises TimeoutError if it is not done by then."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_s)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+        """Ends the thread, once `last` is done; a second call does nothing."""
+        if self.closed:
+            return
+        with contextlib.suppress(TimeoutError):
+            self.run(self._end(last), CLOSE_S + 2)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(2)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _end(self, last: Coroutine[Any, Any, None] | None) -> None:
+        if last is not None:
+            await last
+        rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+
 class Sessions:
-    """The sessions of a run or a watch, by server, and the thread that they live on. Use it with `with`.
+    """The sessions of a run or a watch, by server. Use it with `with`.
 
     `timeout_s` is the session timeout that is asked for; `auth`: (scheme, credential); `tls`, `sasl`, `tunnels`: for looks by them.
+    `loop`: on which they live, together with others'; without it they have one of their own, which ends with them.
     """
 
     def __init__(
@@ -38,6 +84,7 @@ class Sessions:
         tls: Tls | None = None,
         sasl: Sasl | None = None,
         tunnels: Tunnels | None = None,
+        loop: Loop | None = None,
     ) -> None:
         self._tls, self._sasl, self._tunnels = tls, sasl, tunnels
         self._timeout_s = timeout_s
@@ -45,13 +92,11 @@ class Sessions:
         self._open: dict[HostPort, Session] = {}
         self._ids: set[str] = set()
         self._admin: dict[HostPort, Connection] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="zkprov-observe")
-        self._thread.start()
+        self._shared, self.loop = loop is not None, loop or Loop()
 
     def dialer(self, timeout_s: float) -> Dialer:
         """Connections of one look over these sessions. On the loop's thread only."""
-        return Dialer(timeout_s, self._tls, self._tunnels)
+        return Dialer(timeout_s, self._tls, self._tunnels, self.loop.limits)
 
     @property
     def own_ids(self) -> frozenset[str]:
@@ -97,35 +142,26 @@ class Sessions:
             self._admin[at] = connection
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
-        """Carries out `work` on the loop and returns what it returns; raises TimeoutError if it is not done by then."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(timeout_s)
-        except BaseException:
-            future.cancel()
-            raise
+        """As `Loop.run`."""
+        return self.loop.run(work, timeout_s)
 
     def close(self) -> None:
-        """Ends all sessions and the thread; a second call does nothing."""
-        if self._loop.is_closed():
+        """Ends all sessions, and the loop where it is their own; a second call does nothing."""
+        if self.loop.closed:
+            return
+        if not self._shared:
+            self.loop.close(self.end_all())
             return
         with contextlib.suppress(TimeoutError):
-            self.run(self._close_all(), CLOSE_S + 2)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(2)
-        if not self._thread.is_alive():
-            self._loop.close()
+            self.run(self.end_all(), CLOSE_S + 2)
 
-    async def _close_all(self) -> None:
+    async def end_all(self) -> None:
+        """Ends all sessions and connections. On the loop's thread only."""
         await asyncio.gather(*(s.close() for s in self._open.values()))
         self._open.clear()
         for connection in self._admin.values():
             await connection.end()
         self._admin.clear()
-        rest = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
 
     def __enter__(self) -> Sessions:
         return self

@@ -7,58 +7,33 @@ that an answer names, and that are no target yet, are asked from the moment at w
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
+from zkprov.model.facts import ClientSession, Fact, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
-from zkprov.model.server import WILDCARDS, HostPort, Server, ServerAddress, loopback
+from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
+from zkprov.observe.client_place import client_of
 from zkprov.observe.dial import Unanswered, in_thread
-from zkprov.observe.sessions import Sessions, sessions_or_own
+from zkprov.observe.sessions import Loop, Sessions, sessions_or_own
+from zkprov.observe.target import Target, merge
 
-DiskReader = Callable[[], Fact[Disk]]
 REFUSED_WITHIN_S = 0.01
 """A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""
 LIST_WITHIN_S = 0.25
 WORDS = ("mntr", "conf", "cons")
+AT_ONCE = 40
+MARGIN_S = 30.0
+"""For the loop's own work after the deadline, with very many servers."""
 MAX_NAMED = 255
 """Servers beyond the targets that are asked because an answer names them; ids go to 255 at most in a sound ensemble."""
-
-
-class Target(msgspec.Struct, frozen=True):
-    """A server to ask. `known_as`: why (`member`, `inventory`, `retired`, `connect`, `named by 7`). `disk` reads its files, if one can."""
-
-    name: str
-    client: HostPort | None = None
-    admin: HostPort | None = None
-    expected_id: int | None = None
-    known_as: tuple[str, ...] = ()
-    disk: DiskReader | None = None
-    address: ServerAddress | None = None
-    """Where its line has it, for a host whose line does not say where clients are served."""
-    unasked: str = ""
-    """Why there is no client address, for a server that is only named."""
-
-    def merged(self, other: Target) -> Target:
-        """One target for two names of one endpoint; the first one's name stays."""
-        return msgspec.structs.replace(
-            self,
-            client=self.client or other.client,
-            admin=self.admin or other.admin,
-            expected_id=self.expected_id if self.expected_id is not None else other.expected_id,
-            known_as=tuple(dict.fromkeys((*self.known_as, *other.known_as))),
-            disk=self.disk or other.disk,
-            address=self.address or other.address,
-        )
 
 
 def take_survey(
@@ -79,16 +54,62 @@ def take_survey(
     sessions of zkprov's that `cons` leaves out. `cons` holds sessions only: four letter words and our own connections are no clients.
     `words`: which of `mntr`, `conf` and `cons` are asked besides `srvr`.
     """
+    with sessions_or_own(sessions, min(10.0, max(4.0, 2 * timeout_s))) as held:
+        asked = Asked(
+            targets,
+            ensemble,
+            held,
+            want_sessions=want_sessions,
+            words=words,
+            discover=discover,
+            own_sessions=own_sessions,
+        )
+        return held.run(_survey(asked, timeout_s, clock), timeout_s + MARGIN_S)
+
+
+class Asked(NamedTuple):
+    """What one look asks, and whom; as `take_survey`."""
+
+    targets: Sequence[Target]
+    ensemble: str
+    sessions: Sessions
+    want_sessions: bool = True
+    words: Collection[str] = WORDS
+    discover: bool = True
+    own_sessions: Collection[str] = ()
+
+
+def take_surveys(
+    looks: Sequence[Asked], loop: Loop, *, timeout_s: float = 3.0, clock: Callable[[], float] = time.time
+) -> tuple[Survey, ...]:
+    """As `take_survey`, of many ensembles at once, whose sessions are all on `loop`; each has `timeout_s` from its first question on.
+
+    Of very many `AT_ONCE` are asked together, and the next as soon as one is done or only waits: where this machine is what takes the
+    time, all of them would be late else, and nothing known of any.
+    """
+
+    async def together() -> list[Survey]:
+        slots = asyncio.Semaphore(AT_ONCE)
+        return await asyncio.gather(*(one(look, slots) for look in looks))
+
+    async def one(look: Asked, slots: asyncio.Semaphore) -> Survey:
+        async with slots:
+            taken = asyncio.create_task(_survey(look, timeout_s, clock))
+            await asyncio.wait({taken}, timeout=timeout_s / 2)
+        return await taken
+
+    return tuple(loop.run(together(), timeout_s * (1 + len(looks) / AT_ONCE) + MARGIN_S))
+
+
+async def _survey(asked: Asked, timeout_s: float, clock: Callable[[], float]) -> Survey:
     began = clock()
     started = time.monotonic()
-    with sessions_or_own(sessions, min(10.0, max(4.0, 2 * timeout_s))) as held:
-        # the margin is for the loop's own work after the deadline with very many servers
-        work = _Look(held, timeout_s, sessions=want_sessions, words=words, discover=discover).take(targets)
-        servers, local_ends = held.run(work, timeout_s + 30)
-        own = held.own_ids | frozenset(own_sessions)
-        took = time.monotonic() - started
+    look = _Look(asked.sessions, timeout_s, sessions=asked.want_sessions, words=asked.words, discover=asked.discover)
+    servers, local_ends = await look.take(asked.targets)
+    own = asked.sessions.own_ids | frozenset(asked.own_sessions)
+    took = time.monotonic() - started
     servers = tuple(_without_own(s, own, local_ends) for s in servers)
-    return Survey(ensemble, began, round(took, 3), servers)
+    return Survey(asked.ensemble, began, round(took, 3), servers)
 
 
 class _Look:
@@ -111,7 +132,6 @@ class _Look:
 
     async def take(self, targets: Sequence[Target]) -> tuple[tuple[ServerFacts, ...], frozenset[tuple[str, int]]]:
         self._dialer = self._sessions.dialer(self._timeout_s)
-        self._disks = asyncio.Semaphore(32)
         for target in merge(targets):
             self._add(target)
         try:
@@ -239,7 +259,7 @@ class _Look:
         if not target.disk:
             return
         source = f"disk@{target.name}"
-        read = await self._dialer.fact(source, in_thread(target.disk, self._disks))
+        read = await self._dialer.fact(source, in_thread(target.disk, self._dialer.limits.disks))
         # the reader gives a fact itself; ours says only that it was late or failed
         inner = read.value or Fact(source, read.outcome, at=read.at, detail=read.detail)
         self._facts[number]["disk"] = msgspec.structs.replace(inner, at=read.at)
@@ -338,42 +358,6 @@ class _Look:
                 **facts,
             }
         return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, target.address, **facts)
-
-
-def merge(targets: Sequence[Target]) -> list[Target]:
-    """One target an endpoint, in the order in which they were given."""
-    merged: dict[HostPort | str, Target] = {}
-    for target in targets:
-        key = target.client or target.name
-        merged[key] = merged[key].merged(target) if key in merged else target
-    return list(merged.values())
-
-
-def client_of(server: Server) -> tuple[HostPort | None, str]:
-    """Where to ask a member for which only its line is known, or None and the reason.
-
-    A line whose client part is a loopback address while its quorum address is not serves clients on its own host only; from elsewhere
-    that address would reach *our* host's server. It is taken only when the quorum address is one of this machine's.
-    """
-    if server.client is None:
-        return None, "its line has no client address"
-    host = server.client.host
-    if host is None or host in WILDCARDS:
-        return HostPort(server.address.host, server.client.port), ""
-    if loopback(host) and not loopback(server.address.host) and not ours(server.address.host):
-        return None, f"its line serves clients on {host} only, which is not this machine"
-    return HostPort(host, server.client.port), ""
-
-
-def ours(host: str) -> bool:
-    """Whether `host` is an address of this machine: one that a socket can be bound to. Names are not looked up here."""
-    try:
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, 0))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _without_own(server: ServerFacts, own: frozenset[str], local_ends: Collection[tuple[str, int]]) -> ServerFacts:

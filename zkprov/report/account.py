@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -145,6 +146,7 @@ class Account:
         self._runs: dict[str, _Run] = {}
         self._lines: list[str] = []
         self._verdict = ""
+        self._ensembles: list[Case] = []
 
     def __call__(self, event: Event) -> None:
         self._runs.setdefault(event.run, _Run(event.run)).take(event)
@@ -165,6 +167,15 @@ class Account:
         head = document.ensemble
         self.ensemble, self.gates, self._verdict = head.name, tuple(document.gates), f"{head.verdict}: {head.headline}"
         self.failure = Failure(str(head.verdict), self._verdict, (), tuple(document.next))
+
+    def fleet(self, inventory: str, ends: Sequence[tuple[str, int, str, tuple[str, ...]]]) -> None:
+        """Of many ensembles, each: its name, exit code (−1: not begun), how it ended, and what to do next."""
+        self.ensemble = inventory
+        for name, code, said, following in ends:
+            outcome = Outcome.SKIPPED if code < 0 else Outcome.FAILED if code else Outcome.PASSED
+            failed = Failure(MEANINGS.get(code, "failed"), f"{name}: {said}", (), following) if code > 0 else None
+            self._ensembles.append(Case(name, outcome, said, failure=failed))
+            self.failure = self.failure or failed
 
     def ended(self, result: Result) -> None:
         self.result = result
@@ -202,6 +213,8 @@ class Account:
             return self.result.headline
         if self.gates:
             return self._verdict
+        if self._ensembles:
+            return f"{len(self._ensembles)} ensembles"
         steps = len(self.plan.steps) if self.plan else 0
         return f"{steps} steps planned, nothing was changed" if steps else "nothing to do"
 
@@ -223,7 +236,7 @@ class Account:
             for seen in self._runs.values()
         ]
         found = [s for s in found if s.cases]
-        own: list[Case] = [_gate_case(g) for g in self.gates]
+        own: list[Case] = [*self._ensembles, *(_gate_case(g) for g in self.gates)]
         told = any(c.outcome is Outcome.FAILED for s in found for c in s.cases) or any(c.failure for c in own)
         if self.failed is not None and not told:
             own.append(Case(self.command, Outcome.FAILED, "", self.took_s, 0.0, self.failed))

@@ -11,6 +11,8 @@ import msgspec
 from zkprov.report.backups import BackupDocument
 from zkprov.report.documents import ChangeDocument, StatusDocument
 from zkprov.report.drift import DriftDocument
+from zkprov.report.fleet import FleetDocument
+from zkprov.report.fleet_change import FleetChangeDocument
 from zkprov.report.leaving import LeaveDocument
 from zkprov.report.proof import ProofDocument
 from zkprov.report.run_document import RunReport
@@ -23,6 +25,8 @@ DOCUMENTS: dict[str, type[Any]] = {
     "status": StatusDocument,
     "change": ChangeDocument,
     "drift": DriftDocument,
+    "fleet": FleetDocument,
+    "fleet-change": FleetChangeDocument,
     "leave": LeaveDocument,
     "backup": BackupDocument,
     "proof": ProofDocument,

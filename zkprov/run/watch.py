@@ -29,8 +29,11 @@ class Watcher:
         self._world.close()
 
     def once(self) -> Health:
-        """One look. Several leaders are remembered, so that the next look knows for how long."""
-        survey = self._world.survey(clients=self._clients)
+        """One look."""
+        return self.judged(self._world.survey(clients=self._clients))
+
+    def judged(self, survey: Survey) -> Health:
+        """What was seen just now. Several leaders are remembered, so that the next look knows for how long."""
         now = time.monotonic()
         doubted = 0.0 if self._doubted_since is None else now - self._doubted_since
         health = judge(survey, Purpose.LOOK, earlier=self._last, doubted_s=doubted)
@@ -43,11 +46,11 @@ class Watcher:
         """Looks until it is told whether there are two leaders, for at most (syncLimit + 1) × tickTime."""
         health = self.once()
         deadline = time.monotonic() + deposed_limit_s(health.picture.survey) + 2 * AGAIN_S
-        while (
-            self._doubted_since is not None
-            and health.gate("one leader").verdict is Verdict.UNKNOWN
-            and time.monotonic() < deadline
-        ):
+        while self.doubts(health) and time.monotonic() < deadline:
             time.sleep(AGAIN_S)
             health = self.once()
         return health
+
+    def doubts(self, health: Health) -> bool:
+        """Whether another look would tell more: there are several leaders, and one of them may not have noticed yet."""
+        return self._doubted_since is not None and health.gate("one leader").verdict is Verdict.UNKNOWN

@@ -32,8 +32,9 @@ from zkprov.model.server import HostPort, Server
 from zkprov.observe.credentials import acting_credential, credential_of, super_settings
 from zkprov.observe.identities import digest_of
 from zkprov.observe.sasl import jaas_of, sasl_of
-from zkprov.observe.sessions import Sessions
-from zkprov.observe.survey import WORDS, Target, take_survey
+from zkprov.observe.sessions import Loop, Sessions
+from zkprov.observe.survey import WORDS, Asked, take_survey
+from zkprov.observe.target import Target
 from zkprov.observe.tls import Tls, context_of, tls_of
 from zkprov.observe.tunnels import Tunnels
 from zkprov.run.journal import default_path
@@ -63,7 +64,9 @@ class World:
         playbooks: Path | None = None,
         artifacts: Path | None = None,
         tls: Tls | None = None,
+        loop: Loop | None = None,
     ) -> None:
+        """`loop`: what its sessions live on, together with those of other worlds."""
         self.inventory, self.timeout_s, self.templates = inventory, timeout_s, templates
         self.stop = threading.Event()
         """Ends a play that runs; a run sets its own."""
@@ -72,7 +75,7 @@ class World:
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
         self._tls, self._sasl = tls or tls_of(inventory), sasl_of(inventory)
         self.tunnels = Tunnels(inventory.hosts, lambda: self.connections)
-        self.sessions = Sessions(timeout_s=10.0, tls=self._tls, sasl=self._sasl, tunnels=self.tunnels)
+        self.sessions = Sessions(timeout_s=10.0, tls=self._tls, sasl=self._sasl, tunnels=self.tunnels, loop=loop)
         self._connections: Connections | None = None
         self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
@@ -183,22 +186,31 @@ class World:
 
         `clients`: whether each server's clients are asked for, which no gate needs.
         """
-        survey = take_survey(
+        asked = self.asked(names, clients=clients)
+        survey = take_survey(timeout_s=self.timeout_s, **asked._asdict())
+        if names is None and self.names_more(survey):
+            return self.survey(clients=clients)
+        return survey
+
+    def asked(self, names: Sequence[str] | None = None, *, clients: bool = True) -> Asked:
+        """What such a look asks, and whom."""
+        return Asked(
             self.targets(names),
-            ensemble=self.inventory.ensemble,
-            timeout_s=self.timeout_s,
-            sessions=self.sessions,
+            self.inventory.ensemble,
+            self.sessions,
             words=WORDS if clients else ("mntr", "conf"),
             discover=names is None,
             own_sessions=self._own_sessions(),
         )
-        if names is None:
-            fresh = _retired_in(survey)
-            if fresh - set(self.retired):
-                self.retired = tuple(sorted(fresh, key=lambda r: r.id))
-                return self.survey(clients=clients)
-            self.last = survey
-        return survey
+
+    def names_more(self, survey: Survey) -> bool:
+        """Whether a survey of all tells of retired servers that were not asked in it; they are in the next. Else it is the last one."""
+        fresh = _retired_in(survey)
+        if fresh - set(self.retired):
+            self.retired = tuple(sorted(fresh, key=lambda r: r.id))
+            return True
+        self.last = survey
+        return False
 
     def glance(self, name: str) -> ServerFacts:
         """`srvr` of one host: whether it serves yet, and as what. For waiting only; what is decided rests on a survey."""

@@ -30,18 +30,18 @@ def tell(to: To, record: RunbookRecord, why: str, stop: threading.Event) -> str:
     body = msgspec.json.encode(Told(why, record))
     if to.command:
         # a runbook that was stopped says so too: its own event does not end who tells it
-        ended = run(to.command, stop=threading.Event(), timeout_s=TIMEOUT_S, given=body.decode())
+        ended = run(to.command, stop=threading.Event(), timeout_s=TIMEOUT_S, given=body.decode(), whole=True)
         return (
             f"the notification failed: exit code {ended.exit_code} {ended.said[-200:]}".strip()
             if ended.exit_code
             else ""
         )
-    import urllib.error
+    import http.client
     import urllib.request
 
     request = urllib.request.Request(to.webhook, body, {"Content-Type": "application/json"})  # noqa: S310 — http or https, checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
             return ""
-    except (OSError, ValueError) as wrong:
+    except (OSError, ValueError, http.client.HTTPException) as wrong:
         return f"the notification failed: {wrong}"[:300]

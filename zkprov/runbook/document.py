@@ -19,6 +19,7 @@ from zkprov.runbook.yaml_text import Text
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
 MOST_STEPS = 200
+LAST_YEAR = 9998
 OUTCOMES = ("done", "nothing", "failed", "skipped")
 AROUND = ("name", "when", "on_failure", "takes")
 TOP = ("format", "runbook", "ensemble", "parameters", "window", "freeze", "notify", "steps")
@@ -61,6 +62,8 @@ class Runbook(msgspec.Struct, frozen=True):
     window: Window | None = None
     freezes: tuple[Freeze, ...] = ()
     notify: Notify | None = None
+    digest: str = ""
+    """Of the text that it was read from."""
 
     @property
     def zone(self) -> str:
@@ -104,7 +107,7 @@ class _Reader:
             self._fits(window, freezes, steps)
         if self._wrong:
             raise self._told("this runbook cannot be run")
-        return Runbook(name, self._text.name, steps, ensemble, parameters, window, freezes, notify)
+        return Runbook(name, self._text.name, steps, ensemble, parameters, window, freezes, notify, self._text.digest)
 
     # -- parts
 
@@ -363,11 +366,20 @@ def _local(said: Any) -> datetime:
     found = datetime.fromisoformat(said)
     if found.tzinfo is not None:
         raise ValueError("with a zone")
+    _near(found.year)
     return found
 
 
 def _date(said: Any) -> date:
-    return date.fromisoformat(said)
+    found = date.fromisoformat(said)
+    _near(found.year)
+    return found
+
+
+def _near(year: int) -> None:
+    """What is further off cannot be told in every zone, nor by every rule in a time that anybody waits for."""
+    if not 1970 <= year <= LAST_YEAR:
+        raise ValueError(f"not between the years 1970 and {LAST_YEAR}: {year}")
 
 
 def _duration(said: Any) -> float:

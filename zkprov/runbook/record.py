@@ -51,7 +51,7 @@ class StepRecord(msgspec.Struct, frozen=True):
 
 
 class RunbookRecord(msgspec.Struct, frozen=True):
-    """One run of one runbook. `digest`: of its file and parameters. `window`: when the one opened in which it began; `windows`: how many
+    """One run of one runbook. `digest`: of its file and parameters. `window`: when the last one opened that it used; `windows`: how many
     it used."""
 
     id: str
@@ -123,6 +123,10 @@ class Records:
     def approval(self, run: str, step: str) -> Approval | None:
         found = self.journal.kept(APPROVAL, f"{run}/{step}")
         return msgspec.json.decode(found[0], type=Approval) if found else None
+
+    def forget_approval(self, run: str, step: str) -> None:
+        """It is asked for again."""
+        self.journal.drop(APPROVAL, f"{run}/{step}")
 
     def _read(self, document: bytes) -> RunbookRecord:
         try:

@@ -184,6 +184,12 @@ def test_dates_that_not_every_zone_can_tell(window: str, told: str) -> None:
     assert told in str(caught.value)
 
 
+def test_parameters_in_who_is_told() -> None:
+    text = "runbook: r\nparameters: {to: ops}\nnotify: {command: [mail-it, '{{ to }}']}\nsteps: [check: {}]"
+    assert made(text).notify.command == ("mail-it", "ops")  # type: ignore[union-attr]
+    assert "there is no parameter 'two'" in wrong(text.replace("{{ to }}", "{{ two }}"))
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(BadInputs) as caught:
         made("runbook: R!\nformat: x\nsteps:\n  - checks: {}\n  - wait: {}\n")

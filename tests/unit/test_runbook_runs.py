@@ -37,11 +37,14 @@ WINDOW = "window: {time_zone: UTC, start: 2026-12-01T01:00, length: 1h, recurren
 class Hand:
     """A clock that goes only while somebody waits: nothing else here takes time that matters."""
 
+    ticks = 0.0
+
     def __init__(self, at: float = START) -> None:
         self.at = at
         self.at_each_wait: list[object] = []
 
     def now(self) -> float:
+        self.at += self.ticks
         return self.at
 
     def monotonic(self) -> float:
@@ -266,6 +269,14 @@ class TestEnds:
             port = server.getsockname()[1]
             assert scene.run(steps(PASS, top=f"notify: {{webhook: 'http://127.0.0.1:{port}/x'}}\n")).state is State.DONE
         assert scene.run(steps(PASS, top="notify: {webhook: 'http://h:nan/x'}\n")).state is State.DONE
+
+    def test_a_webhook_that_never_answers_is_not_waited_for_after_a_signal(self, scene: Scene) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            webhook = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+            threading.Timer(0.5, scene.stop.set).start()
+            began = time.monotonic()
+            ended = scene.run(steps(f"notify: {{webhook: '{webhook}'}}", PASS))
+            assert ended.state is State.STOPPED and time.monotonic() - began < 5
 
     def test_a_signal_stops_it_and_its_command_and_it_is_taken_up(self, scene: Scene) -> None:
         there = scene.folder / "there"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,12 +119,12 @@ class TestKilled:
         """A joiner that runs beside the list, and its window is over: brought to its end, and not one server more."""
         stand.killed_in(ADD, 1)
         stand.clock.at = opens(0) + 2 * HOUR
+        stand.clock.ticks = 1e-3
         stand.plays = [lambda: stand.began(ADD, 4, in_hand=False, state=RunState.STOPPED) or 7]
         rested = stand.go(CHANGE, scheduled=True)
         assert rested is not None and (rested.state, outcomes(rested)) == (State.RESTING, ["begun"])
         [words] = stand.called
-        now = datetime.fromtimestamp(stand.clock.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        assert words[0] == "resume" and words[words.index("--until") + 1] == now
+        assert words[0] == "resume" and words[words.index("--until") + 1].startswith("2026-12-01T03:00:00.")
         assert words[-2:] == ["--run", ADD.id], "and no other run that may stand by now"
         assert rested.windows == 1, "that was no window"
 
@@ -213,7 +212,33 @@ class TestKilled:
         assert rested is not None and rested.state is State.RESTING
 
 
+class TestStanding:
+    def test_what_stands_unfinished_ends_it_whatever_the_file_says_of_failures(self, stand: Stand) -> None:
+        stand.clock.at = opens(0)
+        text = steps("{name: roll, restart: {}, on_failure: continue}", PASS, top=WINDOW)
+        stand.began(ROLL.with_begun(2), 2)
+        record = stand.record(stand.book(text)).with_step(0, outcome=Outcome.BEGUN, plan=ROLL.id)
+        stand.plays = [lambda: 7]
+        ended = stand.runner(text).run(record)
+        assert (ended.state, ended.exit_code, outcomes(ended)) == (State.FAILED, 7, ["failed", "pending"])
+        stand.began(ROLL, 2, state=RunState.UNDONE)
+        assert outcomes(stand.runner(text).run(record)) == ["failed", "done"], (
+            "what was undone is a failure like others"
+        )
+
+
 class TestRetry:
+    def test_an_approved_plan_that_was_undone_is_applied_again(self, stand: Stand) -> None:
+        text = steps("{name: p, plan: {kind: restart}}", "{name: do, apply: {plan: p}}")
+        stand.began(ROLL, 2, state=RunState.UNDONE)
+        book = stand.book(text)
+        record = stand.record(book).with_step(0, outcome=Outcome.DONE, plan=ROLL.id)
+        record = record.with_step(1, outcome=Outcome.FAILED, began=START - 5)
+        stand.records.keep(msgspec.structs.replace(record, digest=digest_of(book), state=State.FAILED))
+        stand.plays = [lambda: stand.began(ROLL, 5, state=RunState.DONE) or 0]
+        assert stand.go(text, retry=True).state is State.DONE  # type: ignore[union-attr]
+        assert stand.called[0][0] == "apply"
+
     ASKED = steps("{name: go, approve: {within: 10m}}", PASS)
 
     def test_a_refusal_is_asked_for_anew(self, stand: Stand) -> None:

@@ -82,18 +82,28 @@ class Changes:
         run = self._run(plan) if plan else None
         return run is not None and run.state in OPEN_STATES and self._stands_amid(run)
 
-    def apply(self, step: Step, plan: str, window: Open | None) -> Came | Rest:
-        """Begun, or taken up where it stands; again, where its command was killed."""
+    def stands(self, plan: str) -> bool:
+        """Whether the plan's run stands unfinished."""
+        run = self._run(plan) if plan else None
+        return run is not None and run.state in OPEN_STATES
+
+    def apply(self, step: Step, plan: str, window: Open | None, *, since: float = 0.0) -> Came | Rest:
+        """Begun, or taken up where it stands; again, where its command was killed.
+
+        `since`: when the step was begun. What was undone before it is applied again: that is what `--retry` asks for.
+        """
         for _ in range(KILLED_AGAIN):
-            came = self._applied(step, plan, window)
+            came = self._applied(step, plan, window, since)
             if came is not None:
                 return came
         what = f"its command was killed {KILLED_AGAIN} times (run {plan})"
         return Came(Outcome.FAILED, 7, what, 7)
 
-    def _applied(self, step: Step, plan: str, window: Open | None) -> Came | Rest | None:
+    def _applied(self, step: Step, plan: str, window: Open | None, since: float) -> Came | Rest | None:
         """None where it is to be tried again."""
         runner, run = self._runner, self._run(plan)
+        if run is not None and run.state is RunState.UNDONE and (run.ended or since) < since:
+            run = None
         if run is not None and run.state not in OPEN_STATES:
             done = run.state is RunState.DONE
             said = f"run {plan}: {run.state}"

@@ -101,7 +101,7 @@ class _Reader:
             ensemble = ""
         parameters = self._parameters(top.get("parameters"))
         window, freezes = self._window(top.get("window")), self._freezes(top.get("freeze"))
-        notify = self._notify(top["notify"], ("notify",)) if "notify" in top else None
+        notify = self._notify(top["notify"], ("notify",), parameters) if "notify" in top else None
         steps = self._steps(top.get("steps"), parameters)
         if window is not None and not self._wrong:
             self._fits(window, freezes, steps)
@@ -187,9 +187,16 @@ class _Reader:
             self._say("freeze dates without a window have no zone", ("freeze",), "give it a window with a time_zone")
         return tuple(found)
 
-    def _notify(self, said: Any, path: tuple[str | int, ...]) -> Notify | None:
+    def _notify(self, said: Any, path: tuple[str | int, ...], parameters: Mapping[str, str]) -> Notify | None:
+        from zkprov.runbook.parameters import filled
+
         given = self._mapping(said, path, ("command", "webhook"))
         if given is None:
+            return None
+        try:
+            given = {key: filled(value, parameters) for key, value in given.items()}
+        except ValueError as wrong:
+            self._say(str(wrong), path, f"parameters: {', '.join(sorted(parameters)) or 'there are none'}")
             return None
         command, webhook = given.get("command"), given.get("webhook", "")
         if (command is None) == (not webhook):

@@ -74,7 +74,7 @@ class Runner:
                 if window is None and self.amid(record):
                     # what stands in the middle of a server is brought to its end, and rests there
                     self.say("outside its window: what it has begun of a server is brought to its end")
-                    window = Open(self.now(), self.now())
+                    window = Open(now := self.now(), now)
                 if not self._heedless and self.book.window is not None and window is None:
                     record = self._rests(record, "no window is open")
                     if record.state is not State.RUNNING:
@@ -85,7 +85,7 @@ class Runner:
                     record = self._rests(record, came.why, window)
                     if record.state is not State.RUNNING:
                         return record
-                elif came.outcome is Outcome.FAILED and not self.book.steps[record.position - 1].goes_on:
+                elif came.outcome is Outcome.FAILED and not self._goes_on(record):
                     # a command that was killed has no exit code of ours
                     code = came.code if came.code > 0 else 1
                     return self._ends(
@@ -94,6 +94,17 @@ class Runner:
         except Interrupted as stopped:
             return self._kept(self.record, state=State.STOPPED, exit_code=stopped.exit_code, why=stopped.problem)
         return self._ends(record, State.DONE, 0, "")
+
+    def _goes_on(self, record: RunbookRecord) -> bool:
+        """After a step that failed. What stands unfinished is somebody's to end, whatever the file says of failures."""
+        number = record.position - 1
+        step = self.book.steps[number]
+        return step.goes_on and not self._changes.stands(self._plan(record, number))
+
+    def _plan(self, record: RunbookRecord, number: int) -> str:
+        """The id of the plan that a step carries out; empty for none."""
+        step = self.book.steps[number]
+        return record.step(str(step.values["plan"])).plan if step.verb == "apply" else record.steps[number].plan
 
     # -- time
 
@@ -112,11 +123,8 @@ class Runner:
         """Whether it was stopped, or killed, in the middle of a server, outside of which it may not wait for a window."""
         if self.book.window is None or self._heedless or record.position >= len(self.book.steps):
             return False
-        step, stands = self.book.steps[record.position], record.steps[record.position]
-        if stands.outcome is not Outcome.BEGUN:
-            return False
-        plan = record.step(str(step.values["plan"])).plan if step.verb == "apply" else stands.plan
-        return self._changes.amid(plan)
+        begun = record.steps[record.position].outcome is Outcome.BEGUN
+        return begun and self._changes.amid(self._plan(record, record.position))
 
     def _used(self, record: RunbookRecord, window: Open | None) -> RunbookRecord:
         """The record, once it says that this window is used: its turn in it is over when it is over."""
@@ -224,7 +232,7 @@ class Runner:
                 if made.outcome is not Outcome.DONE:
                     return Came(Outcome.NOTHING, said=f"{made.name}: {made.outcome}")
                 source = next(s for s in self.book.steps if s.name == made.name)
-                return self._changes.apply(source, made.plan, window)
+                return self._changes.apply(source, made.plan, window, since=record.steps[number].began or 0.0)
         if verb.kind is Kind.CHANGE:
             return self._changes.change(step, record.steps[number].plan, number, window)
         return self._look(verb, step)

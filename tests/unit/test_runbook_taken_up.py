@@ -271,6 +271,14 @@ def said(stand: Stand, *, yes: bool) -> Approval:
 
 
 class TestWindows:
+    def test_why_it_ran_outside_its_window_stands_in_its_record(self, stand: Stand) -> None:
+        text = steps(PASS, "{name: fails, probe: {command: ['false']}}", top=WINDOW)
+        for why in ("a fire", "another fire"):
+            runner = stand.runner(text, heedless=True)
+            begun = stand.begin(runner, reason=why, retry=why != "a fire")
+            assert begun is not None and runner.run(begun).outside == why
+        assert stand.records.all()[0].outside == "another fire"
+
     def test_a_window_that_a_freeze_cuts_short_says_nothing_of_the_others(self, stand: Stand) -> None:
         top = (
             "window: {time_zone: UTC, start: 2026-12-01T22:00, length: 4h, recurrence: FREQ=DAILY}\n"

@@ -173,7 +173,8 @@ def approve(
                 remedy="zkprov runbook status",
             )
         records.approve(Approval(last.id, step, who_am_i(who), time.time(), not refuse, reason))
-    click.echo(f"{book.name}: {step} {'refused' if refuse else 'approved'}")
+    planned = "".join(f", {s.name}: {s.said}" for s in last.steps if s.plan and s.verb == "plan")
+    click.echo(f"{book.name}: {step} {'refused' if refuse else 'approved'} (run {last.id}{planned})")
 
 
 @runbook.command()

@@ -116,7 +116,7 @@ def _begun(
                 place=book.place,
                 remedy="put it back, or give the rest of that run up: --anew",
             )
-        return open_one
+        return msgspec.structs.replace(open_one, outside=reason or open_one.outside)
     if scheduled and window is not None and last is not None and last.window == window.opens.timestamp():
         return None
     record = RunbookRecord(
@@ -124,7 +124,7 @@ def _begun(
         book.name, str(file), read.ensemble, read.path, digest, runner.who, now,
         tuple(StepRecord(s.name, s.verb) for s in book.steps),
         window=window.opens.timestamp() if window else None, windows=1 if window else 0,
-        why=f"outside its window: {reason}" if reason else "",
+        outside=reason,
     )  # fmt: skip
     records.keep(record)
     return record

@@ -52,7 +52,7 @@ class StepRecord(msgspec.Struct, frozen=True):
 
 class RunbookRecord(msgspec.Struct, frozen=True):
     """One run of one runbook. `digest`: of its file and parameters. `window`: when the last one opened that it used; `windows`: how many
-    it used."""
+    it used. `outside`: why it was run whatever its window says, if it was."""
 
     id: str
     runbook: str
@@ -69,6 +69,7 @@ class RunbookRecord(msgspec.Struct, frozen=True):
     window: float | None = None
     windows: int = 0
     why: str = ""
+    outside: str = ""
     format: int = FORMAT
 
     @property

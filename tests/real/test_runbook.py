@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,43 @@ steps:
     assert len(told) == 1 and told[0]["runbook"]["state"] == "done" and told[0]["runbook"]["windows"] >= 2
     zkprov("check").expect(0)
     zkprov("resume").expect(0, "nothing to resume")
+
+
+def test_killed_amid_a_server_when_its_window_is_over(make_lab: Any, tmp_path: Path) -> None:
+    """Both the runbook and its command: the timer's next call starts who was stopped, and goes no further."""
+    lab = make_lab(3)
+    zkprov, hosts, book = Zkprov(lab, tmp_path / "runs"), list(lab.founders), tmp_path / "book.yml"
+    begin = datetime.now(UTC)
+    window = f"{{time_zone: UTC, start: {begin:%Y-%m-%dT%H:%M:%S}, length: %s, recurrence: FREQ=DAILY}}"
+    quick = "{settle: 1s, samples: 1, sample-interval: 0.1s, step-timeout: 20s}"
+    book.write_text(f"runbook: nightly\nwindow: {window % '2h'}\nsteps:\n  - restart: {quick}\n")
+    running = zkprov.start("runbook", "run", str(book), "--scheduled")
+    wait_for(lambda: stopped_for(zkprov.journal) is not None, 60)
+    [child] = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    for pid in (running.process.pid, int(child)):
+        os.kill(pid, signal.SIGKILL)
+    running.process.wait()
+    plan = stopped_for(zkprov.journal)
+    assert plan is not None
+    zkprov("resume", "--run", "another").expect(5, plan)
+    zkprov("restart", "--yes", "--until", f"{begin:%Y-%m-%dT%H:%M:%SZ}").expect(2, "is over")
+    zkprov("resume", "--until", f"{begin:%Y-%m-%dT%H:%M:%SZ}").expect(7, "it was to rest by")
+    assert all(mode(h) for h in hosts) and len(restarts(zkprov.journal, plan)) == 1
+    zkprov("resume", "--until", f"{begin:%Y-%m-%dT%H:%M:%SZ}").expect(5, "not begun, since it is to rest by")
+    zkprov("runbook", "run", str(book), "--scheduled").expect(0)
+    assert sorted(restarts(zkprov.journal, plan)) == ["restart 1", "restart 2", "restart 3"]
+    zkprov("runbook", "run", str(book), "--scheduled").expect(0)
+    assert len(restarts(zkprov.journal)) == 3, "one turn a window"
+
+
+def stopped_for(journal: Path) -> str | None:
+    """The run for which a server may have been stopped, just now."""
+    if not journal.exists():
+        return None
+    known = Journal(journal, create=False)
+    found = next((r.id for r in known.runs() if r.plan.begun_step(r.head)), None)
+    known.close()
+    return found
 
 
 def kinds(journal: Path, run: str) -> set[str]:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.unit.plans_made import plan
-from zkprov.plan.resting import rests_before, takes_s, too_late, until_rest
+from zkprov.plan.resting import rests_before, stands_amid, takes_s, too_late, until_rest
 from zkprov.plan.steps import Plan, Step, StepKind
 
 
@@ -40,6 +40,37 @@ def test_nobody_who_left_runs_on() -> None:
 
 def test_between_two_servers_and_before_a_wait() -> None:
     assert all(rests_before(ROLL, s.number) for s in ROLL.steps)
+
+
+def test_an_adoption_of_a_static_list_goes_through() -> None:
+    """Who was not restarted yet cannot follow a leader that was: with one of three down, an election in the night leaves no quorum."""
+    adopting = rolling(
+        (StepKind.BACKUP, 2),
+        (StepKind.FLAG, 3),
+        (StepKind.RESTART, 1),
+        (StepKind.SETTLE, 1),
+        (StepKind.RESTART, 2),
+        (StepKind.RESTART, 3),
+        (StepKind.ADOPT, 3),
+    )
+    assert [rests_before(adopting, s.number) for s in adopting.steps] == [True, True, *[False] * 5]
+    assert takes_s(adopting, 2, {"flag": 1.0, "restart": 10.0, "adopt": 2.0}) == 1 + 10 + 60 + 10 + 10 + 2
+
+
+@pytest.mark.parametrize(
+    ("plan", "number", "begun", "amid"),
+    [
+        (ADD, 1, False, False),
+        (ADD, 1, True, True),
+        (ADD, 2, False, True),
+        (ADD, 4, True, False),
+        (ROLL, 1, True, False),
+        (ROLL, 2, True, False),
+        (ROLL.with_begun(2), 2, False, True),
+    ],
+)
+def test_what_a_run_that_was_killed_may_not_leave_over_night(plan: Plan, number: int, begun: bool, amid: bool) -> None:
+    assert stands_amid(plan, number, begun=begun) is amid
 
 
 def test_what_is_needed_is_the_longest_of_each_kind_up_to_the_next_rest() -> None:

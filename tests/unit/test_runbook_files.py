@@ -161,6 +161,35 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
     assert told in wrong(text)
 
 
+@pytest.mark.parametrize(
+    ("window", "told"),
+    [
+        ("start: 0001-01-02T01:00", "not between the years 1970 and 9998: 1"),
+        ("start: 9999-12-31T23:00", "not between the years 1970 and 9998: 9999"),
+        (
+            "start: 2026-01-01T01:00\nfreeze: [{from: 2027-01-01, to: 9999-12-31}]",
+            "freeze[1].to: not between the years",
+        ),
+        (
+            "start: 2026-01-01T01:00\nfreeze: [{from: 0001-01-01, to: 2027-01-01}]",
+            "freeze[1].from: not between the years",
+        ),
+    ],
+)
+def test_dates_that_not_every_zone_can_tell(window: str, told: str) -> None:
+    first, _, rest = window.partition("\n")
+    text = f"runbook: r\nwindow: {{time_zone: Europe/Berlin, length: 1h, recurrence: FREQ=DAILY, {first}}}\n{rest}\nsteps: [check: {{}}]"
+    with pytest.raises(BadInput) as caught:
+        runbook(parse(text, "r.yml"), verbs(), NOW)
+    assert told in str(caught.value)
+
+
+def test_parameters_in_who_is_told() -> None:
+    text = "runbook: r\nparameters: {to: ops}\nnotify: {command: [mail-it, '{{ to }}']}\nsteps: [check: {}]"
+    assert made(text).notify.command == ("mail-it", "ops")  # type: ignore[union-attr]
+    assert "there is no parameter 'two'" in wrong(text.replace("{{ to }}", "{{ two }}"))
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(BadInputs) as caught:
         made("runbook: R!\nformat: x\nsteps:\n  - checks: {}\n  - wait: {}\n")
@@ -209,10 +238,9 @@ def test_what_is_scheduled_is_read_by_systemd_and_cron_as_it_was_meant(tmp_path:
 
     units = systemd("r-kafka", ["/opt/z k/zkprov", "runbook", "run", "/etc/100%.yml"], "/srv/$x", "ops")
     service = units["zkprov-r-kafka.service"]
-    assert (
-        'ExecStart="/opt/z k/zkprov" runbook run /etc/100%%.yml' in service and "WorkingDirectory=/srv/$$x" in service
-    )
-    assert "SuccessExitStatus=5 7" in service and "OnCalendar=*:0/5" in units["zkprov-r-kafka.timer"]
+    assert 'ExecStart="/opt/z k/zkprov" runbook run /etc/100%%.yml' in service and "WorkingDirectory=/srv/$x" in service
+    # whatever is no 0 needs somebody, and is a failed unit
+    assert "SuccessExitStatus" not in service and "OnCalendar=*:0/5" in units["zkprov-r-kafka.timer"]
     assert (
         cron(["zkprov", "run", "a 100%.yml"], "/srv", "ops") == "*/5 * * * * ops cd /srv && zkprov run 'a 100\\%.yml'\n"
     )

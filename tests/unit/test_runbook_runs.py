@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -36,11 +37,14 @@ WINDOW = "window: {time_zone: UTC, start: 2026-12-01T01:00, length: 1h, recurren
 class Hand:
     """A clock that goes only while somebody waits: nothing else here takes time that matters."""
 
+    ticks = 0.0
+
     def __init__(self, at: float = START) -> None:
         self.at = at
         self.at_each_wait: list[object] = []
 
     def now(self) -> float:
+        self.at += self.ticks
         return self.at
 
     def monotonic(self) -> float:
@@ -170,7 +174,7 @@ class TestWindows:
         # 28 March 2027: 02:00 is 03:00, so 02:30 is 03:30 in summer time, and on the 29th it is 02:30 again
         scene.clock.at = datetime(2027, 3, 27, 1, 30, tzinfo=UTC).timestamp()
         ended = scene.run(steps(*(f"{{name: s{n}, wait: {{for: 45m}}}}" for n in range(3)), top=top), waits=True)
-        assert ended.state is State.DONE and ended.windows == 2
+        assert ended.state is State.DONE and ended.windows == 3
         assert [datetime.fromtimestamp(s.began or 0, UTC).isoformat() for s in ended.steps] == [
             "2027-03-27T01:30:00+00:00",
             "2027-03-28T01:30:00+00:00",
@@ -249,6 +253,31 @@ class TestEnds:
         assert any("the notification failed: exit code 1" in s for s in scene.said)
         assert scene.run(steps(PASS, top="notify: {webhook: 'http://127.0.0.1:1/x'}\n")).state is State.DONE
 
+    @pytest.mark.parametrize(
+        "answer", [b"no protocol at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""]
+    )
+    def test_a_webhook_that_answers_anything_fails_nothing(self, scene: Scene, answer: bytes) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def serve() -> None:
+                caller = server.accept()[0]
+                caller.recv(65536)
+                caller.sendall(answer)
+                caller.close()
+
+            threading.Thread(target=serve, daemon=True).start()
+            port = server.getsockname()[1]
+            assert scene.run(steps(PASS, top=f"notify: {{webhook: 'http://127.0.0.1:{port}/x'}}\n")).state is State.DONE
+        assert scene.run(steps(PASS, top="notify: {webhook: 'http://h:nan/x'}\n")).state is State.DONE
+
+    def test_a_webhook_that_never_answers_is_not_waited_for_after_a_signal(self, scene: Scene) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            webhook = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+            threading.Timer(0.5, scene.stop.set).start()
+            began = time.monotonic()
+            ended = scene.run(steps(f"notify: {{webhook: '{webhook}'}}", PASS))
+            assert ended.state is State.STOPPED and time.monotonic() - began < 5
+
     def test_a_signal_stops_it_and_its_command_and_it_is_taken_up(self, scene: Scene) -> None:
         there = scene.folder / "there"
         command = f"[sh, -c, 'touch {there}; exec sleep 60']"
@@ -303,8 +332,48 @@ class TestOneAtATime:
                 return
         pytest.fail("the lock is held by nobody")
 
+    def test_who_was_killed_is_not_waited_for_by_name(self, tmp_path: Path) -> None:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        with locked(tmp_path, "r", "kafka", "hosts", "me") as lock:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"me (pid {gone.pid})".encode(), 0)
+            with (
+                pytest.raises(Busy, match="by a command that outlives it: me ") as caught,
+                locked(tmp_path, "r", "kafka", "hosts", "you"),
+            ):
+                pass
+            assert "fuser -v" in caught.value.remedy
+
+    def test_a_probe_holds_the_lock_as_well(self, scene: Scene) -> None:
+        command = f"[{sys.executable}, -c, 'import os, sys; os.fstat(int(sys.argv[1]))'"
+        with locked(scene.folder, "r", "kafka", "hosts", "me") as lock:
+            runner = scene.runner(steps(f"probe: {{command: {command}, '{lock}']}}"))
+            runner.lock = lock
+            assert runner.run(scene.record(runner.book)).state is State.DONE
+
 
 class TestChildren:
+    def test_one_that_does_not_read_what_it_is_given_is_not_waited_for(self) -> None:
+        began = time.monotonic()
+        assert run(["sleep", "60"], stop=threading.Event(), timeout_s=0.3, given="x" * 1_000_000).late
+        assert time.monotonic() - began < 8
+
+    def test_what_a_probe_has_started_ends_with_it(self, tmp_path: Path) -> None:
+        words = ["sh", "-c", 'sleep 60 & echo $! > "$0"; wait', str(tmp_path / "pid")]
+        assert run(words, stop=threading.Event(), timeout_s=0.5, whole=True).late
+        pid = (tmp_path / "pid").read_text().strip()
+
+        def runs() -> bool:
+            with contextlib.suppress(OSError):
+                return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            return False
+
+        deadline = time.monotonic() + 5
+        while runs() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not runs()
+
     def test_what_is_printed_without_an_end_is_neither_kept_nor_waited_for(self) -> None:
         stop = threading.Event()
         ended = run(["sh", "-c", "yes"], stop=stop, timeout_s=0.5, show=False)

@@ -132,6 +132,12 @@ def test_one_that_began_long_ago_is_not_gone_through_from_there() -> None:
         "FREQ=DAILY\nFREQ=DAILY",
         "DTSTART:20260101T000000",
         "FREQ=NEVER",
+        "FREQ=DAILY;INTERVAL=0",
+        "FREQ=DAILY;INTERVAL=-1",
+        # they would be searched for through millions of hours or days
+        "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=WEEKLY;BYDAY=MO;BYSETPOS=50",
         "INTERVAL=2",
     ],
 )

@@ -44,7 +44,9 @@ def runbook() -> None:
     "--wait", is_flag=True, help="Wait for the window to open, and for the next ones, instead of exit 5 and 7."
 )
 @click.option(
-    "--scheduled", is_flag=True, help="For timers: exit 0 where no window is open, or its turn in this one is over."
+    "--scheduled",
+    is_flag=True,
+    help="For timers: exit 0 where no window is open, where its turn is over, or where it rests.",
 )
 @click.option("--retry", is_flag=True, help="Take the last run up again at the step that failed.")
 @click.option("--anew", is_flag=True, help="Give up the run that stands unfinished, and begin with the first step.")
@@ -101,7 +103,8 @@ def run(
         from zkprov.cli.runbook_shown import record as shown
 
         shown(record, book)
-    ctx.exit(record.exit_code or 0)
+    # to rest is what a timer's runbook does by itself: only what needs somebody is an exit code that is told
+    ctx.exit(0 if scheduled and record.state == "resting" else record.exit_code or 0)
 
 
 @runbook.command()
@@ -170,7 +173,8 @@ def approve(
                 remedy="zkprov runbook status",
             )
         records.approve(Approval(last.id, step, who_am_i(who), time.time(), not refuse, reason))
-    click.echo(f"{book.name}: {step} {'refused' if refuse else 'approved'}")
+    planned = "".join(f", {s.name}: {s.said}" for s in last.steps if s.plan and s.verb == "plan")
+    click.echo(f"{book.name}: {step} {'refused' if refuse else 'approved'} (run {last.id}{planned})")
 
 
 @runbook.command()
@@ -225,8 +229,11 @@ def schedule(
     called = (
         [str(Path(sys.argv[0]).absolute())] if Path(sys.argv[0]).name == "zkprov" else [sys.executable, "-m", "zkprov"]
     )
+    recorded = (ctx.find_root().obj or {}).get("journal") or os.environ.get("ZKPROV_JOURNAL")
     words = [
         *called,
+        # what a timer runs is approved, and looked at, where its journal is
+        *(["--journal", os.path.abspath(recorded)] if recorded else []),  # noqa: PTH100
         "runbook",
         "run",
         str(file.absolute()),
@@ -271,7 +278,11 @@ def book_of(file: Path, given: tuple[str, ...]) -> Runbook:
 
 
 def ensemble_of(ctx: click.Context, book: Runbook, inventory: str | None, ensemble: str | None) -> Inventory:
-    """The ensemble that it runs on. Raises `BadInput` for one that the runbook is not for."""
+    """The ensemble that it runs on, its inventory by the whole path: a run is known by it. Raises `BadInput` for one that it is not for."""
+    import os
+
+    import msgspec
+
     from zkprov.model.problems import BadInput
 
     read = inventory_of(ctx, inventory, ensemble or book.ensemble or None)
@@ -281,7 +292,7 @@ def ensemble_of(ctx: click.Context, book: Runbook, inventory: str | None, ensemb
             place=book.place,
             remedy=f"-E {book.ensemble}, or a runbook without `ensemble`",
         )
-    return read
+    return msgspec.structs.replace(read, path=os.path.abspath(read.path))  # noqa: PTH100 — Path does not take `..` out
 
 
 def _timeline(ctx: click.Context, book: Runbook, inventory: str | None, ensemble: str | None, output: str) -> None:

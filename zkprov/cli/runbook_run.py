@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import secrets
+import select
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -56,7 +59,7 @@ def carried_out(
                 runner = Runner(
                     book, verbs(), records, target=("-i", read.path, "-E", read.ensemble), who=name, clock=SystemClock(),
                     stop=stopping.asked, say=say, folder=folder, lock=lock, waits=wait, heedless=bool(reason),
-                    ask=_asked if sys.stdin.isatty() and not (scheduled or quiet) else None,
+                    ask=_answered if sys.stdin.isatty() and not (scheduled or quiet) else None,
                 )  # fmt: skip
                 record = _begun(
                     runner, file, read, scheduled=scheduled, retry=retry, anew=anew, reason=reason, wait=wait
@@ -81,14 +84,15 @@ def _begun(
     book, records, now = runner.book, runner.records, runner.clock.now()
     if scheduled:
         has_window(book)
-    digest = digest_of(book, file)
+    digest = digest_of(book)
     last = next(iter(records.of(book.name, read.ensemble, read.path)), None)
     window = runner.window()
-    if book.window is not None and window is None and not reason and not wait:
+    open_one = last if last is not None and last.state in OPEN else None
+    amid = open_one is not None and not anew and open_one.digest == digest and runner.amid(open_one)
+    if book.window is not None and window is None and not reason and not wait and not amid:
         if scheduled:
             return None
         raise Busy(_closed(runner), place=book.place, remedy="--wait for it, or --outside-window --reason …")
-    open_one = last if last is not None and last.state in OPEN else None
     if open_one is not None and anew:
         gone = "given up by --anew; what it began of a change stands: zkprov history"
         records.keep(msgspec.structs.replace(open_one, state=State.FAILED, ended=now, why=gone))
@@ -96,11 +100,11 @@ def _begun(
     if retry and open_one is None:
         if last is None or last.state is not State.FAILED:
             raise BadInput("there is no failed run to take up", place=book.place, remedy="leave --retry out")
-        again = next(
-            (i for i, s in enumerate(last.steps) if s.outcome is Outcome.FAILED and not book.steps[i].goes_on), None
-        )
-        if last.digest == digest and again is not None:
-            # what failed is planned anew, unless its run stands unfinished; what ended well stays as it is
+        failed = [i for i, s in enumerate(last.steps) if s.outcome is Outcome.FAILED] if last.digest == digest else []
+        again = next((i for i in failed if not book.steps[i].goes_on), None)
+        if again is not None:
+            # what failed is planned anew, unless its run stands unfinished, and asked for anew; what ended well stays as it is
+            records.forget_approval(last.id, last.steps[again].name)
             stands = last.steps[again].plan in {r.id for r in records.journal.unfinished(read.ensemble)}
             kept = {} if stands else {"plan": ""}
             last = last.with_step(again, outcome=Outcome.PENDING, exit_code=None, said="", began=None, **kept)
@@ -112,15 +116,15 @@ def _begun(
                 place=book.place,
                 remedy="put it back, or give the rest of that run up: --anew",
             )
-        return msgspec.structs.replace(open_one, windows=open_one.windows + 1)
+        return msgspec.structs.replace(open_one, outside=reason or open_one.outside)
     if scheduled and window is not None and last is not None and last.window == window.opens.timestamp():
         return None
     record = RunbookRecord(
         f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{secrets.token_hex(3)}",
         book.name, str(file), read.ensemble, read.path, digest, runner.who, now,
         tuple(StepRecord(s.name, s.verb) for s in book.steps),
-        window=window.opens.timestamp() if window else None, windows=1,
-        why=f"outside its window: {reason}" if reason else "",
+        window=window.opens.timestamp() if window else None, windows=1 if window else 0,
+        outside=reason,
     )  # fmt: skip
     records.keep(record)
     return record
@@ -135,10 +139,10 @@ def has_window(book: Runbook) -> None:
         raise BadInput(what, place=book.place, remedy="give it a window; see docs/runbooks.md")
 
 
-def digest_of(book: Runbook, file: Path) -> str:
-    """Of the file's bytes and of the parameters."""
-    said = repr(sorted(book.parameters.items())).encode()
-    return hashlib.sha256(file.read_bytes() + b"\0" + said).hexdigest()
+def digest_of(book: Runbook) -> str:
+    """Of the text that was read, not of what the file holds by now, and of the parameters."""
+    said = repr(sorted(book.parameters.items()))
+    return hashlib.sha256(f"{book.digest}\0{said}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _closed(runner: Runner) -> str:
@@ -152,12 +156,18 @@ def _closed(runner: Runner) -> str:
     return f"no window is open{opens}"
 
 
-def _asked(message: str) -> bool | None:
-    """At the terminal; None where nobody answers there."""
-    try:
-        return click.confirm(f"\n{message}", default=False, err=True)
-    except click.Abort:
+def _answered(first: bool) -> bool | None:
+    """What was typed at the terminal, if anything; nobody is waited for, so that a signal, or an approval from elsewhere, is heard.
+
+    `first`: what was typed before the question is no answer.
+    """
+    stdin = sys.stdin.fileno()
+    if first:
+        termios.tcflush(stdin, termios.TCIFLUSH)
+    if os.tcgetpgrp(stdin) != os.getpgrp() or not select.select([stdin], [], [], 0)[0]:
         return None
+    said = os.read(stdin, 1024).decode(errors="replace").strip().lower()
+    return True if said in ("y", "yes") else False if said in ("n", "no") else None
 
 
 @contextlib.contextmanager

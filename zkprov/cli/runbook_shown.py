@@ -36,6 +36,8 @@ def record(found: RunbookRecord, book: Runbook) -> None:
         "failed": f"failed: {found.why}",
     }.get(str(found.state), str(found.state))
     click.echo(headline)
+    if found.outside:
+        click.echo(f"outside its window: {found.outside}")
     following = {
         "resting": f"zkprov runbook run {book.place}, in the next window",
         "stopped": f"zkprov runbook run {book.place}",
@@ -55,11 +57,15 @@ def listing(found: Sequence[RunbookRecord]) -> None:
             f"{min(r.position + 1, len(r.steps))} of {len(r.steps)}",
             _local(datetime.fromtimestamp(r.began, UTC), "UTC"),
             r.who,
-            r.why,
         ]
         for r in found
     ]
-    table(console(), ["run", "runbook", "ensemble", "state", "at step", "began", "who", "why"], rows, right=())
+    table(console(), ["run", "runbook", "ensemble", "state", "at step", "began", "who"], rows, right=())
+    for r in found:
+        # a sentence has no room in a table
+        for said in (r.why, r.outside and f"outside its window: {r.outside}"):
+            if said:
+                click.echo(f"{r.id}  {said}")
 
 
 def timeline(found: Timeline, book: Runbook) -> None:

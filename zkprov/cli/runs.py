@@ -21,6 +21,7 @@ run_output = click.option("--output", type=click.Choice(["text", "json"]), defau
     type=click.Path(dir_okay=False, allow_dash=True),
     help="JSON lines while it runs, to a file or - (stdout).",
 )
+@click.option("--run", "only", default="", hidden=True, help="Only this run; exit 5 where another stands.")
 @ci_options()
 @click.pass_context
 def resume(
@@ -32,6 +33,7 @@ def resume(
     playbooks: Path | None,
     output: str,
     events: str | None,
+    only: str,
 ) -> None:
     """Take up the run that stands unfinished: by the ledger in the ensemble, so from any machine with the same inventory and templates."""
     from zkprov.cli.conduct import conducted
@@ -39,7 +41,7 @@ def resume(
 
     read = inventory_of(ctx, inventory, ensemble)
     with World(read, timeout_s=timeout_s, templates=templates, playbooks=playbooks) as world:
-        code = conducted(ctx, world, lambda conductor: conductor.resume(), output=output, events=events)
+        code = conducted(ctx, world, lambda conductor: conductor.resume(only), output=output, events=events)
     if code is None:
         click.echo(f"{world.inventory.ensemble}: nothing to resume", err=True)
     ctx.exit(code or 0)

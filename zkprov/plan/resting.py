@@ -1,6 +1,8 @@
 """Where a run may rest until another day: not in the middle of what concerns one server. Pure; for runs that must end by a time.
 
-The invariant: whoever waits behind a rest is whole. No joiner runs beside the list, no server that left runs on, none is stopped.
+The invariant: whoever waits behind a rest is whole. No joiner runs beside the list, no server that left runs on, none is stopped. Nor does
+one wait that an election would leave behind: an adoption that gives a static list its version goes through from the first line that it
+writes, since who was not restarted yet cannot follow one that was (FACTS, "Static to dynamic").
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from collections.abc import Mapping
 from zkprov.plan.steps import Plan, Step, StepKind
 
 WAITS = frozenset({StepKind.SETTLE, StepKind.SEASON})
+HARMLESS = frozenset({*WAITS, StepKind.BACKUP, StepKind.LAY_OUT})
+"""What may be left in its middle."""
 
 
 def rests_before(plan: Plan, number: int) -> bool:
@@ -17,7 +21,17 @@ def rests_before(plan: Plan, number: int) -> bool:
     if number <= 1:
         return True
     before, step = plan.steps[number - 2], plan.steps[number - 1]
+    if any(s.kind is StepKind.FLAG for s in plan.steps[: number - 1]):
+        return False
     return step.server != before.server or step.kind in WAITS
+
+
+def stands_amid(plan: Plan, number: int, *, begun: bool) -> bool:
+    """Whether a run that ended in step `number`, wherever it was, has left a server that is not whole. `begun`: the step was begun."""
+    step = plan.steps[number - 1]
+    if step.kind is StepKind.RESTART:
+        begun = plan.begun_step(number)
+    return not rests_before(plan, number) or (begun and step.kind not in HARMLESS)
 
 
 def until_rest(plan: Plan, number: int) -> tuple[Step, ...]:

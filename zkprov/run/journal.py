@@ -248,6 +248,11 @@ class Journal:
                 f"an event of run {run} cannot be read: {wrong}", place=str(self.path), remedy=remedy
             ) from None
 
+    def begun(self, run: str, step: int) -> bool:
+        """Whether the run began this step. Of one without any event here it is not known that it did not."""
+        events = self.events(run)
+        return not events or any(e.kind == "step.begun" and e.step == step for e in events)
+
     def measured(self, ensemble: str) -> dict[str, float]:
         """Kind of step → the longest that one took, in seconds, in the last runs on this ensemble."""
         with self._told():
@@ -269,6 +274,10 @@ class Journal:
         """Keeps a document of `kind` under `key`, in the place of the one that was there. On disk when this returns."""
         with self._told(NotRecorded):
             self._db.execute("INSERT OR REPLACE INTO document VALUES (?,?,?)", (kind, key, document))
+
+    def drop(self, kind: str, key: str) -> None:
+        with self._told(NotRecorded):
+            self._db.execute("DELETE FROM document WHERE kind=? AND key=?", (kind, key))
 
     def kept(self, kind: str, key: str | None = None) -> tuple[bytes, ...]:
         """The documents of `kind`, or the one under `key`, by their keys."""

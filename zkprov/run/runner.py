@@ -16,8 +16,8 @@ from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem
 from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
-from zkprov.plan.resting import too_late
-from zkprov.plan.steps import ADOPTION, Plan, Step, StepKind
+from zkprov.plan.resting import stands_amid, too_late
+from zkprov.plan.steps import ADOPTION, Plan, Step
 from zkprov.run import lock
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
@@ -104,11 +104,7 @@ class Conductor:
                     still_true(self.world, plan, survey)
                 _not_paused(ledger)
                 if unfinished is not None:
-                    raise Busy(
-                        f"run {unfinished.run} by {unfinished.who} is unfinished (step {unfinished.head})",
-                        place="/zkprov/run",
-                        remedy="zkprov resume, or zkprov abort",
-                    )
+                    raise _unfinished(unfinished)
                 self._in_time(plan, 1)
                 # a plan that was undone may be applied again, and then lays disks aside under other names
                 attempt = standing.attempt + 1 if standing is not None and standing.run == plan.id else 0
@@ -145,8 +141,10 @@ class Conductor:
                 remedy = "the founding is not over: zkprov bootstrap"
             raise Busy(f"run {holder} has this host", place=name, remedy=remedy)
 
-    def resume(self) -> Result | None:
+    def resume(self, only: str = "") -> Result | None:
         """Takes up the run that stands unfinished, by the ledger, else by the journal; None where there is none.
+
+        `only`: the run that is meant. Raises `Busy` where another one stands.
 
         Where one voter waits for a second that died in its promotion, the second is brought in first (`awaited_vote`); where nobody serves
         because of a restart that was cut off, who was stopped for it is started (`stopped_server`).
@@ -163,11 +161,12 @@ class Conductor:
                 standing = self._standing(ledger)
                 if standing is None:
                     return None
+                if only not in ("", standing.run):
+                    raise _unfinished(standing)
                 same_sources(self.world, standing.plan, "or end the run: zkprov abort")
                 checked(standing.plan.options, self.world.inventory)
-                if standing.plan.steps[standing.head - 1].kind is StepKind.RESTART and not standing.plan.begun_step(
-                    standing.head
-                ):
+                begun = self.journal.begun(standing.run, standing.head)
+                if not stands_amid(standing.plan, standing.head, begun=begun):
                     self._in_time(standing.plan, standing.head)
                 plan, attempt = self._taken(standing, ledger)
                 ensure_ledger(self.world, ledger, plan)
@@ -359,6 +358,11 @@ class _Run:
             yield
         finally:
             canary.stop()
+
+
+def _unfinished(run: RunDocument) -> Busy:
+    what = f"run {run.run} by {run.who} is unfinished (step {run.head})"
+    return Busy(what, place="/zkprov/run", remedy="zkprov resume, or zkprov abort")
 
 
 def _not_paused(ledger: EnsembleLedger) -> None:

@@ -39,10 +39,12 @@ def run(
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
     show: bool = True,
+    whole: bool = False,
 ) -> Ended:
     """Runs `words` until it ends, until `stop` (it gets SIGTERM then) or for `timeout_s`. What cannot be started has ended with 127.
 
     `given`: its standard input. `keep_open`: descriptors that it inherits, and with them a lock. `show`: its messages go to our stderr too.
+    `whole`: what it has started is ended with it; zkprov's own commands see to that themselves.
     """
     try:
         process = subprocess.Popen(
@@ -61,13 +63,11 @@ def run(
         threading.Thread(target=_read, args=(process.stdout, output, False), daemon=True),
         threading.Thread(target=_read, args=(process.stderr, said, show), daemon=True),
     ]
-    for reader in readers:
-        reader.start()
-    with contextlib.suppress(OSError):
-        process.stdin.write(given.encode()) if process.stdin else None
-    with contextlib.suppress(OSError):
-        process.stdin.close() if process.stdin else None
-    late = _await(process, stop, timeout_s)
+    # one that does not read what it is given fills the pipe
+    writer = threading.Thread(target=_give, args=(process, given), daemon=True)
+    for thread in (*readers, writer):
+        thread.start()
+    late = _await(process, stop, timeout_s, whole)
     for reader in readers:
         reader.join(1)
     last = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
@@ -88,7 +88,15 @@ def document(text: str) -> dict[str, object]:
     return {}
 
 
-def _await(process: subprocess.Popen[bytes], stop: threading.Event, timeout_s: float | None) -> bool:
+def _give(process: subprocess.Popen[bytes], given: str) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.write(given.encode())
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+def _await(process: subprocess.Popen[bytes], stop: threading.Event, timeout_s: float | None, whole: bool) -> bool:
     began, asked, late = time.monotonic(), None, False
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -98,7 +106,11 @@ def _await(process: subprocess.Popen[bytes], stop: threading.Event, timeout_s: f
         late = late or (timeout_s is not None and now - began > timeout_s)
         if (late or stop.is_set()) and asked is None:
             asked = now
-            process.terminate()  # itself alone: what it has started it ends itself
+            if whole:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            else:
+                process.terminate()
         if asked is not None and now - asked > STOPPED_WITHIN_S:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

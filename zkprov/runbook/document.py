@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from zkprov.model.durations import duration_s, told
+from zkprov.model.durations import told
 from zkprov.model.problems import BadInput, BadInputs
+from zkprov.runbook.readings import a_date, duration, local_time, zone
 from zkprov.runbook.verbs import Kind, Value, Verb
 from zkprov.runbook.windows import HORIZON, Freeze, Window, begins, open_from, overlap, rule_of
 from zkprov.runbook.yaml_text import Text
@@ -61,6 +62,8 @@ class Runbook(msgspec.Struct, frozen=True):
     window: Window | None = None
     freezes: tuple[Freeze, ...] = ()
     notify: Notify | None = None
+    digest: str = ""
+    """Of the text that it was read from."""
 
     @property
     def zone(self) -> str:
@@ -98,13 +101,13 @@ class _Reader:
             ensemble = ""
         parameters = self._parameters(top.get("parameters"))
         window, freezes = self._window(top.get("window")), self._freezes(top.get("freeze"))
-        notify = self._notify(top["notify"], ("notify",)) if "notify" in top else None
+        notify = self._notify(top["notify"], ("notify",), parameters) if "notify" in top else None
         steps = self._steps(top.get("steps"), parameters)
         if window is not None and not self._wrong:
             self._fits(window, freezes, steps)
         if self._wrong:
             raise self._told("this runbook cannot be run")
-        return Runbook(name, self._text.name, steps, ensemble, parameters, window, freezes, notify)
+        return Runbook(name, self._text.name, steps, ensemble, parameters, window, freezes, notify, self._text.digest)
 
     # -- parts
 
@@ -137,21 +140,21 @@ class _Reader:
             self._say(f"lacks {', '.join(missing)}", path, "see runbooks/ for examples")
             return None
         before = len(self._wrong)
-        zone = self._one((*path, "time_zone"), given["time_zone"], _zone, "a zone as Europe/Berlin or UTC")
-        start = self._one((*path, "start"), given["start"], _local, "a local time without a zone, 2026-12-05T01:00")
-        length = self._one((*path, "length"), given["length"], _duration, "a duration as 3h or 90m")
+        named = self._one((*path, "time_zone"), given["time_zone"], zone, "a zone as Europe/Berlin or UTC")
+        start = self._one((*path, "start"), given["start"], local_time, "a local time without a zone, 2026-12-05T01:00")
+        length = self._one((*path, "length"), given["length"], duration, "a duration as 3h or 90m")
         recurrence = given.get("recurrence") or ""
         if not isinstance(recurrence, str):
             self._say("not a recurrence", (*path, "recurrence"), "an RRULE of RFC 5545: FREQ=WEEKLY;BYDAY=SA")
         if length == 0:
             self._say("a window of no length", (*path, "length"), "a duration as 3h or 90m")
-        if zone is None or start is None or length is None or len(self._wrong) > before:
+        if named is None or start is None or length is None or len(self._wrong) > before:
             return None
-        window = Window(zone, start, length, recurrence.strip())
+        window = Window(named, start, length, recurrence.strip())
         try:
             rule_of(window)
             if (both := overlap(window)) is not None:
-                one, other = (b.astimezone(ZoneInfo(zone)).isoformat(timespec="minutes") for b in both)
+                one, other = (b.astimezone(ZoneInfo(named)).isoformat(timespec="minutes") for b in both)
                 self._say(
                     f"windows overlap: the one of {one} is not over when that of {other} opens",
                     (*path, "length"),
@@ -174,8 +177,8 @@ class _Reader:
             given = self._mapping(one, path, ("from", "to", "reason"))
             if given is None:
                 continue
-            first = self._one((*path, "from"), given.get("from"), _date, "a date as 2026-12-20")
-            last = self._one((*path, "to"), given.get("to", given.get("from")), _date, "a date as 2027-01-03")
+            first = self._one((*path, "from"), given.get("from"), a_date, "a date as 2026-12-20")
+            last = self._one((*path, "to"), given.get("to", given.get("from")), a_date, "a date as 2027-01-03")
             if first and last and last < first:
                 self._say("ends before it begins", (*path, "to"), "a date that is not before `from`")
             elif first and last:
@@ -184,9 +187,16 @@ class _Reader:
             self._say("freeze dates without a window have no zone", ("freeze",), "give it a window with a time_zone")
         return tuple(found)
 
-    def _notify(self, said: Any, path: tuple[str | int, ...]) -> Notify | None:
+    def _notify(self, said: Any, path: tuple[str | int, ...], parameters: Mapping[str, str]) -> Notify | None:
+        from zkprov.runbook.parameters import filled
+
         given = self._mapping(said, path, ("command", "webhook"))
         if given is None:
+            return None
+        try:
+            given = {key: filled(value, parameters) for key, value in given.items()}
+        except ValueError as wrong:
+            self._say(str(wrong), path, f"parameters: {', '.join(sorted(parameters)) or 'there are none'}")
             return None
         command, webhook = given.get("command"), given.get("webhook", "")
         if (command is None) == (not webhook):
@@ -239,9 +249,7 @@ class _Reader:
             self._say("not a name", (*path, "name"), "up to 60 letters on one line")
             return None
         values = self._values(verb, given[verb.name], (*path, verb.name), parameters, before)
-        takes = (
-            self._one((*path, "takes"), given["takes"], _duration, "a duration as 10m") if "takes" in given else None
-        )
+        takes = self._one((*path, "takes"), given["takes"], duration, "a duration as 10m") if "takes" in given else None
         goes_on = given.get("on_failure", "stop")
         if goes_on not in ("stop", "continue"):
             self._say("not what to do on a failure", (*path, "on_failure"), "stop (the default) or continue")
@@ -350,30 +358,6 @@ class _Reader:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
-
-
-def _zone(said: Any) -> str:
-    if not isinstance(said, str) or not re.fullmatch(r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+){0,2}", said):
-        raise ValueError("no zone")
-    ZoneInfo(said)
-    return said
-
-
-def _local(said: Any) -> datetime:
-    found = datetime.fromisoformat(said)
-    if found.tzinfo is not None:
-        raise ValueError("with a zone")
-    return found
-
-
-def _date(said: Any) -> date:
-    return date.fromisoformat(said)
-
-
-def _duration(said: Any) -> float:
-    if isinstance(said, bool) or not isinstance(said, str | int | float):
-        raise TypeError("no duration")
-    return duration_s(str(said))
 
 
 def _words(said: Any) -> tuple[str, ...] | None:

@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,13 @@ def locked(folder: Path, runbook: str, ensemble: str, inventory: str, who: str) 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "somebody"
+            found = re.search(r"\(pid ([0-9]+)\)$", holder)
+            if found is not None and not Path(f"/proc/{found[1]}").exists() and Path("/proc/self").exists():
+                raise Busy(
+                    f"runbook {runbook} is being run on {ensemble} by a command that outlives it: {holder} was killed",
+                    place=str(path),
+                    remedy=f"wait for it, or end it: fuser -v {shlex.quote(str(path))}",
+                ) from None
             raise Busy(
                 f"runbook {runbook} is being run on {ensemble} by {holder}",
                 place=str(path),

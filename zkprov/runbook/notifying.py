@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import msgspec
 
@@ -29,19 +30,29 @@ def tell(to: To, record: RunbookRecord, why: str, stop: threading.Event) -> str:
     """Empty when it was told, else what went wrong. Raises nothing."""
     body = msgspec.json.encode(Told(why, record))
     if to.command:
-        # a runbook that was stopped says so too: its own event does not end who tells it
-        ended = run(to.command, stop=threading.Event(), timeout_s=TIMEOUT_S, given=body.decode())
+        ended = run(to.command, stop=stop, timeout_s=TIMEOUT_S, given=body.decode(), whole=True)
         return (
             f"the notification failed: exit code {ended.exit_code} {ended.said[-200:]}".strip()
             if ended.exit_code
             else ""
         )
-    import urllib.error
+    # of a server that answers byte by byte, or never, nobody waits for the end
+    came: list[str] = []
+    thread = threading.Thread(target=lambda: came.append(_posted(to.webhook, body)), daemon=True)
+    thread.start()
+    until = time.monotonic() + TIMEOUT_S
+    while thread.is_alive() and time.monotonic() < until and not stop.is_set():
+        thread.join(0.1)
+    return came[0] if came else "the notification failed: no answer"
+
+
+def _posted(webhook: str, body: bytes) -> str:
+    import http.client
     import urllib.request
 
-    request = urllib.request.Request(to.webhook, body, {"Content-Type": "application/json"})  # noqa: S310 — http or https, checked
+    request = urllib.request.Request(webhook, body, {"Content-Type": "application/json"})  # noqa: S310 — http or https, checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
             return ""
-    except (OSError, ValueError) as wrong:
+    except (OSError, ValueError, http.client.HTTPException) as wrong:
         return f"the notification failed: {wrong}"[:300]

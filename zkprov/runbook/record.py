@@ -51,8 +51,8 @@ class StepRecord(msgspec.Struct, frozen=True):
 
 
 class RunbookRecord(msgspec.Struct, frozen=True):
-    """One run of one runbook. `digest`: of its file and parameters. `window`: when the one opened in which it began; `windows`: how many
-    it used."""
+    """One run of one runbook. `digest`: of its file and parameters. `window`: when the last one opened that it used; `windows`: how many
+    it used. `outside`: why it was run whatever its window says, if it was."""
 
     id: str
     runbook: str
@@ -69,6 +69,7 @@ class RunbookRecord(msgspec.Struct, frozen=True):
     window: float | None = None
     windows: int = 0
     why: str = ""
+    outside: str = ""
     format: int = FORMAT
 
     @property
@@ -123,6 +124,10 @@ class Records:
     def approval(self, run: str, step: str) -> Approval | None:
         found = self.journal.kept(APPROVAL, f"{run}/{step}")
         return msgspec.json.decode(found[0], type=Approval) if found else None
+
+    def forget_approval(self, run: str, step: str) -> None:
+        """It is asked for again."""
+        self.journal.drop(APPROVAL, f"{run}/{step}")
 
     def _read(self, document: bytes) -> RunbookRecord:
         try:

@@ -24,7 +24,7 @@ from zkprov.runbook.children import Ended, zkprov
 from zkprov.runbook.children import run as run_child
 from zkprov.runbook.coming import Came, Rest
 from zkprov.runbook.document import Condition, Runbook, Step
-from zkprov.runbook.record import Outcome, Records, RunbookRecord, State, measured_s
+from zkprov.runbook.record import Approval, Outcome, Records, RunbookRecord, State, measured_s
 from zkprov.runbook.verbs import DEFAULT_APPROVAL_S, DEFAULT_PROBE_S, Kind, Verb
 from zkprov.runbook.windows import Open, open_from
 
@@ -34,7 +34,10 @@ FRESH = 0.1
 
 
 class Runner:
-    """One run. `say`: hears what happens, for people. `heedless`: windows and freezes do not matter, by somebody's word."""
+    """One run. `say`: hears what happens, for people. `heedless`: windows and freezes do not matter, by somebody's word.
+
+    `ask`: what somebody at the terminal has answered since, if anything; with `True` it begins to ask.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class Runner:
         lock: int | None = None,
         waits: bool = False,
         heedless: bool = False,
-        ask: Callable[[str], bool | None] | None = None,
+        ask: Callable[[bool], bool | None] | None = None,
     ) -> None:
         self.book, self.verbs, self.records, self.clock, self.stop, self.say = book, verbs, records, clock, stop, say
         self.target, self.who, self.lock = target, who, lock
@@ -68,23 +71,40 @@ class Runner:
                 if self.stop.is_set():
                     raise Interrupted("stopped by a signal", remedy="zkprov runbook run")
                 window = self.window()
+                if window is None and self.amid(record):
+                    # what stands in the middle of a server is brought to its end, and rests there
+                    self.say("outside its window: what it has begun of a server is brought to its end")
+                    window = Open(now := self.now(), now)
                 if not self._heedless and self.book.window is not None and window is None:
                     record = self._rests(record, "no window is open")
                     if record.state is not State.RUNNING:
                         return record
                     continue
-                came, record = self._take(record, window)
+                came, record = self._take(self._used(record, window), window)
                 if isinstance(came, Rest):
                     record = self._rests(record, came.why, window)
                     if record.state is not State.RUNNING:
                         return record
-                elif came.outcome is Outcome.FAILED and not self.book.steps[record.position - 1].goes_on:
+                elif came.outcome is Outcome.FAILED and not self._goes_on(record):
+                    # a command that was killed has no exit code of ours
+                    code = came.code if came.code > 0 else 1
                     return self._ends(
-                        record, State.FAILED, came.code, f"{self.book.steps[record.position - 1].name}: {came.said}"
+                        record, State.FAILED, code, f"{self.book.steps[record.position - 1].name}: {came.said}"
                     )
         except Interrupted as stopped:
             return self._kept(self.record, state=State.STOPPED, exit_code=stopped.exit_code, why=stopped.problem)
         return self._ends(record, State.DONE, 0, "")
+
+    def _goes_on(self, record: RunbookRecord) -> bool:
+        """After a step that failed. What stands unfinished is somebody's to end, whatever the file says of failures."""
+        number = record.position - 1
+        step = self.book.steps[number]
+        return step.goes_on and not self._changes.stands(self._plan(record, number))
+
+    def _plan(self, record: RunbookRecord, number: int) -> str:
+        """The id of the plan that a step carries out; empty for none."""
+        step = self.book.steps[number]
+        return record.step(str(step.values["plan"])).plan if step.verb == "apply" else record.steps[number].plan
 
     # -- time
 
@@ -99,6 +119,19 @@ class Runner:
         found = next(iter(self.windows() or ()), None)
         return found if found is not None and found.opens <= self.now() else None
 
+    def amid(self, record: RunbookRecord) -> bool:
+        """Whether it was stopped, or killed, in the middle of a server, outside of which it may not wait for a window."""
+        if self.book.window is None or self._heedless or record.position >= len(self.book.steps):
+            return False
+        begun = record.steps[record.position].outcome is Outcome.BEGUN
+        return begun and self._changes.amid(self._plan(record, record.position))
+
+    def _used(self, record: RunbookRecord, window: Open | None) -> RunbookRecord:
+        """The record, once it says that this window is used: its turn in it is over when it is over."""
+        if window is None or window.length_s == 0 or record.window == window.opens.timestamp():
+            return record
+        return msgspec.structs.replace(record, window=window.opens.timestamp(), windows=record.windows + 1)
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
@@ -111,7 +144,8 @@ class Runner:
 
     def _rests(self, record: RunbookRecord, why: str, closing: Open | None = None) -> RunbookRecord:
         """The window is over, or too short for what comes: until the next one, in this process where it waits."""
-        if closing is not None and (self.now() - closing.opens).total_seconds() < FRESH * closing.length_s:
+        whole = self.book.window is not None and closing is not None and closing.length_s >= self.book.window.length_s
+        if closing and whole and 0 <= (self.now() - closing.opens).total_seconds() < FRESH * closing.length_s:
             return self._ends(record, State.FAILED, 4, f"no window is long enough: {why}")
         after = [w for w in islice(self.windows() or (), 2) if closing is None or w.opens > closing.opens]
         following = next(iter(after), None)
@@ -126,7 +160,7 @@ class Runner:
             # by the wall clock again and again: it may jump, or the machine sleep
             if self.clock.wait(self.stop, min(left, 5.0)):
                 raise Interrupted("stopped by a signal", remedy="zkprov runbook run")
-        return self._kept(record, state=State.RUNNING, windows=record.windows + 1, exit_code=None, why="")
+        return self._kept(record, state=State.RUNNING, exit_code=None, why="")
 
     def local(self, at: datetime) -> str:
         from zoneinfo import ZoneInfo
@@ -150,11 +184,11 @@ class Runner:
             if takes > left:
                 return Rest(f"{step.name} takes {told(takes)}, and {told(max(0.0, left))} are left"), record
         self.say(f"{number + 1:>2} {step.name}: {step.verb}")
-        now = self.clock.now()
-        record = self._kept(record.with_step(number, outcome=Outcome.BEGUN, began=before.began or now))
+        begun = self.clock.monotonic()
+        record = self._kept(record.with_step(number, outcome=Outcome.BEGUN, began=before.began or self.clock.now()))
         came = self._carry_out(step, record, number, window)
         record = self.record
-        worked = record.steps[number].worked_s + self.clock.now() - now
+        worked = record.steps[number].worked_s + self.clock.monotonic() - begun
         if isinstance(came, Rest):
             return came, self._kept(record.with_step(number, worked_s=worked))
         record = self._kept(
@@ -198,7 +232,7 @@ class Runner:
                 if made.outcome is not Outcome.DONE:
                     return Came(Outcome.NOTHING, said=f"{made.name}: {made.outcome}")
                 source = next(s for s in self.book.steps if s.name == made.name)
-                return self._changes.apply(source, made.plan, window)
+                return self._changes.apply(source, made.plan, window, since=record.steps[number].began or 0.0)
         if verb.kind is Kind.CHANGE:
             return self._changes.change(step, record.steps[number].plan, number, window)
         return self._look(verb, step)
@@ -216,9 +250,11 @@ class Runner:
         )
 
     def child(self, words: list[str], *, show: bool = True) -> Ended:
-        """One of zkprov's own commands; it inherits the runbook's lock."""
-        keep = (self.lock,) if self.lock is not None else ()
-        return run_child(zkprov(words, self.records.journal.path), stop=self.stop, keep_open=keep, show=show)
+        """One of zkprov's own commands. It inherits the runbook's lock, as probes do: nothing is begun beside what outlives it."""
+        return run_child(zkprov(words, self.records.journal.path), stop=self.stop, keep_open=self._locks(), show=show)
+
+    def _locks(self) -> tuple[int, ...]:
+        return (self.lock,) if self.lock is not None else ()
 
     def _wait(self, verb: Verb, step: Step, began: float) -> Came:
         until = began + verb.takes_s(step.values)
@@ -238,7 +274,14 @@ class Runner:
             "ZKPROV_ENSEMBLE": self.target[3],
             "ZKPROV_RUNBOOK": self.book.name,
         }
-        ended = run_child([str(w) for w in words], stop=self.stop, timeout_s=limit_s, environment=environment)
+        ended = run_child(
+            [str(w) for w in words],
+            stop=self.stop,
+            timeout_s=limit_s,
+            environment=environment,
+            keep_open=self._locks(),
+            whole=True,
+        )
         if self.stop.is_set():
             raise Interrupted("stopped by a signal", remedy="zkprov runbook run")
         if ended.late:
@@ -257,17 +300,19 @@ class Runner:
 
         message = str(step.values.get("message", "")) or f"{self.book.name}: go on with what follows {step.name}?"
         within = duration_s(str(step.values["within"])) if "within" in step.values else DEFAULT_APPROVAL_S
-        if self._ask is not None and (answer := self._ask(message)) is not None:
-            said = f"by {self.who}, at the terminal"
-            if answer:
-                return Came(Outcome.DONE, 0, said, approved_by=self.who)
-            return Came(Outcome.FAILED, 3, f"refused {said}", 3)
         until = (record.steps[number].began or self.clock.now()) + within
         self.say(f"   waits for an approval, for {told(max(0.0, until - self.clock.now()))}: {message}")
-        self.say(f"   zkprov runbook approve {self.book.place} {step.name!r}, or --refuse")
+        here = "here, y or n, or " if self._ask is not None else ""
+        self.say(f"   {here}zkprov runbook approve {self.book.place} {step.name!r}, or --refuse")
+        first = True
         while True:
             found = self.records.approval(record.id, step.name)
-            if found is not None:
+            answer = self._ask(first) if self._ask is not None else None
+            first = False
+            if found is None and answer is not None:
+                found = Approval(record.id, step.name, self.who, self.clock.now(), answer, "at the terminal")
+            # one that came when its time was over is none
+            if found is not None and found.at <= until:
                 said = f"by {found.who}" + (f": {found.reason}" if found.reason else "")
                 if found.yes:
                     return Came(Outcome.DONE, 0, said, approved_by=found.who)

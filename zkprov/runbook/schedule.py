@@ -20,10 +20,8 @@ After=network-online.target
 [Service]
 Type=oneshot
 User={user}
-WorkingDirectory={_systemd(folder)}
+WorkingDirectory={folder.replace("%", "%%")}
 ExecStart={" ".join(_systemd(w) for w in words)}
-# 7: it rests until its next window; 5: somebody else runs something
-SuccessExitStatus=5 7
 TimeoutStartSec=infinity
 # zkprov ends within 5 s of SIGTERM, at a place from which it goes on
 KillMode=mixed

@@ -17,7 +17,9 @@ from dateutil.rrule import HOURLY, rrule, rrulestr
 HORIZON = timedelta(days=5 * 366)
 """A window that does not open in this time never opens."""
 STEADY = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
-"""Frequencies of which a rule without BY… opens every so many seconds of local time."""
+"""Frequencies that open every so many seconds of local time; they take no BY…: DAILY with BYHOUR says the same."""
+BY_DAY = frozenset({"BYMONTH", "BYDAY", "BYHOUR", "BYMINUTE", "BYSECOND"})
+"""What goes with DAILY and WEEKLY. With the others a rule may be met on no day, and is then searched for day by day to the year 9999."""
 
 
 class Freeze(msgspec.Struct, frozen=True):
@@ -59,10 +61,15 @@ def rule_of(window: Window, after: datetime | None = None) -> rrule | None:
     parts = dict(part.partition("=")[::2] for part in said.upper().split(";"))
     if not re.fullmatch(r"[A-Z0-9=;,+\-]+", said, re.IGNORECASE) or "FREQ" not in parts:
         raise ValueError("one RRULE, as FREQ=WEEKLY;BYDAY=SA")
+    if int(parts.get("INTERVAL", 1)) < 1:
+        raise ValueError("INTERVAL is 1 or more")
     start, step_s = window.start, STEADY.get(parts["FREQ"])
-    if step_s is not None and step_s < 3600 and any(k.startswith("BY") for k in parts):
+    by = {k for k in parts if k.startswith("BY")}
+    if step_s is not None and by:
         raise ValueError(f"FREQ={parts['FREQ']} goes with INTERVAL, COUNT and UNTIL alone")
-    if step_s is not None and after is not None and not any(k.startswith("BY") for k in parts):
+    if parts["FREQ"] in ("DAILY", "WEEKLY") and by - BY_DAY:
+        raise ValueError(f"{min(by - BY_DAY)} goes with FREQ=MONTHLY or YEARLY")
+    if step_s is not None and after is not None:
         every = timedelta(seconds=step_s * max(1, int(parts.get("INTERVAL", 1))))
         passed = max(0, (after.replace(tzinfo=None) - start) // every - 1)
         start += passed * every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ Path_ = tuple[str | int, ...]
 class Text:
     """A file's value, and where each part of it stands. A path is the keys and numbers that lead to a part."""
 
-    def __init__(self, name: str, value: Any, lines: dict[Path_, int]) -> None:
-        self.name, self.value, self._lines = name, value, lines
+    def __init__(self, name: str, value: Any, lines: dict[Path_, int], digest: str = "") -> None:
+        self.name, self.value, self._lines, self.digest = name, value, lines, digest
 
     def place(self, *path: str | int) -> str:
         """`file:line: steps[2].restart` of the part at `path`, or of the nearest one around it."""
@@ -74,7 +75,8 @@ def parse(text: str, name: str) -> Text:
             place=name,
             remedy="a runbook is one document: see runbooks/ for examples",
         )
-    return Text(name, _value(documents[0], name, (), lines), lines)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return Text(name, _value(documents[0], name, (), lines), lines, digest)
 
 
 def _documents(text: str, name: str) -> Any:

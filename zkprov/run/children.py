@@ -28,6 +28,11 @@ OF_CI = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")
 _CODE = "import sys; p = sys.argv.pop(1); p in sys.path or sys.path.insert(0, p); from zkprov.cli import main; main()"
 
 
+def this_zkprov(arguments: Sequence[str]) -> list[str]:
+    """The words that call the zkprov that runs now."""
+    return [sys.executable, "-P", "-c", _CODE, str(Path(zkprov.__file__).parents[1]), *arguments]
+
+
 class Said(msgspec.Struct, frozen=True):
     """What `--output json` of a change is, as far as it is needed here."""
 
@@ -47,7 +52,7 @@ class Child:
         self._out, self._err, self.events_file = folder / "out", folder / "err", folder / "events"
         self._read = 0
         environment = {name: value for name, value in os.environ.items() if name not in OF_CI}
-        command = [sys.executable, "-P", "-c", _CODE, str(Path(zkprov.__file__).parents[1]), *arguments]
+        command = this_zkprov(arguments)
         try:
             folder.mkdir(mode=0o700)
             with self._out.open("wb") as out, self._err.open("wb") as err:

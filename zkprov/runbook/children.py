@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+from zkprov.run.children import this_zkprov
 
 STOPPED_WITHIN_S = 8.0
 """zkprov ends within 5 s of a signal; what does not is killed."""
@@ -76,7 +77,7 @@ def run(
 
 def zkprov(words: Sequence[str], journal: Path) -> list[str]:
     """The words that call this very zkprov."""
-    return [sys.executable, "-m", "zkprov", "--journal", str(journal), *words]
+    return this_zkprov(["--journal", str(journal), *words])
 
 
 def document(text: str) -> dict[str, object]:

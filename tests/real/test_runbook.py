@@ -28,6 +28,7 @@ def restarts(journal: Path, run: str = "") -> list[str]:
     return [str(step) for step in done if str(step).startswith("restart ")]
 
 
+@pytest.mark.matrix(keep=1, of="runbooks on real servers")
 def test_through_windows_killed_and_resumed(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov, hosts = Zkprov(lab, tmp_path / "runs"), list(lab.founders)
@@ -148,6 +149,7 @@ def kinds(journal: Path, run: str) -> set[str]:
     return found
 
 
+@pytest.mark.matrix(keep=1, of="runbooks on real servers")
 def test_steps_of_every_kind_a_failure_and_its_retry(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov, hosts = Zkprov(lab, tmp_path / "runs"), list(lab.founders)

@@ -37,7 +37,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 class Story:
-    """A restart of three that was stopped after its first member and taken up; its journal, read without any of zkprov's code."""
+    """An upgrade of three that was stopped after its first member and taken up; its journal, read without any of zkprov's code."""
 
     def __init__(self, zkprov: Zkprov, folder: Path) -> None:
         hosts = list(zkprov.lab.founders)
@@ -46,8 +46,9 @@ class Story:
             [epoch(hosts[0])],
             [version_of(live_config(*hosts))],
         )
-        running = zkprov.start("restart", *QUICK, "--as", WHO, "--events", str(folder / "e.jsonl"))
-        wait_for(lambda: any(e["kind"] == "step.done" for e in events_in(folder / "e.jsonl")), what="the first step")
+        upgrade = ("upgrade", "--to", "3.9.5", "--no-backup", "--soak", "1s")
+        running = zkprov.start(*upgrade, *QUICK, "--as", WHO, "--events", str(folder / "e.jsonl"))
+        wait_for(lambda: any(restarted(e) for e in events_in(folder / "e.jsonl")), what="the first member")
         running.signal()
         running.wait().expect(7)
         zkprov("resume").expect(0)
@@ -58,6 +59,7 @@ class Story:
             rows = database.execute("SELECT event FROM event ORDER BY seq").fetchall()
             ((self.run, self.state),) = database.execute("SELECT id, state FROM run").fetchall()
         self.events: list[dict[str, Any]] = [json.loads(row[0]) for row in rows]
+        self.steps = range(1, max(e["step"] for e in self.events) + 1)
         self.page = folder / "page.html"
         self.zkprov = zkprov
         zkprov("report", "last", "--html", str(self.page)).expect(0, str(self.page), self.run)
@@ -69,10 +71,14 @@ class Story:
         return [e for e in self.of(kind) if e["step"] == step][-1]
 
 
+def restarted(event: dict[str, Any]) -> bool:
+    return bool(event["kind"] == "step.done" and event["evidence"]["step"].startswith("restart"))
+
+
 @pytest.fixture(scope="module")
 def story(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     home = tmp_path_factory.mktemp("report")
-    lab = Lab.create("paper", 3, home=home)
+    lab = Lab.create("paper", 3, "3.8.6", also=["3.9.5"], home=home)
     try:
         lab.up()
         yield Story(Zkprov(lab, home / "runs"), home)
@@ -90,18 +96,18 @@ def milliseconds(seconds: float) -> str:
 
 def test_the_page_shows_what_the_journal_says(story: Story, window: Browser) -> None:
     window.open(story.page)
-    assert window.title.startswith(f"restart on paper, run {story.run}: {story.state}"), "no script has run"
+    assert window.title.startswith(f"upgrade on paper, run {story.run}: {story.state}"), "no script has run"
     verdict = window.one(".verdict").text
     longest = max(e["evidence"]["longest_pause_s"] for e in story.of("step.done"))
     assert (
         story.state == "done"
-        and verdict.startswith("Done: restart on paper, all 3 steps, ")
+        and verdict.startswith(f"Done: upgrade on paper, all {len(story.steps)} steps, ")
         and "in 2 attempts" in verdict
     )
 
     steps = window.rows("Steps")
-    assert len(steps) == 3
-    for row, number in zip(steps, (1, 2, 3), strict=True):
+    assert len(steps) == len(story.steps) >= 4
+    for row, number in zip(steps, story.steps, strict=True):
         begun, done = story.last("step.begun", number), story.last("step.done", number)
         assert row[0] == str(number) and row[1].startswith(begun["evidence"]["title"]) and row[2].startswith("done")
         assert done["evidence"]["said"] in row[1]
@@ -185,22 +191,22 @@ def test_on_paper_and_by_ear(story: Story, window: Browser, tmp_path: Path) -> N
     heard = window.heard
     (drawing,) = [(name, said) for role, name, said in heard if role == "image"]
     assert drawing[0] == f"Timeline of run {story.run}" and f"Leader: {story.leaders[0]}, then" in drawing[1]
-    assert "3 of 3 steps are done" in drawing[1]
+    assert f"{len(story.steps)} of {len(story.steps)} steps are done" in drawing[1]
     tables = [name for role, name, _ in heard if role == "table"]
     assert len(tables) >= 7 and all(tables)
     headings = [name for role, name, _ in heard if role == "heading"]
-    assert {"Restart: {1,2,3}", "Steps", "Attempts", "Write pauses", "Gates"} <= set(headings)
+    assert {"Upgrade: {1,2,3}", "Steps", "Attempts", "Write pauses", "Gates"} <= set(headings)
 
 
 def test_as_data_it_is_the_same(story: Story) -> None:
     made = story.zkprov("report", story.run[:4], "--output", "json").expect(0).json
     assert made["run"] == story.run and made["state"] == "done" and made["events"] == len(story.events)
     assert [s["tries"][-1]["took_s"] for s in made["steps"]] == [
-        story.last("step.done", n)["evidence"]["took_s"] for n in (1, 2, 3)
+        story.last("step.done", n)["evidence"]["took_s"] for n in story.steps
     ]
     assert made["planned_by"] == WHO and len(made["attempts"]) == 2
     told = {e["evidence"]["leader"] for kind in ("gates", "sample") for e in story.of(kind)}
     assert {m["leader"] for m in made["moments"]} == told
-    text = story.zkprov("report", "last").expect(0, "Done: restart on paper", "in 2 attempts").out
+    text = story.zkprov("report", "last").expect(0, "Done: upgrade on paper", "in 2 attempts").out
     assert f"leader    {story.leaders[0]} → " in text
-    assert story.zkprov("history", "--kind", "restart", "--since", "1h", "--outcome", "done").expect(0, story.run)
+    assert story.zkprov("history", "--kind", "upgrade", "--since", "1h", "--outcome", "done").expect(0, story.run)

@@ -127,6 +127,13 @@ def test_before_the_first_stop_nobody_is_started(journal: Journal) -> None:
     assert not any(h.done for h in hosts.values())
 
 
+def test_those_that_run_may_be_electing_and_are_waited_for(journal: Journal) -> None:
+    standing_at(journal, begun=True)
+    hosts = {f"zk{i}": Member(active=True, release="3.9.5") for i in (1, 2, 3)}
+    taken_up(journal, hosts)
+    assert not any(h.done for h in hosts.values())
+
+
 def test_what_stands_is_what_the_members_say(journal: Journal) -> None:
     """1 ran the older release alone, failed in that time, and could not go back."""
     plan = back()

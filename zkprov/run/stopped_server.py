@@ -47,16 +47,20 @@ def start_stopped(
 ) -> Survey:
     """A survey in which somebody serves. To start a server that was a voter a moment ago, on its own data, needs nobody's leave.
 
-    Raises `NotHealthy` where there is none to be started, or nobody serves then; `Busy` or `Interrupted` where others have the host.
+    Where they run already they may just be electing, which is waited for. Raises `NotHealthy` where none runs and none is to be started,
+    or nobody serves in the end; `Busy` or `Interrupted` where others have the host.
     """
     run, step = standing
     events.step = step.number
     told: list[str] = []
-    started = False
+    awaited = False  # somebody was started, or runs, and elects
     for member in _stopped(run.plan, step):
         host = world.host(member.host)
         try:
-            if host.fenced_by() != run.id or host.is_active():
+            if host.fenced_by() != run.id:
+                continue
+            if host.is_active():
+                awaited = True
                 continue
             host.fence(run.id, run.attempt)
             facts = survey.by_name(member.host)
@@ -76,14 +80,14 @@ def start_stopped(
             why = f"this run has stopped {member.host}" if in_hand else f"{member.host}, which it restarted, is down"
             events.emit("mend", what=f"nobody serves, and {why}: start")
             host.start()
-            started = True
+            awaited = True
             told.append(f"{member.host} is started")
         except Interrupted:
             raise
         except Problem as problem:
             told.append(f"{member.host}: {problem.problem}")
     deadline = clock.monotonic() + run.plan.options.step_timeout_s
-    while started:
+    while awaited:
         survey = world.survey(clients=False)
         if any(f.serving for f in picture_of(survey).members):
             return survey

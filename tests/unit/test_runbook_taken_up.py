@@ -12,11 +12,11 @@ import pytest
 
 from tests.unit.test_resting import ADD, ROLL
 from tests.unit.test_runbook_runs import FAIL, PASS, START, WINDOW, Scene, outcomes, steps
-from zkprov.cli.runbook_run import _begun, digest_of
 from zkprov.model.problems import Busy, Stale
 from zkprov.plan.steps import Plan
 from zkprov.run.events import Event
 from zkprov.run.journal import State as RunState
+from zkprov.runbook.beginning import begun, digest_of
 from zkprov.runbook.children import Ended
 from zkprov.runbook.record import Approval, Outcome, RunbookRecord, State
 from zkprov.runbook.runner import Runner
@@ -47,7 +47,7 @@ class Stand(Scene):
     def begin(self, runner: Runner, **more: Any) -> RunbookRecord | None:
         asked = {"scheduled": False, "retry": False, "anew": False, "reason": "", "wait": False, **more}
         read: Any = SimpleNamespace(ensemble="kafka", path="hosts")
-        return _begun(runner, Path("r.yml"), read, **asked)
+        return begun(runner, Path("r.yml"), read, **asked)
 
     def go(self, text: str, **more: Any) -> RunbookRecord | None:
         """As `zkprov runbook run`."""

@@ -220,8 +220,8 @@ def schedule(
     import getpass
     import os
 
-    from zkprov.cli.runbook_run import has_window
     from zkprov.runbook import schedule as made
+    from zkprov.runbook.beginning import has_window
 
     book = book_of(file, given)
     has_window(book)

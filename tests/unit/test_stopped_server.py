@@ -59,21 +59,41 @@ def restarts(plan: Plan) -> list[Step]:
     return [s for s in plan.steps if s.kind is StepKind.RESTART]
 
 
-def taken_up(journal: Journal, hosts: dict[str, Member]) -> None:
-    """`start_stopped` of what stands in the journal; who is started serves."""
-    standing, seen = standing_roll(journal, back().ensemble), healthy(3)
+class Quick(SystemClock):
+    """A clock that goes by what is waited for alone."""
+
+    waited = 0.0
+
+    def monotonic(self) -> float:
+        return self.waited
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        self.waited += seconds
+        return stop.is_set()
+
+
+def taken_up(
+    journal: Journal, hosts: dict[str, Member], *, serves_after_s: float = 0.0, told: list[str] | None = None
+) -> Quick:
+    """`start_stopped` of what stands in the journal; who is started serves, or who runs, after so long."""
+    standing, seen, clock = standing_roll(journal, back().ensemble), healthy(3), Quick()
     assert standing is not None
+    nobody = seen.down(1, disk=True).down(2, disk=True).down(3, disk=True)
     world: Any = SimpleNamespace(
-        inventory=SimpleNamespace(path="hosts.yml"), host=lambda name: hosts[name], survey=lambda **_: seen.survey
+        inventory=SimpleNamespace(path="hosts.yml"),
+        host=lambda name: hosts[name],
+        survey=lambda **_: seen.survey if clock.waited >= serves_after_s else nobody.survey,
     )
+    heard: list[str] = [] if told is None else told
     start_stopped(
         world,
         standing,
-        seen.down(1, disk=True).down(2, disk=True).down(3, disk=True).survey,
-        events=Events(RUN, lambda: 0.0, []),
-        clock=SystemClock(),
+        nobody.survey,
+        events=Events(RUN, lambda: 0.0, [lambda e: heard.append(str(e.evidence["what"]))]),
+        clock=clock,
         stop=threading.Event(),
     )
+    return clock
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["killed", "stopped"])
@@ -130,8 +150,20 @@ def test_before_the_first_stop_nobody_is_started(journal: Journal) -> None:
 def test_those_that_run_may_be_electing_and_are_waited_for(journal: Journal) -> None:
     standing_at(journal, begun=True)
     hosts = {f"zk{i}": Member(active=True, release="3.9.5") for i in (1, 2, 3)}
-    taken_up(journal, hosts)
-    assert not any(h.done for h in hosts.values())
+    told: list[str] = []
+    clock = taken_up(journal, hosts, serves_after_s=5.0, told=told)
+    assert 5 <= clock.waited < 6 and not any(h.done for h in hosts.values())
+    assert told == [
+        "nobody serves, and whom this run may have stopped runs: an election is waited for, 60 s at the most"
+    ]
+
+
+def test_those_that_run_and_never_elect_are_told_after_the_limit(journal: Journal) -> None:
+    standing_at(journal, begun=True)
+    hosts = {f"zk{i}": Member(active=True, release="3.9.5") for i in (1, 2, 3)}
+    with pytest.raises(NotHealthy, match="has stopped nobody who is down") as caught:
+        taken_up(journal, hosts, serves_after_s=61.0)
+    assert "zkprov status" in caught.value.remedy and not any(h.done for h in hosts.values())
 
 
 def test_what_stands_is_what_the_members_say(journal: Journal) -> None:

@@ -21,20 +21,17 @@ if TYPE_CHECKING:
 
 
 class Duration(click.ParamType[float]):
-    """`30`, `30s`, `2m`, `1h`: seconds."""
+    """`30`, `30s`, `2m`, `1h`, `7d`: seconds."""
 
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip().lower()
-        factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+        from zkprov.model.durations import duration_s
+
         try:
-            found = float(text[:-1]) * factor if factor else float(text)
+            return duration_s(str(value))
         except ValueError:
-            found = -1.0
-        if not 0 <= found <= 30 * 86400:
             self.fail(f"{value!r} is not a duration; write e.g. 30s, 15m or 1h", param, ctx)
-        return found
 
 
 class Until(click.ParamType[float]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zkprov.model.durations import told
 from zkprov.plan.steps import Plan, Step, StepKind
 
 WAITS = frozenset({StepKind.SETTLE, StepKind.SEASON})
@@ -76,11 +77,4 @@ def too_late(plan: Plan, number: int, *, now: float, until: float, measured: Map
     known = all(s.kind in WAITS or _word(s) in measured for s in steps)
     what = f"step {number} ({plan.steps[number - 1].title})"
     how = "took up to" if known else "may take"
-    return f"{what} {how} {_time(needed)}, and {_time(max(0.0, left))} are left"
-
-
-def _time(seconds: float) -> str:
-    whole = round(seconds)
-    return (
-        f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02} s" if whole % 60 else f"{whole // 60} min"
-    )
+    return f"{what} {how} {told(needed)}, and {told(max(0.0, left))} are left"

@@ -12,7 +12,7 @@ from zkprov.judge.leaving import not_to_be_started
 from zkprov.judge.picture import picture_of
 from zkprov.model.facts import Survey
 from zkprov.model.problems import Interrupted, NotHealthy, Problem
-from zkprov.plan.steps import ADOPTION, Plan, Restarted, Step, StepKind
+from zkprov.plan.steps import ADOPTION, Plan, Restarted, Step, StepKind, seconds
 from zkprov.run.clock import Clock
 from zkprov.run.events import Events
 from zkprov.run.journal import Journal, Run
@@ -86,18 +86,29 @@ def start_stopped(
             raise
         except Problem as problem:
             told.append(f"{member.host}: {problem.problem}")
-    deadline = clock.monotonic() + run.plan.options.step_timeout_s
-    while awaited:
-        survey = world.survey(clients=False)
-        if any(f.serving for f in picture_of(survey).members):
-            return survey
-        if clock.monotonic() > deadline:
-            break
-        if clock.wait(stop, LOOK_S):
-            raise Interrupted("stopped by a signal", remedy="zkprov resume")
+    if awaited and not told:
+        limit = seconds(run.plan.options.step_timeout_s)
+        what = f"nobody serves, and whom this run may have stopped runs: an election is waited for, {limit} at the most"
+        events.emit("mend", what=what)
+    served = _somebody_serves(world, run.plan.options.step_timeout_s, clock, stop) if awaited else None
+    if served is not None:
+        return served
     with contextlib.suppress(Problem):
         events.emit("mend", what="; ".join(told) or f"no host has the fence of run {run.id} and a server that is down")
     what = (
         f"no member of the ensemble could be read; {'; '.join(told) or f'run {run.id} has stopped nobody who is down'}"
     )
     raise NotHealthy(what, place=world.inventory.path, remedy="zkprov status; start the members that are down by hand")
+
+
+def _somebody_serves(world: World, limit_s: float, clock: Clock, stop: threading.Event) -> Survey | None:
+    """A survey in which somebody does; None where nobody did for so long."""
+    deadline = clock.monotonic() + limit_s
+    while True:
+        survey = world.survey(clients=False)
+        if any(f.serving for f in picture_of(survey).members):
+            return survey
+        if clock.monotonic() > deadline:
+            return None
+        if clock.wait(stop, LOOK_S):
+            raise Interrupted("stopped by a signal", remedy="zkprov resume")

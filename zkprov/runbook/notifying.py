@@ -8,14 +8,10 @@ import time
 import msgspec
 
 from zkprov.runbook.children import run
+from zkprov.runbook.document import Notify
 from zkprov.runbook.record import RunbookRecord
 
 TIMEOUT_S = 20.0
-
-
-class To(msgspec.Struct, frozen=True):
-    command: tuple[str, ...] = ()
-    webhook: str = ""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -26,7 +22,7 @@ class Told(msgspec.Struct, frozen=True):
     format: int = 1
 
 
-def tell(to: To, record: RunbookRecord, why: str, stop: threading.Event) -> str:
+def tell(to: Notify, record: RunbookRecord, why: str, stop: threading.Event) -> str:
     """Empty when it was told, else what went wrong. Raises nothing."""
     body = msgspec.json.encode(Told(why, record))
     if to.command:

@@ -23,7 +23,7 @@ from zkprov.runbook.changes import Changes
 from zkprov.runbook.children import Ended, zkprov
 from zkprov.runbook.children import run as run_child
 from zkprov.runbook.coming import Came, Rest
-from zkprov.runbook.document import Condition, Runbook, Step
+from zkprov.runbook.document import Condition, Notify, Runbook, Step
 from zkprov.runbook.record import Approval, Outcome, Records, RunbookRecord, State, measured_s
 from zkprov.runbook.verbs import DEFAULT_APPROVAL_S, DEFAULT_PROBE_S, Kind, Verb
 from zkprov.runbook.windows import Open, open_from
@@ -221,7 +221,7 @@ class Runner:
             case "notify":
                 given = step.values
                 words = given.get("command")
-                to = notifying.To(
+                to = Notify(
                     tuple(str(w) for w in words) if isinstance(words, list) else (), str(given.get("webhook", ""))
                 )
                 return Came(Outcome.DONE, said=notifying.tell(to, record, "notify", self.stop))
@@ -329,10 +329,8 @@ class Runner:
 
     def _ends(self, record: RunbookRecord, state: State, code: int, why: str) -> RunbookRecord:
         record = self._kept(record, state=state, exit_code=code, ended=self.clock.now(), why=why)
-        if self.book.notify is not None:
-            to = notifying.To(self.book.notify.command, self.book.notify.webhook)
-            if said := notifying.tell(to, record, "ended", self.stop):
-                self.say(said)
+        if self.book.notify is not None and (said := notifying.tell(self.book.notify, record, "ended", self.stop)):
+            self.say(said)
         return record
 
     def _kept(self, record: RunbookRecord, **changed: object) -> RunbookRecord:

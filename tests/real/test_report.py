@@ -180,7 +180,9 @@ def test_in_light_and_in_dark(story: Story, window: Browser, tmp_path: Path, sch
     # what is drawn has colours of the scheme: the green of a step that is done
     box = window.one("#bar-1-1").rect
     middle = (round(box["x"] + box["width"] / 2), round(box["y"] + box["height"] / 2))
-    assert picture.getpixel(middle) == {"light": (42, 127, 79), "dark": (76, 195, 138)}[scheme]
+    drawn, meant = picture.getpixel(middle), {"light": (42, 127, 79), "dark": (76, 195, 138)}[scheme]
+    # Chromium may round a blended colour by one
+    assert all(abs(a - b) <= 2 for a, b in zip(drawn, meant, strict=True)), f"{drawn} instead of {meant}"
 
 
 def test_on_paper_and_by_ear(story: Story, window: Browser, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ AGAIN = "look again: zkprov status"
 
 
 class Leader(msgspec.Struct, frozen=True):
-    """A server that declares itself leader. `followers`: ids that are known to follow it, itself included."""
+    """A server that declares itself leader. `followers`: ids that are known to follow it, itself included; `names`: the servers."""
 
     name: str
     id: int | None
@@ -35,6 +35,7 @@ class Leader(msgspec.Struct, frozen=True):
     members: Members | None
     stranger: bool = False
     history: str = "not read"
+    names: frozenset[str] = frozenset()
 
     @property
     def established(self) -> bool:
@@ -55,11 +56,13 @@ def leaders_of(picture: Picture, earlier: Survey | None = None) -> tuple[Leader,
         if leads(facts) and not any(_same(facts, other) for other in declared):
             declared.append(facts)
     led: dict[str, set[int]] = {f.name: {_id(f, picture)} - {-1} for f in declared}
+    names = {f.name: {f.name} for f in declared}
     for facts in picture.survey.servers:
         leader = _led_by(facts, declared, picture)
-        if leader is not None and _id(facts, picture) >= 0:
-            led[leader.name].add(_id(facts, picture))
-    found = [_leader(f, frozenset(led[f.name]), picture, earlier) for f in declared]
+        if leader is not None:
+            names[leader.name].add(facts.name)
+            led[leader.name] |= {_id(facts, picture)} - {-1}
+    found = [_leader(f, frozenset(led[f.name]), frozenset(names[f.name]), picture, earlier) for f in declared]
     return tuple(sorted(found, key=lambda x: (x.stranger, x.id is None, x.id or 0, x.name)))
 
 
@@ -80,7 +83,9 @@ def _same(facts: ServerFacts, other: ServerFacts) -> bool:
     )
 
 
-def _leader(facts: ServerFacts, followers: frozenset[int], picture: Picture, earlier: Survey | None) -> Leader:
+def _leader(
+    facts: ServerFacts, followers: frozenset[int], names: frozenset[str], picture: Picture, earlier: Survey | None
+) -> Leader:
     own = _list_of(facts, picture)
     ident = _id(facts, picture)
     alone = facts.srvr.value is not None and facts.srvr.value.mode is Mode.STANDALONE
@@ -99,6 +104,7 @@ def _leader(facts: ServerFacts, followers: frozenset[int], picture: Picture, ear
         members=own,
         stranger=picture.standing[facts.name] in BESIDE,
         history=_history(facts),
+        names=names,
     )
 
 

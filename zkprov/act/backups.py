@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from zkprov.act.hosts import Host
-from zkprov.model.backup import About, Backup, Loaded, Manifest, readable
+from zkprov.model.backup import About, Backup, Loaded, Manifest, Reached, readable
 from zkprov.model.problems import NotHealthy
 
 PIECE = 2_000_000
@@ -52,6 +52,16 @@ def listed(host: Host) -> tuple[Backup, ...]:
 def load(host: Host, name: str, timeout_s: float) -> Loaded:
     """The host's own release loads a copy, alone, on loopback; it has `timeout_s` to serve. Raises `NotHealthy` for other obstacles."""
     return msgspec.convert(host.backup("load", name=name, timeout_s=timeout_s), Loaded)
+
+
+def reached(host: Host) -> Reached:
+    """How far the server's own disk reaches, whether it runs or not; nothing of a backup."""
+    return msgspec.convert(host.backup("reached"), Reached)
+
+
+def restore(host: Host, name: str) -> None:
+    """Lays a backup's data into the host's data folders, which must hold none: a copy. Its server is down, and who calls has the host."""
+    host.backup("restore", name=name)
 
 
 def damaged(host: Host, name: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": ("zkprov.cli.change:plan", "Work a change out, prove each step, print it or refuse."),
     "apply": ("zkprov.cli.change:apply", "Carry out a plan that was saved."),
     "bootstrap": ("zkprov.cli.bootstrap:bootstrap", "Make an ensemble of bare hosts: one founder, then one at a time."),
+    "recover": ("zkprov.cli.recover:recover", "Found an ensemble anew whose quorum is lost for good."),
     "add-node": ("zkprov.cli.change:add_node", "Add servers, one at a time: plan, question, apply."),
     "remove-node": (
         "zkprov.cli.leave:remove_node",

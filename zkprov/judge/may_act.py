@@ -35,7 +35,15 @@ def servers_of(picture: Picture) -> tuple[ProofServer, ...]:
         server_id = picture.member_id(facts) if standing is Standing.MEMBER else facts.id
         found.append(_server(facts, NO_ID - number if server_id is None else server_id, ledger, lowest))
     # What lies set aside can be put back; and a removed server that runs on has its list in memory besides.
-    found += [_retired(r, ledger) for r in (ledger.retired if ledger else ()) if r.fate not in GONE]
+    retired = ledger.retired if ledger else ()
+    found += [_retired(r, ledger) for r in retired if r.fate not in GONE]
+    # attested gone: it acts under no list, whatever list names it still; unless its id is in use again
+    here = {s.id for s in found} | (picture.live.ids if picture.live else frozenset())
+    found += [
+        ProofServer(f"{r.host} (retired {r.id})", r.id, gone=True)
+        for r in retired
+        if r.fate in GONE and r.id not in here
+    ]
     return with_unseen_voters(found, ledger)
 
 

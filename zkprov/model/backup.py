@@ -88,6 +88,21 @@ class Loaded(msgspec.Struct, frozen=True):
     once: Loaded | None = None
 
 
+class Reached(msgspec.Struct, frozen=True):
+    """How far a server's disk reaches. Epochs are None where they are not there, or are no numbers.
+
+    `zxid`: of the last whole transaction in its log, else of its newest finished snapshot; `last_ms`: when that transaction was made, in
+    ms since 1970 by the leader's clock, 0 where only a snapshot tells it. `damaged`: what cannot be read before that, in words.
+    """
+
+    accepted: int | None = None
+    current: int | None = None
+    zxid: int = 0
+    snapshot: int = 0
+    last_ms: int = 0
+    damaged: str = ""
+
+
 class FileSum(msgspec.Struct, frozen=True):
     path: str
     size: int

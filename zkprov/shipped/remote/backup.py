@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH103, PTH105, PTH108, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH202, PTH208, UP006, UP035, UP045
+# ruff: noqa: E501, PTH101, PTH102, PTH103, PTH104, PTH105, PTH106, PTH108, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH202, PTH208, UP006, UP035, UP045
 # It runs on whatever Python a host has, 3.6 or later.
 """Backups on the host that they are of: made, sealed, listed, read, looked over.
 
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 if TYPE_CHECKING or __name__.startswith("zkprov."):
     from zkprov.shipped.remote.backup_files import (
         CHUNK,
+        LOG,
         SNAPSHOT,
         Problem,
         config_files,
@@ -32,10 +33,12 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         filled,
         last_zxid,
         opened,
+        reached,
     )
 elif __name__.startswith("ansible."):
     from ansible.module_utils.zkprov_backup_files import (
         CHUNK,
+        LOG,
         SNAPSHOT,
         Problem,
         config_files,
@@ -44,6 +47,7 @@ elif __name__.startswith("ansible."):
         filled,
         last_zxid,
         opened,
+        reached,
     )
 
 MANIFEST, UNSEALED = "manifest.json", "unsealed.json"
@@ -293,6 +297,59 @@ def drop(p: Dict[str, Any]) -> None:
                 shutil.rmtree(target, ignore_errors=True)
 
 
+# --- going back to one
+
+
+def restore(p: Dict[str, Any]) -> Dict[str, Any]:
+    """Lays the data of a whole backup into data_dir and data_log_dir, in which no data lies: a copy, each file what its manifest says.
+
+    What an earlier try left is begun anew. The folders' owner gets it. Callers see to it that nothing runs there, and that they have the host.
+    """
+    entries = [e for e in whole(p)["files"] if e["path"].startswith("data/version-2/")]
+    if not any(SNAPSHOT.fullmatch(os.path.basename(e["path"])) for e in entries):
+        raise Problem("unhealthy", f"{place(p)} holds no data", "zkprov backup list")
+    folders = list(dict.fromkeys((p["data_log_dir"], p["data_dir"])))
+    for folder in folders:
+        if os.path.lexists(os.path.join(folder, "version-2")) and names_in(os.path.join(folder, "version-2")):
+            raise Problem("unhealthy", f"{folder}/version-2 is not empty", "set it aside; nothing is written over")
+    for folder in folders:
+        shutil.rmtree(os.path.join(folder, UNFINISHED), ignore_errors=True)
+        os.mkdir(os.path.join(folder, UNFINISHED), 0o700)
+    for entry in entries:
+        name = os.path.basename(checked(entry["path"]))
+        folder = p["data_log_dir"] if LOG.fullmatch(name) else p["data_dir"]
+        laid = save(os.path.join(place(p), entry["path"]), os.path.join(folder, UNFINISHED), name)
+        if laid["sha256"] != entry["sha256"]:
+            raise Problem("unhealthy", f"{entry['path']} of {p['name']} is not what was saved: another SHA-256")
+    # the folder without which a server takes its disk for an empty one comes last
+    for folder in folders:
+        unfinished, there = os.path.join(folder, UNFINISHED), os.path.join(folder, "version-2")
+        owned(unfinished, folder)
+        sync_folder(unfinished)
+        if os.path.isdir(there):
+            os.rmdir(there)
+        os.rename(unfinished, there)
+        sync_folder(folder)
+    return {"files": len(entries)}
+
+
+UNFINISHED = ".version-2.part"
+
+
+def names_in(folder: str) -> List[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else [folder]
+
+
+def owned(folder: str, like: str) -> None:
+    """The files of `folder`, and it, become those of the owner of `like`, with the rights that he gave it."""
+    found = os.stat(like)
+    for name in ("", *os.listdir(folder)):
+        path = os.path.join(folder, name) if name else folder
+        if os.geteuid() == 0:
+            os.chown(path, found.st_uid, found.st_gid)
+        os.chmod(path, stat.S_IMODE(found.st_mode) & (0o777 if not name else 0o666))
+
+
 # --- looking
 
 
@@ -352,7 +409,17 @@ def read(p: Dict[str, Any]) -> str:
 
 # --- as a program
 
-ACTS = {"copy": copy, "seal": seal, "drop": drop, "list": listed, "whole": whole, "damaged": damaged, "read": read}
+ACTS = {
+    "copy": copy,
+    "seal": seal,
+    "drop": drop,
+    "list": listed,
+    "whole": whole,
+    "damaged": damaged,
+    "read": read,
+    "reached": reached,
+    "restore": restore,
+}
 
 
 def disk_problem(error: OSError, p: Dict[str, Any]) -> Problem:

@@ -16,6 +16,8 @@ LOG = re.compile(r"log\.([0-9a-f]{1,16})")
 SEAL = b"\0\0\0\1/"  # the end of a snapshot that was finished
 LOG_HEADER, RECORD = struct.Struct(">4siq"), struct.Struct(">qi")
 TXN = struct.Struct(">qiq")  # session, cxid, zxid: how each transaction begins
+TIME = struct.Struct(">q")  # in ms since 1970, after those
+TIME_END = RECORD.size + TXN.size + TIME.size
 MOST_CONFIG = 1_000_000
 CHUNK = 1 << 20
 
@@ -137,6 +139,37 @@ def filled(path: str) -> int:
 def last_zxid(log: str) -> int:
     """Up to which a copied log reaches; 0 where it has no whole transaction. Raises ValueError where one before its end is damaged."""
     return max((zxid for zxid, _ in records(log)), default=0)
+
+
+def reached(p: Dict[str, Any]) -> Dict[str, Any]:
+    """How far a server's disk reaches, whether it runs or not. Epochs are None where their file is not there, or holds no number.
+
+    `zxid`: of the last whole transaction, else of the newest finished snapshot; `last_ms`: when that transaction was made, by the leader's
+    clock, 0 where it is only a snapshot's. `damaged`: what cannot be read before that, in words.
+    """
+    found = {"accepted": None, "current": None, "zxid": 0, "snapshot": 0, "last_ms": 0, "damaged": ""}  # type: Dict[str, Any]
+    for path, saved in epochs(p):
+        with opened(path) as file:
+            text = file.read(64).decode("ascii", "replace").strip()
+        found["current" if saved.endswith("currentEpoch") else "accepted"] = int(text) if text.isdigit() else None
+    try:
+        snapshots, logs = data_files(p)
+    except Problem as problem:
+        return {**found, "damaged": problem.text}
+    match = SNAPSHOT.fullmatch(os.path.basename(snapshots[0]))
+    found["zxid"] = found["snapshot"] = int(match.group(1), 16) if match else 0
+    for log in reversed(logs):
+        last = b""
+        try:
+            for zxid, record in records(log):
+                if zxid > found["zxid"]:
+                    found["zxid"], last = zxid, record
+        except ValueError as error:
+            found["damaged"] = f"{log}: {error}"
+        if last:
+            found["last_ms"] = TIME.unpack_from(last, RECORD.size + TXN.size)[0] if len(last) > TIME_END else 0
+            break
+    return found
 
 
 def once(source: str, target: str, reached: int) -> Tuple[int, int]:

@@ -7,13 +7,20 @@ import urllib.request
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
-from tests.real.driver import client, mode, tree
+from tests.real import driver
+from tests.real.driver import client, tree
 from zkprov.model.inventory import InventoryHost
 
 LEADING = {"leader", "standalone"}
+
+
+def mode(host: InventoryHost) -> str:
+    """As `srvr` says it; empty where it does not serve. The host's address may be a name that only its own ensemble resolves."""
+    return driver.mode(msgspec.structs.replace(host, address=host.client.host))
 
 
 def leaders(hosts: Iterable[InventoryHost]) -> list[int]:

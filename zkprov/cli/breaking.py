@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from zkprov.lab.incident import Incident
     from zkprov.lab.lab import Lab
 
-_name = click.option("--name", default="lab", show_default=True, help="Which lab; one that fits is made if it is not there.")
+_name = click.option(
+    "--name", default="lab", show_default=True, help="Which lab; one that fits is made if it is not there."
+)
 _which = click.option("--name", default="lab", show_default=True, help="Which lab.")
 
 
@@ -28,7 +30,9 @@ class _Shapes(click.Group):
 
 @click.group("break", cls=_Shapes, invoke_without_command=True)
 @click.option("--list", "listed", is_flag=True, help="Say what each shape is, in two lines.")
-@click.option("--stop-writers", is_flag=True, help="End the writers of the lab; what they were told is stored stays recorded.")
+@click.option(
+    "--stop-writers", is_flag=True, help="End the writers of the lab; what they were told is stored stays recorded."
+)
 @_which
 @click.pass_context
 def break_(ctx: click.Context, listed: bool, stop_writers: bool, name: str) -> None:

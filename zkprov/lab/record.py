@@ -43,7 +43,8 @@ class ServerStatus(msgspec.Struct, frozen=True):
 class LabStatus(msgspec.Struct, frozen=True):
     """`lab status --output json`. `release`: of its servers, several where they differ.
 
-    `connect` names the servers that have files, up or not. `records`: what writers of a lab that was broken were told is stored, a file each.
+    `connect` names the servers that have files, up or not. `records`: a file for each writer of a lab
+    that was broken, with what it was told is stored.
     """
 
     name: str

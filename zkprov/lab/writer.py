@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -108,7 +109,7 @@ class _Writer:
         self._record.flush()
 
 
-def write(record: Path, connect: str, more: Callable[[], bool]) -> None:
+def write(name: str, record: IO[bytes], connect: str, more: Callable[[], bool]) -> None:
     """Write to `connect` while there is `more` to do, through whatever goes wrong on the way."""
     from kazoo.client import KazooClient
     from kazoo.exceptions import KazooException
@@ -123,19 +124,20 @@ def write(record: Path, connect: str, more: Callable[[], bool]) -> None:
         logger=quiet,
     )
     client.start_async()
-    with record.open("ab") as file:
-        writer = _Writer(client, record.stem, file)
-        while more():
-            time.sleep(EVERY_S)
-            if client.connected:
-                with contextlib.suppress(KazooException, client.handler.timeout_exception):
-                    writer.step()
+    writer = _Writer(client, name, record)
+    while more():
+        time.sleep(EVERY_S)
+        if client.connected:
+            with contextlib.suppress(KazooException, client.handler.timeout_exception):
+                writer.step()
 
 
 def main() -> None:
     record = Path(sys.argv[1])
-    record.touch()
-    write(record, sys.argv[2], record.exists)
+    with record.open("ab") as file:
+        write(record.stem, file, sys.argv[2], record.exists)
+    # not through the end of a client whose server may be frozen, or gone
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from zkprov.lab.shapes.scene import Scene, names
 
 def outage(scene: Scene) -> None:
     new = make_outage(scene.lab, scene.timeout_s)
-    scene.note(f"{names(new)} were started together, with a static list of themselves and of old ones, and without `initialize`")
+    scene.note(
+        f"{names(new)} were started together, with a static list of themselves and of old ones, and without `initialize`"
+    )
     scene.await_leader(*new)
     scene.await_leader(*scene.old)
     scene.side("old", scene.old, "the ensemble as it was")
@@ -24,7 +26,9 @@ def blind_joiners(scene: Scene) -> None:
     with scene.silent(*scene.old):
         scene.start(*new)
         scene.await_leader(*new)
-    scene.note(f"{names(new)} were started with a dynamic list of all, as voters, while {names(scene.old)} could not be reached")
+    scene.note(
+        f"{names(new)} were started with a dynamic list of all, as voters, while {names(scene.old)} could not be reached"
+    )
     scene.note("the network was mended")
     scene.await_leader(*scene.old)
     scene.side("old", scene.old, "the ensemble as it was")
@@ -88,7 +92,9 @@ def promoted_rogue(scene: Scene) -> None:
     client = connect([host.client for host in scene.old], super_user(scene.lab))
     try:
         client.reconfig(joining=founding.server_of(rogue).line, leaving=None, new_members=None)
-        scene.until(lambda: f"server.{rogue.id}=" in client.get("/zookeeper/config")[0].decode(), "the new list is there")
+        scene.until(
+            lambda: f"server.{rogue.id}=" in client.get("/zookeeper/config")[0].decode(), "the new list is there"
+        )
     finally:
         close(client)
     scene.note(f"reconfig made {rogue.name} a voter of the old ensemble, and was accepted")

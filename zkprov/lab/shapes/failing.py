@@ -8,49 +8,47 @@ from pathlib import Path
 
 from zkprov.act.local import LocalHost
 from zkprov.lab import names
+from zkprov.lab.incident import Side
 from zkprov.lab.ready import mode
-from zkprov.lab.shapes.scene import LEADS, Scene
+from zkprov.lab.shapes.scene import LEADS, Scene, logged
+from zkprov.lab.shapes.scene import names as called
 from zkprov.model.inventory import InventoryHost
 
+DISK_FULL = "File too large"
 NOT_DESIGNATED = "not the designated leader"
 FILLER = "/lab/filler"
 _PIECE = b"x" * 100_000
 _ANSWER_S = 2.0
-_ENDS = (3, 5, 7)
-"""From this release on a server whose disk is full ends (ZOOKEEPER-3701); before, it goes on as a follower that it cannot be."""
 
 
 def full_disk_leader(scene: Scene) -> None:
-    """The leader's files cannot grow any more, and clients go on writing through the others."""
+    """The leader's files cannot grow any more, and clients go on writing. What becomes of it differs from run to run."""
     from kazoo.exceptions import KazooException, NodeExistsError
 
     from zkprov.act.session import close, connect
 
     leader = scene.leader()
-    rest = [host for host in scene.old if host != leader]
     fill(leader)
-    scene.note(f"the disk of {leader.name}, the leader, is full (no file of it may grow: RLIMIT_FSIZE); clients go on writing")
-    client = connect([host.client for host in rest], None)
+    scene.note(
+        f"the disk of {leader.name}, the leader, is full: no file of it may grow (RLIMIT_FSIZE); clients go on writing"
+    )
+    client = connect([host.client for host in scene.old if host != leader], None)
 
-    def another_leads() -> bool:
+    def failed() -> bool:
         with contextlib.suppress(KazooException, client.handler.timeout_exception):
             with contextlib.suppress(NodeExistsError):
                 client.create_async(FILLER).get(timeout=_ANSWER_S)
             client.set_async(FILLER, _PIECE).get(timeout=_ANSWER_S)
-        return any(mode(host.client_port) in LEADS for host in rest)
+        return logged(leader, DISK_FULL) > 1
 
     try:
-        scene.until(another_leads, f"another one than {leader.name} leads", rest)
+        scene.until(failed, f"{leader.name} cannot write")
     finally:
         close(client)
-    scene.until(lambda: mode(leader.client_port) not in LEADS, f"{leader.name} does not lead")
-    scene.await_leader(*rest)
-    if ends := tuple(map(int, scene.lab.release.split("."))) >= _ENDS:
-        scene.until(lambda: not LocalHost(leader).is_active(), f"{leader.name} ends")
-    left = "it has ended" if ends else "it still runs, and joins and leaves the others again and again"
-    scene.note(f"{leader.name} led no more: {left}")
-    scene.side("old", rest, "elected another leader, and go on")
-    scene.side("full", [leader], left)
+    scene.note(f"{leader.name} could not write, and led no more; it stands for election again with the highest zxid")
+    scene.sides.append(
+        Side("old", tuple(host.id or 0 for host in scene.old), None, "who leads, and whether anybody does, changes")
+    )
 
 
 def fill(host: InventoryHost) -> None:
@@ -63,7 +61,7 @@ def fill(host: InventoryHost) -> None:
 
 
 def unresolvable_name(scene: Scene) -> None:
-    """reconfig is switched on by a roll of a static ensemble; the name of the one that is to lead next comes into the DNS after its start."""
+    """reconfig is switched on by a roll of a static ensemble; the next leader's own name comes into the DNS only after its start."""
     last = scene.leader()
     first = [host for host in scene.old if host != last]
     late = first[-1]
@@ -75,7 +73,9 @@ def unresolvable_name(scene: Scene) -> None:
         zoo_cfg.write_text(zoo_cfg.read_text() + "reconfigEnabled=true\n")
         scene.start(host)
         scene.await_leader(*scene.old)
-    scene.note(f"{', '.join(h.name for h in first)} were restarted with reconfigEnabled=true; {late.name} did not resolve its own name then")
+    scene.note(
+        f"{called(first)} were restarted with reconfigEnabled=true; {late.name} did not resolve its own name then"
+    )
     names.know(scene.lab.folder, late, [h.address for h in scene.old])
     scene.note(f"it resolves now; and {last.name}, the leader, is restarted")
     scene.kill(last)

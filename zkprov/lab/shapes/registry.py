@@ -138,10 +138,10 @@ _ALL = (
         "full-disk-leader",
         (
             "the disk of the leader is full, and clients go on writing",
-            "it steps down (from 3.5.7 it ends too, code 10), and the others elect: one server less, nothing lost",
+            "it steps down with the highest zxid: it is elected again and fails again, or ends, or joins and leaves",
         ),
         failing.full_disk_leader,
-        after=After(leaders=1),
+        after=After(leaders=None, logged=failing.DISK_FULL),
     ),
     Shape(
         "unresolvable-name",

@@ -101,4 +101,4 @@ def _bounce(scene: Scene, hosts: tuple[InventoryHost, ...]) -> None:
     scene.start(leader)
     scene.await_leader(*hosts)
     if max(epoch(host) for host in hosts) <= before:
-        raise NotHealthy(f"no election was held: still epoch {before}", place=names(hosts), remedy="try again")
+        raise NotHealthy(f"no election was held: still epoch {before}", place=names(hosts), remedy=scene.anew)

@@ -36,6 +36,12 @@ class Scene:
         self.did: list[str] = []
 
     @property
+    def anew(self) -> str:
+        return (
+            f"zkprov lab down --name {self.lab.name}, then break it again; what its servers say is in {self.lab.folder}"
+        )
+
+    @property
     def old(self) -> tuple[InventoryHost, ...]:
         return self.lab.founders
 
@@ -106,7 +112,7 @@ class Scene:
                         f"the server ended: {last_words(host)}", place=host.name, remedy=f"see {host.log_dir}"
                     )
             if time.monotonic() > deadline:
-                raise NotHealthy(f"not within {self.timeout_s:.0f} s: {wanted}", place=self.lab.name, remedy="try again")
+                raise NotHealthy(f"not within {self.timeout_s:.0f} s: {wanted}", place=self.lab.name, remedy=self.anew)
             time.sleep(_EVERY_S)
         return found
 
@@ -151,7 +157,7 @@ def follows(host: InventoryHost) -> int | None:
     if host.admin is None:
         return None
     try:
-        with urllib.request.urlopen(f"http://{host.admin}/commands/leader", timeout=2) as answer:  # noqa: S310 — http, as written
+        with urllib.request.urlopen(f"http://{host.admin}/commands/leader", timeout=2) as answer:
             leader = json.load(answer).get("leader_id")
     except (OSError, ValueError):
         return None

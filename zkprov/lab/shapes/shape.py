@@ -1,4 +1,4 @@
-"""A shape: one known way in which an ensemble becomes two, or loses or falsifies what it holds. As a value; and what one has made of a lab."""
+"""A shape: one known way in which an ensemble becomes two, or loses or falsifies what it holds, as a value."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Needs(msgspec.Struct, frozen=True):
 class After(msgspec.Struct, frozen=True):
     """What is true once the shape is there, to be asked of the servers.
 
-    `leaders`: servers that say that they lead, or serve alone. `lost`: acknowledged creates of the old side are missing on the side that
-    serves. `differ`: servers of one leader hold different trees. `logged`: words that the log of each server of the side `left` has again and
-    again. `commits`: whether each leader commits.
+    `leaders`: servers that say that they lead, or serve alone; None: it changes. `lost`: acknowledged creates of the old side are missing
+    on the side that serves. `differ`: servers of one leader hold different trees. `logged`: a regular expression that a server of a side
+    without a leader has in its log again and again. `commits`: whether each leader commits.
     """
 
-    leaders: int = 2
+    leaders: int | None = 2
     lost: bool = False
     differ: bool = False
     logged: str = ""

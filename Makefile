@@ -13,7 +13,7 @@ $(STAMP): requirements.lock requirements-uv.lock pyproject.toml .ci/setup
 demo: $(STAMP)
 	@$(VENV)/bin/zkprov lab demo
 
-# A seeded sample of each matrix, 23 minutes at most on two cores; ZKPROV_SEED repeats one.
+# A seeded sample of each matrix, 26 minutes at most on two cores; ZKPROV_SEED repeats one.
 test: $(STAMP)
 	@.ci/test
 

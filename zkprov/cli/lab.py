@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-if TYPE_CHECKING:
-    from zkprov.lab.lab import Lab
+from zkprov.cli.breaking import break_
 
 _name = click.option("--name", default="lab", show_default=True, help="Which lab; several can stand side by side.")
 
@@ -79,6 +76,8 @@ def status(name: str, output: str) -> None:
         log = s.log_dir if state != "spare" else ""
         row = f"{s.pid or '':>8}  {s.client_port:>6}  {s.quorum_port:>6}  {s.admin_port or '':>6}  {log}"
         click.echo(f"{s.id:>3}  {s.name:6}  {state:5}  {row}".rstrip())
+    for record in found.records:
+        click.echo(f"\nwriter's record  {record}")
 
 
 @lab.command()
@@ -107,61 +106,7 @@ def demo(settle: str) -> None:
     tour(settle)
 
 
-@lab.group("break")
-def break_() -> None:
-    """Break the lab on purpose, to see what the other commands say."""
-
-
-@break_.command()
-@_name
-def outage(name: str) -> None:
-    """Elect a second leader, as in the outage that zkprov exists for."""
-    from zkprov.lab.outage import make_outage
-
-    new = make_outage(_open(name))
-    click.echo(
-        f"lab {name}: {', '.join(h.name for h in new)} have a list of their own, and have elected a second leader"
-    )
-    click.echo("next   zkprov status")
-
-
-@break_.command()
-@_name
-@click.argument("server_id", type=int, metavar="ID")
-def freeze(name: str, server_id: int) -> None:
-    """Stop a server's process without ending it."""
-    from zkprov.lab import outage as breaking
-
-    breaking.freeze(_open(name), server_id)
-    click.echo(f"server {server_id} is frozen\nnext   zkprov lab break thaw {server_id}")
-
-
-@break_.command()
-@_name
-@click.argument("server_id", type=int, metavar="ID")
-def thaw(name: str, server_id: int) -> None:
-    """Let a frozen server go on."""
-    from zkprov.lab import outage as breaking
-
-    breaking.thaw(_open(name), server_id)
-    click.echo(f"server {server_id} goes on")
-
-
-@break_.command()
-@_name
-@click.argument("server_id", type=int, metavar="ID")
-def kill(name: str, server_id: int) -> None:
-    """End a server as a power cut would."""
-    from zkprov.lab import outage as breaking
-
-    breaking.kill(_open(name), server_id)
-    click.echo(f"server {server_id} is killed\nnext   zkprov lab up      starts it again")
-
-
-def _open(name: str) -> Lab:
-    from zkprov.lab.lab import Lab
-
-    return Lab.open(name)
+lab.add_command(break_)
 
 
 def _has_files(config_dir: str) -> bool:

@@ -168,6 +168,7 @@ def inventory_document(
             "zkprov_data_dir": host.data_dir,
             "zkprov_data_log_dir": host.data_log_dir,
             "zkprov_log_dir": host.log_dir,
+            **({"zkprov_jvm_flags": list(host.jvm_flags)} if host.jvm_flags != first.jvm_flags else {}),
             **({"zkprov_quorum_group": host.quorum_group} if host.quorum_group is not None else {}),
             **({"zkprov_quorum_weight": host.quorum_weight} if host.quorum_weight is not None else {}),
         }

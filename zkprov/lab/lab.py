@@ -19,10 +19,12 @@ import msgspec
 from zkprov.act.local import LocalHost
 from zkprov.act.processes import ServerProcess, end, running_servers
 from zkprov.lab import certificates, founding, ports, sasl
+from zkprov.lab import names as name_servers
 from zkprov.lab.home import state_home
 from zkprov.lab.provision import DEFAULT_RELEASE, provision
 from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
 from zkprov.lab.sasl import Secured
+from zkprov.lab.writers import records, stop_writers
 from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.members import Seat
 from zkprov.model.posture import Posture
@@ -62,6 +64,7 @@ class Lab:
         posture: Posture = Posture.PLAIN,
         secured: Secured = Secured.NOTHING,
         seats: Sequence[Seat] = (),
+        names: bool = False,
         home: Path | None = None,
     ) -> Lab:
         """Reserve ports, fetch the software, write the inventory; nothing runs yet. `spares`: as many as there are names left.
@@ -70,6 +73,7 @@ class Lab:
         `static`: the founders' list stands in their zoo.cfg, with no reconfig, as in ensembles made before 3.5.
         `settings` are laid over the lab's own for zoo.cfg; None takes one out. `home`: the folder of labs, if not the user's.
         `seats`: of the first servers, in a list with groups; whose host has none is in no group.
+        `names`: server lines have names instead of 127.0.0.1 (see `lab.names`).
         `posture`: with TLS, by certificates made for this lab. (The plain client port is on 127.0.0.1 anyway.) `secured`: who uses SASL.
         Raises `BadInput` for a name or number that cannot be, and where there is such a lab already; what `provision` raises.
         """
@@ -121,6 +125,7 @@ class Lab:
                     super_dn=subject if posture.clients else "",
                     secured=secured,
                     releases=known,
+                    named=names,
                 )
                 for number in range(1, servers + spares + 1)
             )
@@ -128,6 +133,8 @@ class Lab:
                 msgspec.structs.replace(host, quorum_group=seat.group, quorum_weight=seat.weight) if seat else host
                 for host, seat in itertools.zip_longest(hosts, seats)
             )
+            if names:
+                name_servers.lay(lab.folder, hosts)
             write_private(lab.inventory_path, founding.inventory_document(name, hosts, str(lab.auth_file), files))
             lab._write(State(name, release, servers, hosts, static))
         return lab
@@ -147,11 +154,12 @@ class Lab:
         super_dn: str,
         secured: Secured,
         releases: dict[str, ReleaseSource],
+        named: bool,
     ) -> InventoryHost:
         folder = self.folder / f"zk{number}"
         return InventoryHost(
             name=f"zk{number}",
-            address="127.0.0.1",
+            address=name_servers.name_of(self.name, number) if named else "127.0.0.1",
             id=number,
             connection="local",
             client_port=port,
@@ -167,7 +175,7 @@ class Lab:
             release=release,
             java=java,
             classpath=classpath,
-            jvm_flags=jvm_flags,
+            jvm_flags=(*jvm_flags, *(name_servers.flags(self.folder, number) if named else ())),
             settings=settings,
             posture=posture,
             secure_client_port=port + 4,
@@ -334,9 +342,11 @@ class Lab:
         )
         running = {LocalHost(host).current(): None for host in self.hosts if LocalHost(host).exists()}
         release = ", ".join(running) or self.release
-        return LabStatus(self.name, release, str(self.folder), str(self.inventory_path), self.connect, servers)
+        inventory, kept = str(self.inventory_path), tuple(str(record) for record in records(self.folder))
+        return LabStatus(self.name, release, str(self.folder), inventory, self.connect, servers, kept)
 
     def _end_all(self) -> None:
+        stop_writers(self.folder)
         left = end(self.processes(), 0)
         if left:
             raise NotHealthy(f"process {left[0].pid} does not end, even by SIGKILL", place=self.name)

@@ -43,7 +43,9 @@ class ServerStatus(msgspec.Struct, frozen=True):
 class LabStatus(msgspec.Struct, frozen=True):
     """`lab status --output json`. `release`: of its servers, several where they differ.
 
-    `connect` names the servers that have files, up or not."""
+    `connect` names the servers that have files, up or not. `records`: a file for each writer of a lab
+    that was broken, with what it was told is stored.
+    """
 
     name: str
     release: str
@@ -51,6 +53,7 @@ class LabStatus(msgspec.Struct, frozen=True):
     inventory: str
     connect: str
     servers: tuple[ServerStatus, ...]
+    records: tuple[str, ...] = ()
     format: int = 1
 
 

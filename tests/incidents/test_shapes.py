@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.incidents.asked import children, held, leader_of, leaders, mode, opens_no_session
 from tests.incidents.conftest import Broken
 from tests.real.driver import Zkprov, wait_for
-from zkprov.lab.incident import Incident
+from zkprov.cli.breaking import break_
+from zkprov.lab.incident import Incident, incident_of
 from zkprov.lab.lab import Lab
 from zkprov.lab.shapes.registry import SHAPES
 from zkprov.lab.shapes.scene import logged
 from zkprov.lab.shapes.shape import Shape
-from zkprov.lab.writers import acknowledged, read
+from zkprov.lab.writers import acknowledged, read, running_writers
+from zkprov.model.problems import BadInput
 
 pytestmark = pytest.mark.real
 
@@ -100,17 +102,28 @@ def one_leader_and_different_data(lab: Lab, incident: Incident) -> None:
     assert any(set(a) - set(b) for a in old for b in old), "a znode is on one server and not on another"
 
 
-def test_a_writer_that_is_cut_off_is_ended_with_its_lab_and_its_record_is_whole(broken: Broken) -> None:
-    from zkprov.lab.writers import running_writers, stop_writers
+def test_the_command_makes_a_lab_breaks_it_once_and_ends_its_writers(software: None, lab_home: Path) -> None:
+    def typed(*arguments: str) -> Result:
+        return CliRunner().invoke(break_, arguments)
 
-    lab, incident = broken("pair")
-    assert len(list(running_writers(lab.folder))) == len(incident.writers) == 2
-    assert lab.status().records == tuple(sorted(writer.record for writer in incident.writers))
-    assert stop_writers(lab.folder) == 2 and not list(running_writers(lab.folder))
-    before = acknowledged(lab.folder)
-    assert before and before == acknowledged(lab.folder)
-    with Path(incident.writers[0].record).open("ab") as record:
-        record.write(b'{"writer":"old","ki')
-    assert acknowledged(lab.folder) == before
-    began = time.time()
-    assert all(line.time < began for line in before)
+    try:
+        done = typed("lonely", "--name", "odd")
+        assert done.exit_code == 0, done.output
+        lab = Lab.open("odd")
+        incident = incident_of(lab.folder)
+        assert incident is not None and len(list(running_writers(lab.folder))) == len(incident.writers) == 3
+        assert lab.status().records == tuple(sorted(writer.record for writer in incident.writers))
+        told = (*incident.did, *lab.status().records, "zkprov status", "zkprov lab down --name odd")
+        assert all(words in done.output for words in told)
+        again = typed("lonely", "--name", "odd")
+        assert isinstance(again.exception, BadInput) and "broken already (lonely)" in str(again.exception)
+        assert "3 writers are ended" in typed("--stop-writers", "--name", "odd").output
+        assert not list(running_writers(lab.folder))
+        before = acknowledged(lab.folder)
+        with Path(incident.writers[0].record).open("ab") as record:
+            record.write(b'{"writer":"old","ki')
+        assert before and acknowledged(lab.folder) == before
+    finally:
+        for lab in Lab.list():
+            lab.down()
+            assert not list(running_writers(lab.folder)) and not lab.processes()

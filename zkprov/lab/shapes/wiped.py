@@ -8,6 +8,7 @@ from zkprov.lab.shapes.scene import Scene, names
 def wiped_two(scene: Scene) -> None:
     """Two of three come back empty while the third is down. Without `db.autocreate=false` two empty servers are a quorum."""
     third = scene.leader()
+    scene.await_writes("old", 20)
     wiped = [host for host in scene.old if host != third]
     scene.kill(third)
     scene.note(f"{third.name} went down")

@@ -19,7 +19,7 @@ from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
 from zkprov.observe.decoding import decoded
 from zkprov.observe.disk import NEXT, ZOO_CFG, read_host
-from zkprov.observe.files import MAX_BYTES, Errno, NotRead, StoreFile, too_large
+from zkprov.observe.files import MAX_BYTES, DataFiles, Errno, NotRead, StoreFile, too_large
 from zkprov.observe.ssh import Connections
 from zkprov.observe.stores import unread_stores, wished_stores
 from zkprov.shipped import shipped
@@ -157,6 +157,7 @@ def arguments_of(
         "key_stores": named[True],
         "trust_stores": named[False],
         "store_program": program("stores"),
+        "history_program": program("history"),
         "main_class": MAIN_CLASS,
         "others": list(host.other_servers),
         "unit": host.unit,
@@ -190,6 +191,7 @@ class _Java(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct, frozen=True):
     paths: dict[str, _Path]
     stores: dict[str, StoreFile]
+    history: DataFiles
     servers: tuple[RunningServer, ...]
     hidden: bool
     free: dict[str, int | None]
@@ -211,7 +213,7 @@ def _answer_of(document: Any, host: InventoryHost) -> _Answer:
 def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     """What an answer of the program means. Raises `_NotFetched`, `_StoreNotFetched` for a file that must be asked for."""
     active, problem = _active(host, answer)
-    files = FetchedFiles(answer.paths, answer.stores)
+    files = FetchedFiles(answer.paths, answer.stores, answer.history)
     written = answer.paths.get(f"{host.config_dir}/{ZOO_CFG}", _Path()).mtime
     disk = _with_servers(read_host(host, files), host, answer.servers, active, written)
     return RemoteLook(
@@ -279,8 +281,8 @@ class _StoreNotFetched(Exception):
 class FetchedFiles:
     """The files of a host as a look fetched them (`observe.files.Files`)."""
 
-    def __init__(self, paths: dict[str, _Path], stores: dict[str, StoreFile]) -> None:
-        self._paths, self._stores = paths, stores
+    def __init__(self, paths: dict[str, _Path], stores: dict[str, StoreFile], history: DataFiles | None = None) -> None:
+        self._paths, self._stores, self._history = paths, stores, history or DataFiles()
 
     def _at(self, path: Path) -> _Path:
         found = self._paths.get(str(path))
@@ -308,6 +310,9 @@ class FetchedFiles:
         if found is None:
             raise _StoreNotFetched(str(path), keys)
         return found
+
+    def history(self, data: Path, logs: Path) -> DataFiles:
+        return self._history
 
     def exists(self, path: Path) -> bool:
         found = self._at(path)

@@ -127,6 +127,16 @@ class Sessions:
         self._open[at] = session
         return session
 
+    async def open_anew(self, at: HostPort, dialer: Dialer) -> None:
+        """Opens one more session on `at`, and closes it. On the loop's thread only. Raises `Unanswered`."""
+        session = Session(at, self._timeout_s, self._auth, self._sasl.pair_at(at) if self._sasl else None)
+        try:
+            await session.open(dialer)
+        finally:
+            if session.id:
+                self._ids.add(session.id)
+            await session.close()
+
     @contextlib.asynccontextmanager
     async def admin(self, at: HostPort) -> AsyncIterator[Connection]:
         """The connection to the AdminServer at `at`, for one look at a time; kept for the next, as far as `MAX_KEPT` goes."""
@@ -180,6 +190,22 @@ def sessions_or_own(given: Sessions | None, timeout_s: float) -> Iterator[Sessio
     else:
         with Sessions(timeout_s=timeout_s) as own:
             yield own
+
+
+def opens_session(sessions: Sessions, at: HostPort, timeout_s: float) -> bool | None:
+    """Whether `at` opens a session that is new, and closed at once: only a leader that can commit does. None: it did not come to that."""
+
+    async def probe() -> Fact[bool]:
+        dialer = sessions.dialer(timeout_s)
+
+        async def open_one() -> bool:
+            await sessions.open_anew(at, dialer)
+            return True
+
+        return await dialer.fact(f"session@{at}", open_one())
+
+    found = sessions.run(probe(), timeout_s + 5)
+    return found.value or (False if found.outcome is Outcome.TIMEOUT else None)
 
 
 def probe_write_and_read(

@@ -32,8 +32,13 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     command = start(split(wanted["is_active_command"])) if wanted["is_active_command"] else None
     java = start([wanted["java"], "-version"]) if wanted["java"] else None
     found = {"paths": {}, "stores": {}}  # type: dict[str, Any]
-    look_at(wanted, found["paths"], found["stores"])
+    data = look_at(wanted, found["paths"], found["stores"])
     found["servers"], found["hidden"] = servers(wanted)
+    # like the program for stores; a log that is written to is not walked
+    room = {}  # type: dict[str, Any]
+    exec(compile(wanted["history_program"], "history", "exec"), room)
+    runs = found["hidden"] or any(server["here"] for server in found["servers"])
+    found["history"] = room["history_at"](data[0] + "/version-2", data[1] + "/version-2", not runs)
     found["free"] = {path: free(path) for path in wanted["space"]}
     found["listening"] = listening()
     found["unit"] = unit_state(unit)
@@ -55,8 +60,13 @@ def joined(folder: "str", path: "str") -> "str":
     return "/" + "/".join(part for part in whole.split("/") if part not in ("", "."))
 
 
-def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores: "dict[str, Any]") -> None:
-    """Path → what is there: of the files that are named, and of those that zoo.cfg names; key and trust stores apart."""
+def look_at(
+    wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores: "dict[str, Any]"
+) -> "tuple[str, str]":
+    """Path → what is there: of the files that are named, and of those that zoo.cfg names; key and trust stores apart.
+
+    Returns dataDir and dataLogDir, as zoo.cfg has them.
+    """
     config, left = wanted["config"], [BUDGET]
     settings = {}  # type: dict[str, str]
 
@@ -92,6 +102,10 @@ def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores
         for path, keys in named:
             if path not in stores:
                 stores[path] = room["store_at"](path, keys, wanted["max_bytes"], left)
+    if not settings.get("dataDir"):
+        return wanted["data"][0], wanted["data"][-1]
+    folder = joined(config, settings["dataDir"])
+    return folder, joined(config, settings["dataLogDir"]) if settings.get("dataLogDir") else folder
 
 
 def record(path: "str", hidden: "str", max_bytes: "int", left: "list[int]") -> "dict[str, Any]":

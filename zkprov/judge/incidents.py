@@ -14,7 +14,7 @@ import msgspec
 from zkprov.judge.leaders import Leader
 from zkprov.judge.lost_history import Confirmed, begun_anew, captured_by, gone_back, wiped_history
 from zkprov.judge.picture import Picture, Standing, leads, member_at
-from zkprov.judge.sides import Side, by_data, sides_of
+from zkprov.judge.sides import Side, by_data, left_over, sides_of
 from zkprov.judge.stuck import stuck
 from zkprov.judge.unjoinable import gone_over, left_outside
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
@@ -125,6 +125,10 @@ def _under_one(
     back, doubt = gone_back(picture, leader, earlier, confirmed)
     if lost := back or wiped_history(picture, leader) or begun_anew(picture, leader):
         what = f"leader {name} serves a younger history than the ensemble had: data was lost"
+        left = [f for f in picture.members if not f.serving and any(e.server == picture.label(f) for e in lost)]
+        known = {n for s in sides for n in s.servers}
+        if left and not any(f.name in known for f in left):
+            sides = (*sides, left_over(len(sides), left))
         return [_incident(Shape.WIPED, what, sides, lost, HEAL)], ()
     stopped, third = stuck(picture, leader, earlier, commits)
     if stopped:
@@ -228,7 +232,7 @@ def _is_voter(picture: Picture, name: str, live: Members) -> bool:
 
 
 def _sentence(shape: Shape, picture: Picture, home: Side | None, other: Side) -> str:
-    ident = other.leader if other.leader_id is None else str(other.leader_id)
+    ident = _ident(other)
     who = f"two leaders: {_led(home)} and {_led(other)}" if home is not None else f"{_led(other)} leads"
     own = other.members
     whose = "the same list" if _same(own, picture.live) else "its own list"
@@ -253,8 +257,14 @@ def _sentence(shape: Shape, picture: Picture, home: Side | None, other: Side) ->
     return f"{who}; {what}"
 
 
+def _ident(side: Side) -> str:
+    """Its leader's id; the name of one that has no list, which says 0."""
+    bare = side.members is not None and not side.members.servers
+    return side.leader if side.leader_id is None or bare else str(side.leader_id)
+
+
 def _led(side: Side) -> str:
-    ident = side.leader if side.leader_id is None else str(side.leader_id)
+    ident = _ident(side)
     epoch = "" if side.epoch is None else f"epoch {side.epoch}, "
     rest = sorted(side.ids - {side.leader_id})
     by = "followed by " + ", ".join(str(i) for i in rest) if rest else "followed by nobody"
@@ -267,7 +277,8 @@ def _told(picture: Picture, home: Side | None, other: Side) -> Iterable[Evidence
         if side.identity is not None:
             value = side.identity
             history = f"{value.path} of czxid {value.czxid:#x}, ctime {value.ctime_ms}"
-        acts = f"; acts under {side.members} of version {side.members.version_hex}" if side.members else ""
+        listed = side.members is not None and side.members.servers
+        acts = f"; acts under {side.members} of version {side.members.version_hex}" if listed and side.members else ""
         yield Evidence(
             side.leader,
             f"leads {braces(side.ids) if side.ids else 'itself'}, at {side.zxid:#x}{acts}; history: {history}",

@@ -79,11 +79,20 @@ def client_of(server: Server) -> HostPort | None:
 
 def own_list(facts: ServerFacts) -> Members | None:
     """The list that a server acts under as far as it tells: in its memory, else by `conf`, else on its disk."""
-    if facts.config.value is not None:
-        return facts.config.value
-    if facts.conf.value is not None and facts.conf.value.members is not None:
-        return facts.conf.value.members
+    told = told_list(facts)
+    if told is not None:
+        return told
     return facts.disk.value.acting.members if facts.disk.value and facts.disk.value.acting else None
+
+
+def told_list(facts: ServerFacts) -> Members | None:
+    """The list that it says it acts under. `/zookeeper/config` is a znode, and of a static list it may be that of the leader before:
+    `conf` is of the server itself (measured on 3.9.5: restarted under a list of five, it shows the three of its snapshot there).
+    """
+    there, own = facts.config.value, facts.conf.value.members if facts.conf.value else None
+    if there is not None and (there.version or own is None or own.version or not own.servers):
+        return there
+    return own
 
 
 def member_at(live: Members, facts: ServerFacts) -> Server | None:

@@ -43,7 +43,8 @@ class Side(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         led = f"led by {self.leader}" if self.leader else "without a leader"
-        return f"side {self.name}: {braces(self.ids) if self.ids else ', '.join(self.servers)}, {led}"
+        whole = self.ids and (self.members is None or self.members.servers)
+        return f"side {self.name}: {braces(self.ids) if whole else ', '.join(self.servers)}, {led}"
 
 
 def sides_of(picture: Picture, earlier: Survey | None = None) -> tuple[Side, ...]:
@@ -137,6 +138,11 @@ def _down_there(facts: ServerFacts, own: Members | None, leader: Leader) -> bool
         return True
     seat = member_at(members, facts)
     return seat is not None and seat.id == facts.id and 0 < own.version < members.version
+
+
+def left_over(number: int, servers: Iterable[ServerFacts]) -> Side:
+    """Servers that lead nobody and follow nobody, as the side with that number."""
+    return _side(LETTERS[number % len(LETTERS)], None, servers)
 
 
 def _side(name: str, leader: Leader | None, servers: Iterable[ServerFacts]) -> Side:

@@ -265,10 +265,15 @@ class _Around:
         return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
 
     def is_beside(self, facts: ServerFacts) -> bool:
-        """Whether a stranger is at a host that the inventory has as ours: clients may be sent there, and then to another ensemble. Where a
-        server of ours once was, and left, another may have come.
+        """Whether a stranger is at a host that the inventory has as ours, or talks to servers of ours: clients may be sent there, and so to
+        another ensemble. Where a server of ours once was, and left, another may have come.
         """
-        if "inventory" not in facts.known_as or facts.client in self.retired or facts.name in self.retired:
+        connected = any(k.startswith("connected to ") for k in facts.known_as)
+        if (
+            not ("inventory" in facts.known_as or connected)
+            or facts.client in self.retired
+            or facts.name in self.retired
+        ):
             return False
         own = own_list(facts)
         return facts.serving and (leads(facts) or (own is not None and bool(own.servers)))

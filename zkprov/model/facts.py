@@ -188,6 +188,13 @@ class History(msgspec.Struct, frozen=True):
         return max(known, default=None)
 
 
+class Peer(msgspec.Struct, frozen=True):
+    """Who is connected to the ports by which servers talk to each other. `port`: where it listens for others; 0 where that is not told."""
+
+    address: str
+    port: int = 0
+
+
 class Disk(msgspec.Struct, frozen=True):
     """One server's files. `acting` is the list that zoo.cfg points at or holds; `next` a `.next` beside it.
 
@@ -195,6 +202,7 @@ class Disk(msgspec.Struct, frozen=True):
     `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
+    `peers`: who is connected to the server, by the sockets of its host.
     `wiped`: zkprov noted that data lay here, and that data is here no longer, whatever has come since.
     `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
     `server_elsewhere`: there is no zoo.cfg, and a server runs on another one; `data_elsewhere`: zoo.cfg has the data in other folders than
@@ -219,6 +227,7 @@ class Disk(msgspec.Struct, frozen=True):
     written_since: bool | None = None
     history: History = History()
     wiped: bool = False
+    peers: tuple[Peer, ...] = ()
 
     @property
     def autocreate(self) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from zkprov.model import marks
 from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
@@ -158,6 +158,8 @@ def arguments_of(
         "trust_stores": named[False],
         "store_program": program("stores"),
         "history_program": program("history"),
+        "peers_program": program("peers"),
+        "ports": [host.quorum_port, host.election_port],
         "main_class": MAIN_CLASS,
         "others": list(host.other_servers),
         "unit": host.unit,
@@ -192,6 +194,7 @@ class _Answer(msgspec.Struct, frozen=True):
     paths: dict[str, _Path]
     stores: dict[str, StoreFile]
     history: DataFiles
+    connected: tuple[tuple[str, int], ...]
     servers: tuple[RunningServer, ...]
     hidden: bool
     free: dict[str, int | None]
@@ -215,7 +218,8 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     active, problem = _active(host, answer)
     files = FetchedFiles(answer.paths, answer.stores, answer.history)
     written = answer.paths.get(f"{host.config_dir}/{ZOO_CFG}", _Path()).mtime
-    disk = _with_servers(read_host(host, files), host, answer.servers, active, written)
+    peers = tuple(Peer(address, port) for address, port in answer.connected)
+    disk = _with_servers(read_host(host, files), host, answer.servers, active, written, peers)
     return RemoteLook(
         disk,
         unit=answer.unit,
@@ -233,7 +237,12 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
 
 
 def _with_servers(
-    disk: Fact[Disk], host: InventoryHost, servers: tuple[RunningServer, ...], active: bool | None, written: float
+    disk: Fact[Disk],
+    host: InventoryHost,
+    servers: tuple[RunningServer, ...],
+    active: bool | None,
+    written: float,
+    peers: tuple[Peer, ...],
 ) -> Fact[Disk]:
     """With what runs there. A host on whose files nothing lies, and a server of other files runs, is not a bare one."""
     others = [s for s in servers if not s.here and not s.known]
@@ -244,7 +253,9 @@ def _with_servers(
         detail = f"{disk.detail}, and {others[0]}"
         return msgspec.structs.replace(disk, outcome=Outcome.ANOTHERS, detail=detail)
     since = written > runs.since + READS_WITHIN_S if runs is not None and runs.since and written else None
-    value = msgspec.structs.replace(disk.value, active=active, unit=runs.unit if runs else "", written_since=since)
+    value = msgspec.structs.replace(
+        disk.value, active=active, unit=runs.unit if runs else "", written_since=since, peers=peers
+    )
     missing = f"{host.config_dir}/{ZOO_CFG}: missing"
     if others and runs is None and missing in value.problems:
         elsewhere = f"{missing}, and {others[0]}"

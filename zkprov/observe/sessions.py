@@ -13,6 +13,7 @@ from zkprov.model.facts import Fact, Outcome
 from zkprov.model.sasl import Sasl
 from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import Connection
+from zkprov.observe.connected import Silent
 from zkprov.observe.dial import MAX_SOCKETS, Dialer, Limits
 from zkprov.observe.session import CLOSE_S, Session
 from zkprov.observe.tls import Tls
@@ -92,6 +93,7 @@ class Sessions:
         self._open: dict[HostPort, Session] = {}
         self._ids: set[str] = set()
         self._admin: dict[HostPort, Connection] = {}
+        self.silent = Silent()
         self._shared, self.loop = loop is not None, loop or Loop()
 
     def dialer(self, timeout_s: float) -> Dialer:

@@ -17,7 +17,7 @@ import msgspec
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.certificates import Stores, client_tls, quorum_tls, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Ledger, Outcome, Peer, Retired, ServerFacts, Survey
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -397,6 +397,7 @@ def read_local(host: InventoryHost) -> Fact[Disk]:
     from zkprov.act.processes import since
     from zkprov.observe.disk import ZOO_CFG, read_host
     from zkprov.observe.files import LocalFiles
+    from zkprov.shipped.remote.peers import connected
 
     here, written = LocalHost(host), None
     runs = here.processes()
@@ -406,7 +407,8 @@ def read_local(host: InventoryHost) -> Fact[Disk]:
     active = here.is_active() if host.is_active_command else bool(runs)
     with contextlib.suppress(OSError):
         written = (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
-    found = msgspec.structs.replace(fact.value, active=active, written_since=written)
+    peers = tuple(Peer(*one) for one in connected([host.quorum_port, host.election_port])) if active else ()
+    found = msgspec.structs.replace(fact.value, active=active, written_since=written, peers=peers)
     return msgspec.structs.replace(fact, value=found)
 
 

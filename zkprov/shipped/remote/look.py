@@ -36,11 +36,13 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     found["servers"], found["hidden"] = servers(wanted)
     # like the program for stores; a log that is written to is not walked
     room = {}  # type: dict[str, Any]
-    exec(compile(wanted["history_program"], "history", "exec"), room)
+    for name in ("history", "peers"):
+        exec(compile(wanted[name + "_program"], name, "exec"), room)
     runs = found["hidden"] or any(server["here"] for server in found["servers"])
     found["history"] = room["history_at"](data[0] + "/version-2", data[1] + "/version-2", not runs)
     found["free"] = {path: free(path) for path in wanted["space"]}
-    found["listening"] = listening()
+    found["listening"] = room["listening"]()
+    found["connected"] = room["connected"](wanted["ports"])
     found["unit"] = unit_state(unit)
     found["command"] = ended(command)
     found["java"] = java_says(java)
@@ -257,35 +259,6 @@ def free(path: "str") -> "int | None":
             if error.errno not in (errno.ENOENT, errno.ENOTDIR) or path in ("/", ""):
                 return None
             path = os.path.dirname(path)
-
-
-def listening() -> "list[tuple[str, int]]":
-    """(address, port) of every TCP socket that listens."""
-    found = set()  # type: set[tuple[str, int]]
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(name) as file:
-                next(file, None)
-                for line in file:
-                    if " 0A " not in line[:120]:
-                        continue
-                    fields = line.split()
-                    if fields[3] == "0A":
-                        address, _, port = fields[1].partition(":")
-                        found.add((readable(address), int(port, 16)))
-        except OSError:
-            continue
-    return sorted(found)
-
-
-def readable(address: "str") -> "str":
-    import socket
-
-    words = [bytes.fromhex(address[i : i + 8]) for i in range(0, len(address), 8)]
-    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
-    if raw[:12] == b"\0" * 10 + b"\xff\xff":
-        raw = raw[12:]
-    return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 
 def split(command: "str") -> "list[str]":

@@ -56,7 +56,7 @@ class Outlets:
         if self._notifier is not None and (told := self._changes.seen(document, time.monotonic())) is not None:
             import msgspec
 
-            self._notifier.tell(msgspec.json.encode(told))
+            self._notifier.tell(msgspec.json.encode(told) + b"\n")
 
 
 @contextlib.contextmanager

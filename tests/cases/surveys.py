@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -25,7 +26,7 @@ from tests.unit.facts_made import (
     woken,
 )
 from zkprov.model.certificates import KeyForm, KeyStore, Stores, TrustStore, tls_settings
-from zkprov.model.facts import Fact, Mode, Outcome, Retired, Srvr, ZabState
+from zkprov.model.facts import Digests, Fact, History, Mode, Outcome, Retired, Srvr, ZabState
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.posture import Posture
@@ -55,7 +56,8 @@ def _ids(words: list[str]) -> tuple[int, ...]:
 
 def _healthy(_: Made, rest: list[str]) -> Made:
     observers = _ids(rest[2:]) if rest[1:2] == ["observers"] else ()
-    return healthy(int(rest[0]), observers=observers)
+    leader = int(rest[2]) if rest[1:2] == ["led"] else 0
+    return healthy(int(rest[0]), leader, observers)
 
 
 def _static(_: Made, rest: list[str]) -> Made:
@@ -215,6 +217,51 @@ def _unread(made: Made, rest: list[str]) -> Made:
     return made
 
 
+def _history(made: Made, rest: list[str]) -> Made:
+    """`data 2 accepted=9 current=8 snapshots=0,0x800000003 last=0x800000004 oldest_s=5 wiped stopped`: its disk tells so."""
+    told = dict(w.split("=") for w in rest if "=" in w)
+    several = {k: tuple(int(z, 0) for z in told.pop(k, "").split(",") if z) for k in ("snapshots", "logs")}
+    given: dict[str, Any] = {**several, **{k: int(v, 0) for k, v in told.items()}}
+    disk = next(s for s in made.servers if s.name == f"zk{rest[0]}").disk.value or disk_of(int(rest[0]), made.live)
+    more: dict[str, Any] = {"wiped": True, "disk_id": ""} if "wiped" in rest else {}
+    more |= {"active": False} if "stopped" in rest else {}
+    return made.having(int(rest[0]), disk=msgspec.structs.replace(disk, history=History(**given), **more))
+
+
+def _beside(made: Made, rest: list[str]) -> Made:
+    """`beside 4 5 list=1,2,3,4,5 leader=5 version=0 ours retired`: these serve under a list of their own (by default of themselves)."""
+    given = dict(w.split("=") for w in rest if "=" in w)
+    ids = _ids(rest)
+    listed = [int(i) for i in given["list"].split(",")] if "list" in given else ids
+    own = members(listed, version=int(given.get("version", "0x100000000"), 0))
+    leader = int(given.get("leader", ids[-1]))
+    identity = OURS if "ours" in rest else OTHERS if "theirs" in rest else Outcome.ABSENT
+    at = int(given.get("zxid", "0x10000000c"), 0)
+    return made.without(*ids).also(*(serving(i, own, leader, zxid=at, identity=identity) for i in ids))
+
+
+def _alone(made: Made, rest: list[str]) -> Made:
+    """`alone 4`: it serves alone, beside the ensemble."""
+    alone = Srvr(Mode.STANDALONE, 9, "3.9.5", 0, 5)
+    at = HostPort(f"10.0.0.{rest[0]}", 2181)
+    known = ("inventory",)
+    return made.also(
+        facts(f"zk{rest[0]}", at, known_as=known, srvr=alone, config=Outcome.ABSENT, identity=Outcome.ABSENT)
+    )
+
+
+def _digests(made: Made, rest: list[str]) -> Made:
+    """`digests 2 unlike`: of the same zxid as the others', and another value."""
+    return made.having(int(rest[0]), hash=Digests({ZXID - 33: 0xBAD}))
+
+
+def _shut(made: Made, rest: list[str]) -> Made:
+    """`shut`: every server answers its words, and opens no session in time."""
+    for server in made.servers:
+        made = made.having(server.name, **dict.fromkeys(("config", "identity", "ledger"), Outcome.TIMEOUT))
+    return made
+
+
 WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "healthy": _healthy,
     "static": _static,
@@ -241,6 +288,14 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "no-vote": _votes_not,
     "release": _release,
     "ledger": _ledger,
+    "data": _history,
+    "beside": _beside,
+    "alone": _alone,
+    "digests": _digests,
+    "shut": _shut,
+    "no-ledger": lambda made, rest: made._with(
+        tuple(msgspec.structs.replace(s, identity=found("identity", Outcome.ABSENT)) for s in made.servers)
+    ),
     "tls": _tls,
     "history": lambda made, rest: made.having(int(rest[0]), identity=OTHERS),
     "no-digests": lambda made, rest: made._with(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cases.cases import check
 from tests.cases.surveys import survey_of
+from tests.unit.facts_made import healthy
 from zkprov.judge.health import Health
+from zkprov.judge.lost_history import Confirmed
 from zkprov.judge.picture import Standing
 from zkprov.judge.verdict import Purpose, Verdict
 
@@ -16,21 +19,36 @@ FILES = sorted((Path(__file__).parent / "judge").glob("*.txt"))
 
 
 def judged(lines: tuple[str, ...]) -> str:
-    """The last line says for what it is judged: `look`, `look 12` (two leaders for 12 s now), or `change`."""
+    """The last line says for what it is judged: `look`, `look 12` (two leaders for 12 s now), `look again`, or `change`.
+
+    `look again`: it is as it was at the look before. `look after 0x700000500 by 3`: a watch saw our history at that zxid, led by 3.
+    """
     *survey, last = lines
-    purpose, *doubted = last.split()
-    return printed(survey_of(tuple(survey)).health(Purpose(purpose), doubted_s=float(doubted[0]) if doubted else 0.0))
+    purpose, *more = last.split()
+    made = survey_of(tuple(survey))
+    given: dict[str, Any] = {}
+    if more[:1] == ["again"]:
+        given["earlier"] = made.survey
+    elif more[:1] == ["after"]:
+        given["confirmed"] = Confirmed(healthy(3, leader=int(more[3])).survey, int(more[1], 0))
+    elif more:
+        given["doubted_s"] = float(more[0])
+    return printed(made.health(Purpose(purpose), **given))
 
 
 def printed(health: Health) -> str:
     head = f"{health.condition}: {health.headline}" if health.headline else str(health.condition)
     lines = [head]
+    for incident in health.incidents:
+        lines += [f"incident {incident.shape}", *(f"  {s}" for s in incident.sides)]
+        lines += [f"  {e}" for e in incident.evidence]
+        lines += [f"  next: {step}" for step in incident.next]
     for standing in (Standing.JOINER, Standing.ROGUE, Standing.STRANGER):
         lines += [f"{standing} {f.name}: {health.picture.why[f.name]}" for f in health.picture.of(standing)]
     if health.newcomers:
         lines.append("newcomers " + ", ".join(f"{n.id} ({n.left_s:.0f} s left)" for n in health.newcomers))
     for gate in health.gates:
-        if gate.verdict is not Verdict.PASS:
+        if gate.verdict is not Verdict.PASS and not (health.incidents and gate.gate == "no incident"):
             marks = [m for m, on in (("unsafe", gate.unsafe), ("not required", not gate.required)) if on]
             lines.append(f"{gate.verdict}{' (' + ', '.join(marks) + ')' if marks else ''} {gate.gate}: {gate.summary}")
             lines += [f"  {e}" for e in gate.evidence if str(e) != gate.summary]

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from manual import variables
+from tests.unit.facts_made import healthy
 from zkprov.cli import manual
 from zkprov.observe.host_variables import VARIABLES
+from zkprov.report.documents import status_document
+from zkprov.report.watching import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,6 +102,8 @@ def test_no_variable_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_page_names_a_variable_that_there_is_not() -> None:
     more = {"zkprov_start", "zkprov_phase", "zkprov_backup_name", "zkprov_host"}  # of plays, and of names cut short
     playbooks = (ROOT / "zkprov/shipped/playbooks/roles/zkprov/defaults/main.yml").read_text()
+    figures = metrics(status_document(healthy(3).health()), 0.0).decode()
+    more |= set(re.findall(r"^# TYPE (\w+)", figures, re.MULTILINE))
     known = VARIABLES | more | set(re.findall(r"^(zkprov_\w+):", playbooks, re.MULTILINE))
     for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
         named = set(re.findall(r"\bzkprov_[a-z0-9_]*[a-z0-9]\b", path.read_text()))

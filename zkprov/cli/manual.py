@@ -95,6 +95,7 @@ ENVIRONMENT = {
     "ZKPROV_INVENTORY": "The inventory, where -i names none.",
     "ZKPROV_ENSEMBLE": "The group in it, where -E names none.",
     "ZKPROV_JOURNAL": "Where runs are recorded, where --journal does not say it.",
+    "ZKPROV_NOTIFY": "Whom status --watch tells, where --notify does not say it: a command, or a webhook's address.",
     "ZKPROV_SUPER_PASSWORD": "The password of ZooKeeper's super user; it goes before the inventory's.",
     "ZKPROV_QUORUM_SASL_PASSWORD": "The password by which servers know each other (SASL).",
     "ZKPROV_SASL_PASSWORD": "The password by which servers know zkprov (SASL).",

@@ -9,7 +9,9 @@ import msgspec
 
 from zkprov.judge import data, gates
 from zkprov.judge.certificates import certificates
+from zkprov.judge.incidents import Incident, gate_of, incidents_of
 from zkprov.judge.leaders import Leader, leaders_of, one_leader
+from zkprov.judge.lost_history import Confirmed
 from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
 from zkprov.judge.picture import Picture, picture_of
@@ -28,7 +30,10 @@ class Condition(StrEnum):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """A judged survey. `spare`: voters that may fail before quorum is lost, −1 when it is lost."""
+    """A judged survey. `spare`: voters that may fail before quorum is lost, −1 when it is lost.
+
+    `incidents`: the shapes of a second ensemble, or of a lost one, that it shows. `suspected`: whether the next look may show one.
+    """
 
     condition: Condition
     picture: Picture
@@ -36,10 +41,14 @@ class Health(msgspec.Struct, frozen=True):
     newcomers: tuple[Newcomer, ...]
     spare: int
     gates: tuple[GateResult, ...]
+    incidents: tuple[Incident, ...] = ()
+    suspected: bool = False
 
     @property
     def headline(self) -> str:
         """What stands behind the verdict on the first line of `status`."""
+        if self.incidents and self.condition is Condition.UNSAFE:
+            return str(self.incidents[0])
         worst = next((g for g in self.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
         worst = worst or next((g for g in self.gates if g.stops), None)
         if worst is None or worst.gate in ("one leader", "no rogue"):
@@ -58,10 +67,13 @@ def judge(
     doubted_s: float = 0.0,
     excused: Set[int] = frozenset(),
     releases: Mapping[int, Set[str]] | None = None,
+    confirmed: Confirmed | None = None,
+    commits: bool | None = None,
 ) -> Health:
     """Puts every gate to a survey. `earlier`: the sample before. `excused`: ids that need not answer just now.
 
     `releases`: what each member may run at this moment of a change of releases; None where all are to run the same.
+    `confirmed`: what a watch saw when all was well. `commits`: whether the leader opened a new session just now; None where not asked.
     """
     picture = picture_of(survey)
     asked: list[Callable[[], GateResult]] = [
@@ -87,15 +99,20 @@ def judge(
     if purpose is Purpose.CHANGE:
         asked += [lambda: gates.dynamic(picture, purpose, excused), lambda: gates.ledger_read(picture, purpose)]
     results = tuple(ask() for ask in asked)
+    leaders = leaders_of(picture, earlier)
+    shapes = incidents_of(picture, leaders, results, earlier, confirmed, commits)
+    results = (*results, gate_of(shapes, purpose))
     left = spare(picture.live.quorums, gates.serving_voters(picture)) if picture.live else -1
     return Health(
         condition=_condition(results, left),
         picture=picture,
-        leaders=leaders_of(picture, earlier),
+        leaders=leaders,
         # to look, this machine's clock will do; a change goes by the ensemble's own
         newcomers=newcomers_in(picture, now_ms=int(survey.began * 1000) if purpose is Purpose.LOOK else 0),
         spare=left,
         gates=results,
+        incidents=shapes.incidents,
+        suspected=bool(shapes.suspected),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from zkprov.judge.history import two_histories
-from zkprov.judge.picture import Picture, Standing, epoch_of, leads, own_list, tells_mode
+from zkprov.judge.picture import Picture, Standing, epoch_of, leads, own_list, tells_mode, told_list
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model.facts import Mode, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
@@ -109,7 +109,7 @@ def _leader(
 
 
 def _list_of(facts: ServerFacts, picture: Picture) -> Members | None:
-    own = facts.config.value or (facts.conf.value.members if facts.conf.value else None)
+    own = told_list(facts)
     if own is None and picture.live is not None and picture.standing[facts.name] is Standing.MEMBER:
         view = facts.voting_view.value
         return picture.live if view is None or frozenset(view) == picture.live.voters else None

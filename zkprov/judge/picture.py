@@ -31,7 +31,7 @@ class Picture(msgspec.Struct, frozen=True):
     """A survey with every server's standing. `live` None: no list could be read anywhere.
 
     `unclear`: joiners by name that may as well belong to another ensemble, as they do not say whom they follow, or that led until
-    they were removed.
+    they were removed. `beside`: strangers by name that serve at hosts of the inventory: another ensemble where ours is looked for.
     """
 
     survey: Survey
@@ -39,6 +39,7 @@ class Picture(msgspec.Struct, frozen=True):
     standing: dict[str, Standing]
     why: dict[str, str]
     unclear: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
 
     def of(self, *standings: Standing) -> tuple[ServerFacts, ...]:
         return tuple(s for s in self.survey.servers if self.standing[s.name] in standings)
@@ -78,11 +79,20 @@ def client_of(server: Server) -> HostPort | None:
 
 def own_list(facts: ServerFacts) -> Members | None:
     """The list that a server acts under as far as it tells: in its memory, else by `conf`, else on its disk."""
-    if facts.config.value is not None:
-        return facts.config.value
-    if facts.conf.value is not None and facts.conf.value.members is not None:
-        return facts.conf.value.members
+    told = told_list(facts)
+    if told is not None:
+        return told
     return facts.disk.value.acting.members if facts.disk.value and facts.disk.value.acting else None
+
+
+def told_list(facts: ServerFacts) -> Members | None:
+    """The list that it says it acts under. `/zookeeper/config` is a znode, and of a static list it may be that of the leader before:
+    `conf` is of the server itself (measured on 3.9.5: restarted under a list of five, it shows the three of its snapshot there).
+    """
+    there, own = facts.config.value, facts.conf.value.members if facts.conf.value else None
+    if there is not None and (there.version or own is None or own.version or not own.servers):
+        return there
+    return own
 
 
 def member_at(live: Members, facts: ServerFacts) -> Server | None:
@@ -204,6 +214,7 @@ def picture_of(survey: Survey, live: Members | None = None) -> Picture:
         {name: standing for name, (standing, _) in stands.items()},
         {name: why for name, (_, why) in stands.items()},
         frozenset(f.name for f in survey.servers if stands[f.name][0] is Standing.JOINER and not around.follows(f)),
+        frozenset(f.name for f in survey.servers if stands[f.name][0] is Standing.STRANGER and around.is_beside(f)),
     )
 
 
@@ -216,6 +227,8 @@ class _Around:
         self.holders = [f for f, m in at if m and f.identity.value]
         self.identities = {f.identity.value for f, m in at if m and f.identity.value}
         self.leaders = [f for f, m in at if m and leads(f)]
+        ledgers = [x for f in survey.servers if (x := f.ledger.value)]
+        self.retired = {p for x in ledgers for r in x.retired for p in (r.client, r.host) if p}
         self.by_endpoint = {m.id: f for f, m in at if m and is_at(f, m)}
 
     def stand(self, facts: ServerFacts) -> tuple[Standing, str]:
@@ -250,6 +263,20 @@ class _Around:
         if leads(facts) and self._unread(facts):
             return Standing.JOINER, f"leads, and what it holds could not be read ({facts.config})"
         return Standing.STRANGER, "serves at an address that we know, with nothing of ours"
+
+    def is_beside(self, facts: ServerFacts) -> bool:
+        """Whether a stranger is at a host that the inventory has as ours, or talks to servers of ours: clients may be sent there, and so to
+        another ensemble. Where a server of ours once was, and left, another may have come.
+        """
+        connected = any(k.startswith("connected to ") for k in facts.known_as)
+        if (
+            not ("inventory" in facts.known_as or connected)
+            or facts.client in self.retired
+            or facts.name in self.retired
+        ):
+            return False
+        own = own_list(facts)
+        return facts.serving and (leads(facts) or (own is not None and bool(own.servers)))
 
     def _unread(self, facts: ServerFacts) -> bool:
         """Whether this look failed to show what tells ours from others, and nothing that it did show is another ensemble's.

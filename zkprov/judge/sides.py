@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from zkprov.judge.history import two_histories
 from zkprov.judge.leaders import Leader, leaders_of
-from zkprov.judge.picture import Picture, Standing, epoch_of, own_list
+from zkprov.judge.picture import Picture, Standing, epoch_of, member_at, own_list
 from zkprov.model.facts import Identity, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
@@ -42,19 +43,21 @@ class Side(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         led = f"led by {self.leader}" if self.leader else "without a leader"
-        return f"side {self.name}: {braces(self.ids)}, {led}"
+        whole = self.ids and (self.members is None or self.members.servers)
+        return f"side {self.name}: {braces(self.ids) if whole else ', '.join(self.servers)}, {led}"
 
 
 def sides_of(picture: Picture, earlier: Survey | None = None) -> tuple[Side, ...]:
     """Every side that shows itself; one of them, or none, in an ensemble that is whole.
 
-    A leader that is a stranger by the picture is nobody's side. A server that only asks for votes, and has no data, is none either.
+    A leader that is a stranger by the picture is nobody's side, unless it is at a host of the inventory. A server that only asks for votes,
+    and has no data, is none either.
     """
-    led = [x for x in leaders_of(picture, earlier) if not x.stranger]
+    led = [x for x in leaders_of(picture, earlier) if not x.stranger or x.name in picture.beside]
     taken = frozenset(name for x in led for name in x.names)
     groups: list[tuple[Leader | None, list[ServerFacts]]] = []
     groups += [(x, [f for f in picture.survey.servers if f.name in x.names]) for x in led]
-    groups += [(None, group) for group in _leaderless(picture, taken, [x.members for x in led if x.members])]
+    groups += [(None, group) for group in _leaderless(picture, taken, led)]
     # the side of the live list first: most of its members, then the longer list of servers
     live = picture.live.ids if picture.live else frozenset[int]()
 
@@ -66,11 +69,13 @@ def sides_of(picture: Picture, earlier: Survey | None = None) -> tuple[Side, ...
 
 
 def by_data(picture: Picture) -> tuple[Side, ...]:
-    """The serving servers by the trees that they hold: two are apart where they tell unequal digests at one zxid (`hash`, from 3.6).
+    """The serving servers by the trees that they hold: two are apart where they tell unequal digests at one zxid (`hash`, from 3.6), or
+    creations of one znode that cannot be of one history.
 
     One side where nothing is told to differ. A server that tells no digest, or none at a zxid that another tells too, is with the most.
     """
-    told = [f for f in picture.survey.servers if f.serving and f.hash.value and f.hash.value.by_zxid]
+    serving = [f for f in picture.survey.servers if f.serving and f.name not in picture.beside]
+    told = [f for f in serving if (f.hash.value and f.hash.value.by_zxid) or f.identity.value]
     groups: list[list[ServerFacts]] = []
     for facts in told:
         home = next((g for g in groups if not any(_differ(facts, other) for other in g)), None)
@@ -91,6 +96,8 @@ def by_data(picture: Picture) -> tuple[Side, ...]:
 
 
 def _differ(one: ServerFacts, other: ServerFacts) -> bool:
+    if two_histories(one, other):
+        return True
     left, right = (f.hash.value for f in (one, other))
     if left is None or right is None:
         return False
@@ -98,10 +105,11 @@ def _differ(one: ServerFacts, other: ServerFacts) -> bool:
     return any(left.by_zxid[z] != right.by_zxid[z] for z in left.by_zxid.keys() & right.by_zxid.keys() - doubted)
 
 
-def _leaderless(picture: Picture, taken: frozenset[str], led: Sequence[Members]) -> list[list[ServerFacts]]:
+def _leaderless(picture: Picture, taken: frozenset[str], led: Sequence[Leader]) -> list[list[ServerFacts]]:
     """The servers with data that follow nobody who was seen to lead, by the list that each acts under.
 
-    One whose list is that of a side with a leader is a member of it that is down.
+    One that is in the list of a side with a leader, by id and place, and could join it, is a member of it that is down: what it acts
+    under is that list, or an older one.
     """
     groups: list[tuple[Members | None, list[ServerFacts]]] = []
     for facts in picture.survey.servers:
@@ -109,7 +117,7 @@ def _leaderless(picture: Picture, taken: frozenset[str], led: Sequence[Members])
         if facts.name in taken or facts.serving or not (disk is not None and disk.has_data):
             continue
         own = own_list(facts)
-        if own is not None and any(own.same_list(members) for members in led):
+        if any(_down_there(facts, own, x) for x in led):
             continue
         home = next((g for m, g in groups if (m is own or (m and own and m.same_list(own)))), None)
         if home is None:
@@ -117,6 +125,24 @@ def _leaderless(picture: Picture, taken: frozenset[str], led: Sequence[Members])
         else:
             home.append(facts)
     return [group for _, group in groups]
+
+
+def _down_there(facts: ServerFacts, own: Members | None, leader: Leader) -> bool:
+    members, disk = leader.members, facts.disk.value
+    if members is None or disk is None or own is None:
+        return False
+    accepted = disk.history.accepted
+    if accepted is not None and leader.epoch is not None and accepted > leader.epoch:
+        return False  # it accepts no leader of a lower epoch
+    if own.same_list(members):
+        return True
+    seat = member_at(members, facts)
+    return seat is not None and seat.id == facts.id and 0 < own.version < members.version
+
+
+def left_over(number: int, servers: Iterable[ServerFacts]) -> Side:
+    """Servers that lead nobody and follow nobody, as the side with that number."""
+    return _side(LETTERS[number % len(LETTERS)], None, servers)
 
 
 def _side(name: str, leader: Leader | None, servers: Iterable[ServerFacts]) -> Side:

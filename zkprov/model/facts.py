@@ -165,6 +165,36 @@ READS_WITHIN_S = 0.5
 """After its start a server has read its zoo.cfg, about: what was written until then it may have seen. Such times are coarse besides."""
 
 
+class History(msgspec.Struct, frozen=True):
+    """How far the history on a disk goes. `accepted`, `current`: its epochs. `snapshots`, `logs`: the zxids in files' names, rising: of a
+    snapshot what it holds at the least, of a log the first one in it. `last`: the last transaction of the newest log, only where no
+    server runs on it. None: not there, not read.
+
+    `oldest_s`, `newest_s`: when the oldest and the newest of these files were written, in seconds since 1970 by the host's clock.
+    """
+
+    accepted: int | None = None
+    current: int | None = None
+    snapshots: tuple[int, ...] = ()
+    logs: tuple[int, ...] = ()
+    last: int | None = None
+    oldest_s: float | None = None
+    newest_s: float | None = None
+
+    @property
+    def end(self) -> int | None:
+        """The last zxid that it is known to hold; a log that was not walked holds its first one."""
+        known = [z for z in (self.last, *self.snapshots[-1:], *self.logs[-1:]) if z is not None]
+        return max(known, default=None)
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Who is connected to the ports by which servers talk to each other. `port`: where it listens for others; 0 where that is not told."""
+
+    address: str
+    port: int = 0
+
+
 class Disk(msgspec.Struct, frozen=True):
     """One server's files. `acting` is the list that zoo.cfg points at or holds; `next` a `.next` beside it.
 
@@ -172,6 +202,8 @@ class Disk(msgspec.Struct, frozen=True):
     `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
+    `peers`: who is connected to the server, by the sockets of its host.
+    `wiped`: zkprov noted that data lay here, and that data is here no longer, whatever has come since.
     `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
     `server_elsewhere`: there is no zoo.cfg, and a server runs on another one; `data_elsewhere`: zoo.cfg has the data in other folders than
     the inventory. Both in words, as they stand among the `problems`.
@@ -193,6 +225,9 @@ class Disk(msgspec.Struct, frozen=True):
     server_elsewhere: str = ""
     data_elsewhere: str = ""
     written_since: bool | None = None
+    history: History = History()
+    wiped: bool = False
+    peers: tuple[Peer, ...] = ()
 
     @property
     def autocreate(self) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from zkprov.model import marks
 from zkprov.model.certificates import Stores
 from zkprov.model.config import ZooCfg, parse_zoo_cfg, read_list, scan_zoo_cfg, version_from_file_name
-from zkprov.model.facts import Disk, Fact, ListOnDisk, Outcome
+from zkprov.model.facts import Disk, Fact, History, ListOnDisk, Outcome
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -99,7 +99,7 @@ class _Reading:
             if my_id is None and (self.flat or not has_data) and not initialize and not self.problems:
                 return Fact(self.label, Outcome.ABSENT, detail=f"no {ZOO_CFG}, no myid and no data")
             self.problems.append(f"{self._place(ZOO_CFG)}: missing")
-        disk_id, data_marked = self._disk_id(folders, has_data)
+        disk_id, data_marked, wiped = self._disk_id(folders, has_data)
         value = Disk(
             my_id=my_id,
             settings=cfg.public_settings if cfg else {},
@@ -112,6 +112,8 @@ class _Reading:
             problems=tuple(self.problems),
             data_elsewhere=self.data_elsewhere,
             stores=stores_of(cfg.settings, self.config, self.files) if cfg and not self.flat else Stores(),
+            history=History() if self.flat or not has_data else self._history(folders),
+            wiped=wiped,
         )
         return Fact(self.label, Outcome.OK, value)
 
@@ -220,16 +222,29 @@ class _Reading:
             self.problems.append(self.data_elsewhere)
         return folders
 
-    def _disk_id(self, folders: list[Path], has_data: bool) -> tuple[str, bool]:
-        """The mark, and whether the data has it too. No mark where the data had it, and has it no longer: it was wiped."""
+    def _history(self, folders: list[Path]) -> History:
+        data, logs = (folders[n] / "version-2" for n in (0, -1))
+        found = self.files.history(data, logs)
+        return History(
+            found.accepted, found.current, found.snapshots, found.logs, found.last, found.oldest, found.newest
+        )
+
+    def _disk_id(self, folders: list[Path], has_data: bool) -> tuple[str, bool, bool]:
+        """The mark, whether the data has it too, and whether data was noted here that is gone. No mark where the data had it, and has it no
+        longer: it was wiped.
+        """
         folders = list(dict.fromkeys(folders))
         for folder in folders:
+            noted = self._mark(folder / marks.NOTE)
+            kept = bool(noted) and has_data and all(self._mark(f / "version-2" / marks.COPY) == noted for f in folders)
+            gone = bool(noted) and not kept
             if mark := self._mark(folder / marks.DISK):
-                if self._mark(folder / marks.NOTE) != mark:
-                    return mark, False
-                kept = has_data and all(self._mark(f / "version-2" / marks.COPY) == mark for f in folders)
-                return mark if kept else "", kept
-        return "", False
+                if noted != mark:
+                    return mark, False, gone
+                return mark if kept else "", kept, gone
+            if gone:
+                return "", False, True
+        return "", False, False
 
     def _filled(self, folder: Path) -> bool:
         """Whether the folder has anything in it but the mark of our own. Raises PermissionError where that cannot be seen."""

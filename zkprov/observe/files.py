@@ -11,6 +11,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from zkprov.observe.decoding import decoded
+from zkprov.shipped.remote.history import history_at
 from zkprov.shipped.remote.stores import store_at
 
 MAX_BYTES = 1_000_000  # none of ZooKeeper's own comes near; a larger file is not read
@@ -32,6 +33,18 @@ class StoreFile(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class DataFiles(msgspec.Struct, frozen=True):
+    """What a look at the files of `version-2` gave (`shipped/remote/history.py`)."""
+
+    accepted: int | None = None
+    current: int | None = None
+    snapshots: tuple[int, ...] = ()
+    logs: tuple[int, ...] = ()
+    last: int | None = None
+    oldest: float | None = None
+    newest: float | None = None
+
+
 class NotRead(Exception):
     """A file that is there and was not read: it is none, or too large. The text says which."""
 
@@ -45,6 +58,9 @@ class Files(Protocol):
     def store(self, path: Path, *, keys: bool) -> StoreFile:
         """A key store (`keys`) or trust store without its private key. What is wrong with it is a value too."""
 
+    def history(self, data: Path, logs: Path) -> DataFiles:
+        """Of the `version-2` of dataDir and of dataLogDir. Raises nothing: what cannot be seen is not told."""
+
     def exists(self, path: Path) -> bool: ...
 
     def is_dir(self, path: Path) -> bool: ...
@@ -55,6 +71,10 @@ class Files(Protocol):
 
 class LocalFiles:
     """This machine's."""
+
+    def __init__(self, walk: bool = False) -> None:
+        """`walk`: whether the newest log is walked to its end; not while a server writes to it."""
+        self.walk = walk
 
     def read(self, path: Path) -> bytes:
         try:
@@ -76,6 +96,9 @@ class LocalFiles:
 
     def store(self, path: Path, *, keys: bool) -> StoreFile:
         return decoded(store_at(str(path), keys, MAX_BYTES, [MAX_BYTES]), StoreFile)
+
+    def history(self, data: Path, logs: Path) -> DataFiles:
+        return decoded(history_at(str(data), str(logs), self.walk), DataFiles)
 
     def exists(self, path: Path) -> bool:
         return path.exists()

@@ -13,13 +13,13 @@ import msgspec
 
 from zkprov.model import marks
 from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
 from zkprov.observe.decoding import decoded
 from zkprov.observe.disk import NEXT, ZOO_CFG, read_host
-from zkprov.observe.files import MAX_BYTES, Errno, NotRead, StoreFile, too_large
+from zkprov.observe.files import MAX_BYTES, DataFiles, Errno, NotRead, StoreFile, too_large
 from zkprov.observe.ssh import Connections
 from zkprov.observe.stores import unread_stores, wished_stores
 from zkprov.shipped import shipped
@@ -157,6 +157,9 @@ def arguments_of(
         "key_stores": named[True],
         "trust_stores": named[False],
         "store_program": program("stores"),
+        "history_program": program("history"),
+        "peers_program": program("peers"),
+        "ports": [host.quorum_port, host.election_port],
         "main_class": MAIN_CLASS,
         "others": list(host.other_servers),
         "unit": host.unit,
@@ -190,6 +193,8 @@ class _Java(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct, frozen=True):
     paths: dict[str, _Path]
     stores: dict[str, StoreFile]
+    history: DataFiles
+    connected: tuple[tuple[str, int], ...]
     servers: tuple[RunningServer, ...]
     hidden: bool
     free: dict[str, int | None]
@@ -211,9 +216,10 @@ def _answer_of(document: Any, host: InventoryHost) -> _Answer:
 def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     """What an answer of the program means. Raises `_NotFetched`, `_StoreNotFetched` for a file that must be asked for."""
     active, problem = _active(host, answer)
-    files = FetchedFiles(answer.paths, answer.stores)
+    files = FetchedFiles(answer.paths, answer.stores, answer.history)
     written = answer.paths.get(f"{host.config_dir}/{ZOO_CFG}", _Path()).mtime
-    disk = _with_servers(read_host(host, files), host, answer.servers, active, written)
+    peers = tuple(Peer(address, port) for address, port in answer.connected)
+    disk = _with_servers(read_host(host, files), host, answer.servers, active, written, peers)
     return RemoteLook(
         disk,
         unit=answer.unit,
@@ -231,7 +237,12 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
 
 
 def _with_servers(
-    disk: Fact[Disk], host: InventoryHost, servers: tuple[RunningServer, ...], active: bool | None, written: float
+    disk: Fact[Disk],
+    host: InventoryHost,
+    servers: tuple[RunningServer, ...],
+    active: bool | None,
+    written: float,
+    peers: tuple[Peer, ...],
 ) -> Fact[Disk]:
     """With what runs there. A host on whose files nothing lies, and a server of other files runs, is not a bare one."""
     others = [s for s in servers if not s.here and not s.known]
@@ -242,7 +253,9 @@ def _with_servers(
         detail = f"{disk.detail}, and {others[0]}"
         return msgspec.structs.replace(disk, outcome=Outcome.ANOTHERS, detail=detail)
     since = written > runs.since + READS_WITHIN_S if runs is not None and runs.since and written else None
-    value = msgspec.structs.replace(disk.value, active=active, unit=runs.unit if runs else "", written_since=since)
+    value = msgspec.structs.replace(
+        disk.value, active=active, unit=runs.unit if runs else "", written_since=since, peers=peers
+    )
     missing = f"{host.config_dir}/{ZOO_CFG}: missing"
     if others and runs is None and missing in value.problems:
         elsewhere = f"{missing}, and {others[0]}"
@@ -279,8 +292,8 @@ class _StoreNotFetched(Exception):
 class FetchedFiles:
     """The files of a host as a look fetched them (`observe.files.Files`)."""
 
-    def __init__(self, paths: dict[str, _Path], stores: dict[str, StoreFile]) -> None:
-        self._paths, self._stores = paths, stores
+    def __init__(self, paths: dict[str, _Path], stores: dict[str, StoreFile], history: DataFiles | None = None) -> None:
+        self._paths, self._stores, self._history = paths, stores, history or DataFiles()
 
     def _at(self, path: Path) -> _Path:
         found = self._paths.get(str(path))
@@ -308,6 +321,9 @@ class FetchedFiles:
         if found is None:
             raise _StoreNotFetched(str(path), keys)
         return found
+
+    def history(self, data: Path, logs: Path) -> DataFiles:
+        return self._history
 
     def exists(self, path: Path) -> bool:
         found = self._at(path)

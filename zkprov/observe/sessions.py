@@ -13,6 +13,7 @@ from zkprov.model.facts import Fact, Outcome
 from zkprov.model.sasl import Sasl
 from zkprov.model.server import HostPort
 from zkprov.observe.adminserver import Connection
+from zkprov.observe.connected import Silent
 from zkprov.observe.dial import MAX_SOCKETS, Dialer, Limits
 from zkprov.observe.session import CLOSE_S, Session
 from zkprov.observe.tls import Tls
@@ -92,6 +93,7 @@ class Sessions:
         self._open: dict[HostPort, Session] = {}
         self._ids: set[str] = set()
         self._admin: dict[HostPort, Connection] = {}
+        self.silent = Silent()
         self._shared, self.loop = loop is not None, loop or Loop()
 
     def dialer(self, timeout_s: float) -> Dialer:
@@ -126,6 +128,16 @@ class Sessions:
             return other
         self._open[at] = session
         return session
+
+    async def open_anew(self, at: HostPort, dialer: Dialer) -> None:
+        """Opens one more session on `at`, and closes it. On the loop's thread only. Raises `Unanswered`."""
+        session = Session(at, self._timeout_s, self._auth, self._sasl.pair_at(at) if self._sasl else None)
+        try:
+            await session.open(dialer)
+        finally:
+            if session.id:
+                self._ids.add(session.id)
+            await session.close()
 
     @contextlib.asynccontextmanager
     async def admin(self, at: HostPort) -> AsyncIterator[Connection]:
@@ -180,6 +192,22 @@ def sessions_or_own(given: Sessions | None, timeout_s: float) -> Iterator[Sessio
     else:
         with Sessions(timeout_s=timeout_s) as own:
             yield own
+
+
+def opens_session(sessions: Sessions, at: HostPort, timeout_s: float) -> bool | None:
+    """Whether `at` opens a session that is new, and closed at once: only a leader that can commit does. None: it did not come to that."""
+
+    async def probe() -> Fact[bool]:
+        dialer = sessions.dialer(timeout_s)
+
+        async def open_one() -> bool:
+            await sessions.open_anew(at, dialer)
+            return True
+
+        return await dialer.fact(f"session@{at}", open_one())
+
+    found = sessions.run(probe(), timeout_s + 5)
+    return found.value or (False if found.outcome is Outcome.TIMEOUT else None)
 
 
 def probe_write_and_read(

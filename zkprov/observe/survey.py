@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zkprov.model.facts import ClientSession, Fact, Outcome, ServerFacts, Survey
+from zkprov.model.facts import ClientSession, Disk, Fact, Outcome, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, Server, ServerAddress
 from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
 from zkprov.observe.client_place import client_of
+from zkprov.observe.connected import WITHIN_S, candidates, worth_telling
 from zkprov.observe.dial import Unanswered, in_thread
 from zkprov.observe.sessions import Loop, Sessions, sessions_or_own
 from zkprov.observe.target import Target, merge
@@ -263,6 +264,35 @@ class _Look:
         # the reader gives a fact itself; ours says only that it was late or failed
         inner = read.value or Fact(source, read.outcome, at=read.at, detail=read.detail)
         self._facts[number]["disk"] = msgspec.structs.replace(inner, at=read.at)
+        if self._discover and inner.value is not None and inner.value.peers:
+            await self._connected(number, inner.value)
+
+    async def _connected(self, number: int, disk: Disk) -> None:
+        """Asks who is connected to a server by the ports for servers, and is neither a target nor in a list that we know."""
+        listed = [x.members for x in (disk.acting, disk.next) if x is not None]
+        named = {a.host for m in (*self._lists(), *listed) for s in m.servers for a in s.addresses}
+        named |= {t.client.host for t in self._targets if t.client} | {
+            t.address.host for t in self._targets if t.address
+        }
+        at = [await self._endpoint(HostPort(host, 1)) for host in named]
+        known = frozenset(address for address, _ in filter(None, at)) | named
+        ports = [t.client.port for t in self._targets if t.client]
+        for target in candidates(disk.peers, known, ports, self._targets[number].name):
+            if target.client is None or target.client in self._clients or target.client in self._sessions.silent:
+                continue
+            self._start(self._guessed(self._add(target)))
+
+    async def _guessed(self, number: int) -> None:
+        """Whether a server answers there; the rest is asked only where one does."""
+        first = self._first[number] = self._start(self._srvr(number))
+        await asyncio.wait({first}, timeout=WITHIN_S)
+        if not first.done():
+            first.cancel()
+            return
+        srvr: Fact[Any] | None = self._facts[number].get("srvr")
+        if srvr is not None and srvr.outcome in (Outcome.OK, Outcome.NOT_SERVING, Outcome.CLOSED):
+            for ask in (self._session, self._words):
+                self._start(ask(number))
 
     async def _endpoint(self, at: HostPort) -> tuple[str, int] | None:
         try:
@@ -329,6 +359,8 @@ class _Look:
             servers.append(self._server(target, facts, expected))
         ours = {s.name: self._sessions.id_at(s.client) for s in servers if s.client}
         servers = own_answers(servers)
+        self._sessions.silent.note(servers)
+        servers = [s for s in servers if worth_telling(s)]
         return one_each(servers, {name: number for name, number in ours.items() if number is not None})
 
     def _lists(self) -> Iterator[Members]:

@@ -90,6 +90,9 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
     out.print(f"  {', '.join(facts)}; {head.answered} of {head.asked} known servers answer ({head.took_s:.2f} s)")
     if head.groups:
         out.print("  a quorum wins more than half of " + ", ".join(f"group {g} {x}" for g, x in head.groups.items()))
+    for found in document.incidents:
+        for what in found.evidence:
+            out.print(_plain(f"  {what}"))
     if len(head.histories) > 1:
         out.print(f"  {len(head.histories)} histories")
         for told, holders in head.histories.items():
@@ -143,7 +146,9 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
             f"retired: {retired.id} ({_plain(retired.host)}), {retired.fate}{', ' + _plain(retired.where) if retired.where else ''}"
         )
     untold = [g for g in document.gates if g.verdict is Verdict.UNKNOWN and not g.required]
-    shown = [g for g in document.gates if gates or (g.verdict is not Verdict.PASS and g not in untold)]
+    # its incidents stand above, with their evidence
+    listed = [g for g in document.gates if not (document.incidents and g.gate == "no incident")]
+    shown = [g for g in listed if gates or (g.verdict is not Verdict.PASS and g not in untold)]
     if shown:
         out.print()
         table(out, ["gate", "verdict", "evidence"], [[g.gate, str(g.verdict), g.summary] for g in shown], right=())

@@ -7,8 +7,10 @@ import re
 import msgspec
 
 from zkprov.judge.health import Condition, Health
+from zkprov.judge.incidents import BESIDE_US, Incident, Shape
 from zkprov.judge.newcomers import ledger_of
 from zkprov.judge.picture import Standing, client_of, leads
+from zkprov.judge.sides import Side
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LEFT_BEHIND, Ledger, Outcome, ServerFacts
 from zkprov.model.server import Server
@@ -49,6 +51,33 @@ class EnsembleRow(msgspec.Struct, frozen=True):
     paused: str | None
     run: str | None
     groups: dict[int, str] = {}
+
+
+class SideRow(msgspec.Struct, frozen=True):
+    """One side of an incident: who acts as one ensemble. `leader`: its name. `zxid`: the highest shown. `clients`: sessions on it."""
+
+    name: str
+    ids: list[int]
+    servers: list[str]
+    leader: str | None
+    leader_id: int | None
+    epoch: int | None
+    zxid: str
+    members: list[int]
+    config_version: str | None
+    history: str | None
+    clients: int
+
+
+class IncidentRow(msgspec.Struct, frozen=True):
+    """A shape of a second, a lost or a stuck ensemble (docs: watching). `foreign`: it has nothing of ours, at hosts of the inventory."""
+
+    shape: Shape
+    sentence: str
+    sides: list[SideRow]
+    evidence: list[str]
+    next: list[str]
+    foreign: bool
 
 
 class ServerRow(msgspec.Struct, frozen=True):
@@ -92,13 +121,15 @@ class RetiredRow(msgspec.Struct, frozen=True):
 
 
 class StatusDocument(msgspec.Struct, frozen=True):
-    """`zkprov status` and `zkprov check`."""
+    """`zkprov status` and `zkprov check`. `time`: when the look was begun, RFC 3339."""
 
     ensemble: EnsembleRow
     servers: list[ServerRow]
     gates: list[GateRow]
     retired: list[RetiredRow]
     next: list[str]
+    incidents: list[IncidentRow] = []
+    time: str = ""
     format: int = 1
 
 
@@ -156,6 +187,35 @@ def status_document(health: Health) -> StatusDocument:
         gates=[gate_row(g) for g in health.gates],
         retired=[RetiredRow(r.id, r.host, r.since_ms, r.where, r.fate) for r in (ledger.retired if ledger else ())],
         next=_next(health),
+        incidents=[_incident(i) for i in health.incidents],
+        time=rfc3339(survey.began),
+    )
+
+
+def _incident(found: Incident) -> IncidentRow:
+    return IncidentRow(
+        found.shape,
+        found.sentence,
+        [_side(s) for s in found.sides],
+        [str(e) for e in found.evidence],
+        list(found.next),
+        found.foreign,
+    )
+
+
+def _side(side: Side) -> SideRow:
+    return SideRow(
+        name=side.name,
+        ids=sorted(side.ids),
+        servers=list(side.servers),
+        leader=side.leader or None,
+        leader_id=side.leader_id,
+        epoch=side.epoch,
+        zxid=f"{side.zxid:#x}",
+        members=sorted(side.members.ids) if side.members else [],
+        config_version=side.members.version_hex if side.members else None,
+        history=side.identity.tag if side.identity else None,
+        clients=len(side.clients),
     )
 
 
@@ -275,6 +335,8 @@ def _role(facts: ServerFacts, health: Health, member_id: int) -> str:
             return "observer" if server and not server.votes else "voter"
         case Standing.ROGUE:
             return "ROGUE"
+        case Standing.STRANGER if any(facts.name in s.servers for i in health.incidents for s in i.sides):
+            return "ROGUE"
         case other:
             return str(other)
 
@@ -311,6 +373,10 @@ def _unfinished(known: Ledger | None) -> list[str]:
 
 
 def _next(health: Health) -> list[str]:
+    if health.incidents:
+        steps = [step for i in health.incidents for step in i.next]
+        beside = any(len(i.sides) > 1 for i in health.incidents)
+        return list(dict.fromkeys(["nothing here was changed", *([BESIDE_US] if beside else []), *steps]))
     remedies = [g.remedy for g in health.gates if g.verdict is not Verdict.PASS and g.remedy and (g.stops or g.unsafe)]
     told = list(dict.fromkeys(remedies))[:3]
     told += [str(w) for g in health.gates for w in g.warnings][:3]

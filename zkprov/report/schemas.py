@@ -16,6 +16,7 @@ from zkprov.report.fleet_change import FleetChangeDocument
 from zkprov.report.leaving import LeaveDocument
 from zkprov.report.proof import ProofDocument
 from zkprov.report.run_document import RunReport
+from zkprov.report.watching import Notification
 from zkprov.run.events import Event
 from zkprov.run.files import PlanFile
 from zkprov.run.journal import Run
@@ -35,6 +36,7 @@ DOCUMENTS: dict[str, type[Any]] = {
     "ledger-run": RunDocument,
     "history": Run,
     "report": RunReport,
+    "watch-notification": Notification,
 }
 
 

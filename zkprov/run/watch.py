@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 
-from zkprov.judge.health import Health, judge
+from zkprov.judge.health import Condition, Health, judge
 from zkprov.judge.leaders import deposed_limit_s
+from zkprov.judge.lost_history import Confirmed
 from zkprov.judge.verdict import Purpose, Verdict
-from zkprov.model.facts import Survey
+from zkprov.model.facts import Mode, Survey
 from zkprov.run.world import World
 
 AGAIN_S = 0.5
+LOOKS = 3
+"""After which what is suspected is told as it is."""
+STILL_S = 10.0
+"""For so long nothing may have been written: then the leader is asked for a new session, which it cannot open without its quorum."""
 
 
 class Watcher:
@@ -21,6 +26,8 @@ class Watcher:
         self._world, self._clients = world, clients
         self._last: Survey | None = None
         self._doubted_since: float | None = None
+        self._confirmed: Confirmed | None = None
+        self._still: tuple[str, int, float] = "", 0, 0.0
 
     def __enter__(self) -> Watcher:
         return self
@@ -36,19 +43,51 @@ class Watcher:
         """What was seen just now. Several leaders are remembered, so that the next look knows for how long."""
         now = time.monotonic()
         doubted = 0.0 if self._doubted_since is None else now - self._doubted_since
-        health = judge(survey, Purpose.LOOK, earlier=self._last, doubted_s=doubted)
+        health = judge(
+            survey,
+            Purpose.LOOK,
+            earlier=self._last,
+            doubted_s=doubted,
+            confirmed=self._confirmed,
+            commits=self._commits(survey, now),
+        )
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or now) if several else None
         self._last = survey
+        self._keep(health)
         return health
 
+    def _keep(self, health: Health) -> None:
+        """What was seen while all was well: later looks go on from there."""
+        ours = [x for x in health.leaders if not x.stranger]
+        well = health.condition in (Condition.SAFE, Condition.DEGRADED) and not health.suspected
+        if not (well and len(ours) == 1 and ours[0].established):
+            return
+        facts = health.picture.survey.by_name(ours[0].name)
+        zxid = facts.srvr.value.zxid if facts and facts.srvr.value else 0
+        self._confirmed = Confirmed(health.picture.survey, max(zxid, self._confirmed.zxid if self._confirmed else 0))
+
+    def _commits(self, survey: Survey, now: float) -> bool | None:
+        """Whether the one that leads can write, asked only where nothing was written for `STILL_S`; None where it was not."""
+        leading = [f for f in survey.servers if f.srvr.value and f.srvr.value.mode is Mode.LEADER]
+        if len(leading) != 1 or leading[0].srvr.value is None or leading[0].client is None:
+            return None
+        name, zxid = leading[0].name, leading[0].srvr.value.zxid
+        if self._still[:2] != (name, zxid):
+            self._still = name, zxid, now
+            return None
+        return self._world.opens_session(leading[0].client) if now - self._still[2] >= STILL_S else None
+
     def settled(self) -> Health:
-        """Looks until it is told whether there are two leaders, for at most (syncLimit + 1) × tickTime."""
+        """Looks until it is told whether there are two leaders, for at most (syncLimit + 1) × tickTime; once more, or twice, where one look
+        cannot tell an incident from an election.
+        """
         health = self.once()
         deadline = time.monotonic() + deposed_limit_s(health.picture.survey) + 2 * AGAIN_S
-        while self.doubts(health) and time.monotonic() < deadline:
+        looks = 1
+        while (self.doubts(health) or (health.suspected and looks < LOOKS)) and time.monotonic() < deadline:
             time.sleep(AGAIN_S)
-            health = self.once()
+            health, looks = self.once(), looks + 1
         return health
 
     def doubts(self, health: Health) -> bool:

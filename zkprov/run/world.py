@@ -17,7 +17,7 @@ import msgspec
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.certificates import Stores, client_tls, quorum_tls, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Ledger, Outcome, Peer, Retired, ServerFacts, Survey
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -32,7 +32,7 @@ from zkprov.model.server import HostPort, Server
 from zkprov.observe.credentials import acting_credential, credential_of, super_settings
 from zkprov.observe.identities import digest_of
 from zkprov.observe.sasl import jaas_of, sasl_of
-from zkprov.observe.sessions import Loop, Sessions
+from zkprov.observe.sessions import Loop, Sessions, opens_session
 from zkprov.observe.survey import WORDS, Asked, take_survey
 from zkprov.observe.target import Target
 from zkprov.observe.tls import Tls, context_of, tls_of
@@ -211,6 +211,10 @@ class World:
             return True
         self.last = survey
         return False
+
+    def opens_session(self, at: HostPort) -> bool | None:
+        """Whether the server opens a new session within the time of a look; None where anything else goes wrong with it."""
+        return opens_session(self.sessions, at, self.timeout_s)
 
     def glance(self, name: str) -> ServerFacts:
         """`srvr` of one host: whether it serves yet, and as what. For waiting only; what is decided rests on a survey."""
@@ -392,16 +396,19 @@ def read_local(host: InventoryHost) -> Fact[Disk]:
     from zkprov.act.local import LocalHost
     from zkprov.act.processes import since
     from zkprov.observe.disk import ZOO_CFG, read_host
+    from zkprov.observe.files import LocalFiles
+    from zkprov.shipped.remote.peers import connected
 
-    fact = read_host(host)
-    if fact.value is None:
-        return fact
     here, written = LocalHost(host), None
     runs = here.processes()
+    fact = read_host(host, LocalFiles(walk=not runs))
+    if fact.value is None:
+        return fact
     active = here.is_active() if host.is_active_command else bool(runs)
     with contextlib.suppress(OSError):
         written = (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
-    found = msgspec.structs.replace(fact.value, active=active, written_since=written)
+    peers = tuple(Peer(*one) for one in connected([host.quorum_port, host.election_port])) if active else ()
+    found = msgspec.structs.replace(fact.value, active=active, written_since=written, peers=peers)
     return msgspec.structs.replace(fact, value=found)
 
 

@@ -32,10 +32,17 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     command = start(split(wanted["is_active_command"])) if wanted["is_active_command"] else None
     java = start([wanted["java"], "-version"]) if wanted["java"] else None
     found = {"paths": {}, "stores": {}}  # type: dict[str, Any]
-    look_at(wanted, found["paths"], found["stores"])
+    data = look_at(wanted, found["paths"], found["stores"])
     found["servers"], found["hidden"] = servers(wanted)
+    # like the program for stores; a log that is written to is not walked
+    room = {}  # type: dict[str, Any]
+    for name in ("history", "peers"):
+        exec(compile(wanted[name + "_program"], name, "exec"), room)
+    runs = found["hidden"] or any(server["here"] for server in found["servers"])
+    found["history"] = room["history_at"](data[0] + "/version-2", data[1] + "/version-2", not runs)
     found["free"] = {path: free(path) for path in wanted["space"]}
-    found["listening"] = listening()
+    found["listening"] = room["listening"]()
+    found["connected"] = room["connected"](wanted["ports"])
     found["unit"] = unit_state(unit)
     found["command"] = ended(command)
     found["java"] = java_says(java)
@@ -55,8 +62,13 @@ def joined(folder: "str", path: "str") -> "str":
     return "/" + "/".join(part for part in whole.split("/") if part not in ("", "."))
 
 
-def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores: "dict[str, Any]") -> None:
-    """Path → what is there: of the files that are named, and of those that zoo.cfg names; key and trust stores apart."""
+def look_at(
+    wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores: "dict[str, Any]"
+) -> "tuple[str, str]":
+    """Path → what is there: of the files that are named, and of those that zoo.cfg names; key and trust stores apart.
+
+    Returns dataDir and dataLogDir, as zoo.cfg has them.
+    """
     config, left = wanted["config"], [BUDGET]
     settings = {}  # type: dict[str, str]
 
@@ -92,6 +104,10 @@ def look_at(wanted: "dict[str, Any]", paths: "dict[str, dict[str, Any]]", stores
         for path, keys in named:
             if path not in stores:
                 stores[path] = room["store_at"](path, keys, wanted["max_bytes"], left)
+    if not settings.get("dataDir"):
+        return wanted["data"][0], wanted["data"][-1]
+    folder = joined(config, settings["dataDir"])
+    return folder, joined(config, settings["dataLogDir"]) if settings.get("dataLogDir") else folder
 
 
 def record(path: "str", hidden: "str", max_bytes: "int", left: "list[int]") -> "dict[str, Any]":
@@ -243,35 +259,6 @@ def free(path: "str") -> "int | None":
             if error.errno not in (errno.ENOENT, errno.ENOTDIR) or path in ("/", ""):
                 return None
             path = os.path.dirname(path)
-
-
-def listening() -> "list[tuple[str, int]]":
-    """(address, port) of every TCP socket that listens."""
-    found = set()  # type: set[tuple[str, int]]
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(name) as file:
-                next(file, None)
-                for line in file:
-                    if " 0A " not in line[:120]:
-                        continue
-                    fields = line.split()
-                    if fields[3] == "0A":
-                        address, _, port = fields[1].partition(":")
-                        found.add((readable(address), int(port, 16)))
-        except OSError:
-            continue
-    return sorted(found)
-
-
-def readable(address: "str") -> "str":
-    import socket
-
-    words = [bytes.fromhex(address[i : i + 8]) for i in range(0, len(address), 8)]
-    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
-    if raw[:12] == b"\0" * 10 + b"\xff\xff":
-        raw = raw[12:]
-    return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 
 def split(command: "str") -> "list[str]":

@@ -1,0 +1,190 @@
+"""A watch on real servers: what looks like a second ensemble for a moment is never called one, and what is one is seen at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.driver import QUICK, Running, Zkprov, client, mode, wait_for
+from zkprov.act.local import LocalHost
+from zkprov.lab import founding
+from zkprov.lab.lab import Lab
+from zkprov.lab.outage import freeze, kill, thaw
+from zkprov.model.inventory import InventoryHost
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("watching")]
+
+SEEN_WITHIN_S = 2.0
+"""From its first answer as a leader on: with an interval of 1 s, on a machine that has time for it."""
+LOADED = 3
+"""Times as long, where other tests have the machine's cores: the figure itself is `bench/watch.py`'s."""
+
+
+class Watch:
+    """`zkprov status --watch`, its looks as they come, and what was told of them."""
+
+    def __init__(self, zkprov: Zkprov, folder: Path, *, interval_s: float = 0.5) -> None:
+        self.told, self.metrics = folder / "told.jsonl", folder / "zk.prom"
+        notify = f"tee -a {self.told}"
+        options = ("--interval", str(interval_s), "--timeout", "1", "--metrics-file", str(self.metrics))
+        self._running: Running = zkprov.start("status", "--watch", "--output", "json", "--notify", notify, *options)
+        self._out = self._running._out
+
+    def looks(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._out.read_bytes().split(b"\n")[:-1] if line]
+
+    def after(self, count: int, verdict: str) -> dict[str, Any]:
+        """The first look with that verdict after the first `count` ones."""
+        found: dict[str, Any] = wait_for(
+            lambda: next((x for x in self.looks()[count:] if x["ensemble"]["verdict"] == verdict), None),
+            60,
+            f"a look that is {verdict}",
+        )
+        return found
+
+    def end(self) -> None:
+        self._running.signal()
+        done = self._running.wait(15)
+        assert "Traceback" not in done.err, done
+
+
+@pytest.fixture(scope="module")
+def watched(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Zkprov, Watch]]:
+    """Three servers that answer quickly, and a watch on them."""
+    home = tmp_path_factory.mktemp("watched")
+    lab = Lab.create("watched", 3, home=home, tick_ms=500)
+    try:
+        lab.up()
+        with client(*lab.founders) as session:
+            session.create("/app", b"")
+        zkprov = Zkprov(lab, home / "runs")
+        watch = Watch(zkprov, home)
+        watch.after(0, "safe")
+        yield zkprov, watch
+        watch.end()
+    finally:
+        lab.down()
+
+
+def leader_of(lab: Lab) -> InventoryHost:
+    found: InventoryHost = wait_for(
+        lambda: next((h for h in lab.founders if mode(h) == "leader"), None), what="a leader"
+    )
+    return found
+
+
+def up_again(lab: Lab) -> None:
+    wait_for(
+        lambda: sorted(mode(h) for h in lab.founders) == ["follower", "follower", "leader"], 60, "three that serve"
+    )
+
+
+def rolling_restart(zkprov: Zkprov, _: random.Random, __: bool) -> None:
+    zkprov("restart", *QUICK).expect(0)
+
+
+def add_and_remove(zkprov: Zkprov, _: random.Random, __: bool) -> None:
+    zkprov.add("zk4").expect(0)
+    zkprov("remove-node", "zk4", *QUICK).expect(0)
+    zkprov("retired", "attest", "4", "--wiped", "--reason", "a test").expect(0)
+
+
+def leader_killed(zkprov: Zkprov, _: random.Random, __: bool) -> None:
+    killed = leader_of(zkprov.lab)
+    kill(zkprov.lab, killed.id or 0)
+    wait_for(lambda: any(mode(h) == "leader" for h in zkprov.lab.founders if h != killed), what="another leader")
+    LocalHost(killed).start()
+
+
+def paused(zkprov: Zkprov, rng: random.Random, whole: bool) -> None:
+    """A server that stands still for longer than its limits, and goes on: a deposed leader that has not noticed yet."""
+    host = leader_of(zkprov.lab) if rng.random() < 0.7 else rng.choice(zkprov.lab.founders)
+    others = [h for h in zkprov.lab.founders if h != host]
+    freeze(zkprov.lab, host.id or 0)
+    frozen = time.monotonic()
+    try:
+        wait_for(lambda: any(mode(h) == "leader" for h in others), what="a leader among the others")
+        wait_for(lambda: time.monotonic() - frozen > (20 if whole else 3), 30)
+    finally:
+        thaw(zkprov.lab, host.id or 0)
+
+
+def cut_off(zkprov: Zkprov, rng: random.Random, whole: bool) -> None:
+    """A majority stands still, as behind a partition, until the one that is left serves no more; then the network heals."""
+    left = rng.choice(zkprov.lab.founders)
+    others = [h for h in zkprov.lab.founders if h != left]
+    for host in others:
+        freeze(zkprov.lab, host.id or 0)
+    try:
+        wait_for(lambda: not mode(left), 30, "one that serves nobody")
+    finally:
+        for host in others:
+            thaw(zkprov.lab, host.id or 0)
+
+
+ROUNDS = (rolling_restart, leader_killed, paused, add_and_remove, cut_off)
+
+
+@pytest.mark.matrix(keep=3)
+@pytest.mark.parametrize("number", range(50), ids=lambda n: f"{n}-{ROUNDS[n % len(ROUNDS)].__name__}")
+def test_a_moment_is_never_called_an_incident(
+    watched: tuple[Zkprov, Watch], number: int, rng: random.Random, request: pytest.FixtureRequest
+) -> None:
+    zkprov, watch = watched
+    before = len(watch.looks())
+    ROUNDS[number % len(ROUNDS)](zkprov, rng, request.config.option.whole)
+    up_again(zkprov.lab)
+    done = len(watch.looks())
+    watch.after(done, "safe")
+    seen = watch.looks()[before:]
+    assert len(seen) > 1
+    for look in seen:
+        head = look["ensemble"]
+        assert look["incidents"] == [] and head["verdict"] != "unsafe", look
+        if len(head["leaders"]) > 1:
+            assert head["verdict"] == "unknown" and " s of " in head["headline"], head["headline"]
+    assert not watch.told.exists() or all(
+        json.loads(line)["verdict"] != "unsafe" for line in watch.told.read_text().splitlines()
+    )
+
+
+def test_a_second_leader_is_seen_told_and_counted(watched: tuple[Zkprov, Watch]) -> None:
+    """A host of the inventory leads an ensemble of its own."""
+    zkprov, watch = watched
+    up_again(zkprov.lab)
+    host = zkprov.lab.host(5)
+    local = LocalHost(host)
+    local.fence("other")
+    local.configure(founding.founders_files(host, [host]), "other")
+    local.unfence("other")
+    before = len(watch.looks())
+    local.start()
+    try:
+        wait_for(lambda: mode(host) == "leader", what="a second leader")
+        served = time.time()
+        look = watch.after(before, "unsafe")
+        assert time.time() - served < LOADED * SEEN_WITHIN_S
+        assert [i["shape"] for i in look["incidents"]] == ["lonely"]
+        (incident,) = look["incidents"]
+        assert [s["ids"] for s in incident["sides"]] == [[1, 2, 3], [5]]
+        wait_for(lambda: watch.told.exists() and watch.told.read_text().count('"unsafe"') > 0, 10, "a notification")
+        (told,) = [x for line in watch.told.read_text().splitlines() if (x := json.loads(line))["verdict"] == "unsafe"]
+        assert told["was"] == "safe" and told["incidents"] == ["lonely"] and told["ensemble"] == zkprov.lab.name
+        wait_for(
+            lambda: f'zkprov_incident{{ensemble="{zkprov.lab.name}",shape="lonely"}} 1.0' in watch.metrics.read_text(),
+            10,
+            "the figure",
+        )
+        plugin = zkprov("check", "--output", "nagios").expect(2)
+        assert plugin.out.startswith("ZOOKEEPER CRITICAL - ") and "lonely: two leaders" in plugin.out.splitlines()[0]
+    finally:
+        local.stop(0)
+        local.set_aside("lonely")
+    watch.after(len(watch.looks()), "safe")
+    assert zkprov("check", "--output", "nagios").expect(0).out.startswith("ZOOKEEPER OK - ")

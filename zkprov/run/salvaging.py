@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from zkprov.judge.parting import Before, Ephemerals, Parting, by_logs, by_trees, why
-from zkprov.model.letters import Kept, Kind, Letter
+from zkprov.model.letters import Kept, Kind, Letter, Why
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.observe import data_files
@@ -20,7 +20,7 @@ from zkprov.observe.fourletter import membership_of
 from zkprov.tree.compare import own
 from zkprov.tree.flaw import Flaw
 from zkprov.tree.transactions import CLOSE_SESSION, Transaction, head_of, is_ephemeral
-from zkprov.tree.znodes import OPEN, Tree
+from zkprov.tree.znodes import OPEN, Tree, Znode, sum_of
 
 MOST_FLAWS = 100
 
@@ -222,7 +222,7 @@ class Salvage:
                     ephemerals.born(path, change.owner)
                 made = self._letter(
                     head, part, Kind(kind), path, change.data, 0 if kind == "create" else change.version,
-                    change.acl, change.owner, path in ephemerals, len(has), doubt,
+                    change.acl, change.owner, path in ephemerals, len(has), doubt, main=main,
                 )  # fmt: skip
                 if kind == "delete":
                     ephemerals.gone(path)
@@ -231,14 +231,16 @@ class Salvage:
                     yield made
             if txn.type == close:
                 for path in ephemerals.ended(txn):
-                    made = self._letter(head, part, Kind.DELETE, path, None, 0, b"", 0, True, len(has), doubt)
+                    made = self._letter(
+                        head, part, Kind.DELETE, path, None, 0, b"", 0, True, len(has), doubt, main=main
+                    )
                     part += 1
                     if made is not None:
                         yield made
 
     def _letter(
         self, head: tuple[int, int, int, int, int], part: int, kind: Kind, path: bytes, data: bytes | None,
-        version: int, acl: bytes, owner: int, ephemeral: bool, disks: int, doubt: str,
+        version: int, acl: bytes, owner: int, ephemeral: bool, disks: int, doubt: str, *, main: bool = True,
     ) -> Letter | None:  # fmt: skip
         """None where it is on the kept side, or nobody's to bring there."""
         counts = self.counts
@@ -246,7 +248,10 @@ class Salvage:
             counts.left_out += 1
             return None
         final, kept = self.tree.get(path), self.kept.tree.get(path)
-        reason = why(final, kept, self._before_of(path), known=self.known)
+        if main:
+            last, reason = final.sum if final else None, why(final, kept, self._before_of(path), known=self.known)
+        else:
+            last, reason = _astray(kind, data, kept)
         if reason is None:
             counts.same += 1
             return None
@@ -256,7 +261,7 @@ class Salvage:
         session, _, zxid, time, _ = head
         return Letter(
             0, zxid, part, time, session, kind, text_of(path), data, version, acl, owner, ephemeral, reason, disks, doubt,
-            Kept(kept.mzxid, kept.version, kept.aversion) if kept else None, final.sum if final else None,
+            Kept(kept.mzxid, kept.version, kept.aversion) if kept else None, last,
         )  # fmt: skip
 
     def _merged(self) -> Iterator[tuple[int, bytes, frozenset[str]]]:
@@ -308,6 +313,14 @@ class Salvage:
 def _of(n: int, bodies: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
     for zxid, body in bodies:
         yield zxid, n, body
+
+
+def _astray(kind: Kind, data: bytes | None, kept: Znode | None) -> tuple[bytes | None, Why | None]:
+    """Of a change that is not in the history of the side: the sum of what it wrote, and why it is not on the kept side."""
+    last = None if kind in (Kind.DELETE, Kind.ACL) else sum_of(data)
+    if kept is None:
+        return last, None if kind is Kind.DELETE else Why.NOT_KEPT
+    return last, None if last == kept.sum else Why.DIFFERS
 
 
 def last_of(files: DataFiles, flaws: Callable[[Flaw], None]) -> int:

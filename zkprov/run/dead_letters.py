@@ -185,7 +185,8 @@ class DeadLetters:
         encode = msgspec.msgpack.encode
         for row in self._db.execute(f"SELECT {COLUMNS} FROM letter ORDER BY number"):  # noqa: S608
             seal.update(encode(row))
-        seal.update(document[0] if document else b"")
+        sealed = document[0] if document and isinstance(document[0], bytes) else b""
+        seal.update(sealed)
         if not told or told[0] != seal.digest():
             raise BadInput(
                 "the dead letters were edited after they were written",
@@ -193,7 +194,7 @@ class DeadLetters:
                 remedy="make them again: zkprov salvage … -o FILE",
             )
         try:
-            self.origin = msgspec.json.decode(document[0], type=Origin)
+            self.origin = msgspec.json.decode(sealed, type=Origin)
         except msgspec.MsgspecError as wrong:
             raise BadInput(f"no file of dead letters: {wrong}", place=place, remedy=NOT_ONE) from None
 

@@ -113,7 +113,9 @@ def snapshot(
     nodes: Sequence[Node], *, sessions: Sequence[tuple[int, int]] = (), digest: bool = True, last_zxid: bool = True
 ) -> bytes:
     """With the root first, added where it is missing."""
-    out = struct.pack(">4siq", b"ZKSN", 2, -1) + i(len(sessions)) + b"".join(q(s) + i(t) for s, t in sessions)
+    out = bytearray(
+        struct.pack(">4siq", b"ZKSN", 2, -1) + i(len(sessions)) + b"".join(q(s) + i(t) for s, t in sessions)
+    )
     out += i(1) + q(1) + acl()
     for path, data, stat in nodes if nodes and nodes[0][0] == "" else [node(""), *nodes]:
         values = [stat.get(name, 0) for name in STAT_NAMES]
@@ -123,7 +125,7 @@ def snapshot(
     for more in [q(5) + i(2) + q(99)] * digest + [q(5)] * last_zxid:
         out += more
         out += q(zlib.adler32(out)) + text("/")
-    return out
+    return bytes(out)
 
 
 def snappy(plain: bytes, block: int = 1000) -> bytes:

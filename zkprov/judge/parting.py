@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from zkprov.model.letters import Why
-from zkprov.tree.transactions import Transaction, head_of
+from zkprov.tree.flaw import Torn
+from zkprov.tree.transactions import Transaction, head_of, transaction
 from zkprov.tree.znodes import Tree, Znode
 
 Body = tuple[int, bytes]
@@ -50,10 +52,10 @@ def by_logs(losing: Iterable[Body], kept: Iterable[Body]) -> Parting:
     return Parting(0, False, "the logs have no transaction in common")
 
 
-def by_trees(losing: Iterable[Transaction], losing_tree: Tree | None, kept: Tree) -> Parting:
+def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Parting:
     """By what the kept tree has of the losing side's transactions: a znode that one of them wrote, at the same zxid and millisecond.
 
-    They do not part before the last such; `losing_tree` is the losing side's oldest snapshot.
+    They do not part before the last such; `losing_tree` is the losing side's oldest snapshot. The log is read to its end.
     """
     last = 0
     for path in losing_tree or ():
@@ -61,16 +63,28 @@ def by_trees(losing: Iterable[Transaction], losing_tree: Tree | None, kept: Tree
         other = kept.get(path)
         if one and other and one.mzxid > last and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
             last = one.mzxid
-    for txn in losing:
-        if txn.zxid <= last:
-            continue
-        for change in txn.changes:
-            found = kept.get(change.path)
-            if found and (txn.zxid, txn.time) in ((found.mzxid, found.mtime), (found.czxid, found.ctime)):
-                last = txn.zxid
+    known = kept.zxids()
+    for zxid, body in losing:
+        at = bisect_left(known, zxid)
+        # most are none of those, and need not be read
+        if zxid > last and at < len(known) and known[at] == zxid and _written(body, kept):
+            last = zxid
     if last:
         return Parting(last, False, f"by the znodes that both have: not before {last:#x}")
     return Parting(0, False, "no znode of the kept side was written by a transaction of the losing side")
+
+
+def _written(body: bytes, kept: Tree) -> bool:
+    """Whether a znode of the kept tree was created or last written by this transaction."""
+    try:
+        txn = transaction(body)
+    except Torn:
+        return False
+    for change in txn.changes:
+        found = kept.get(change.path)
+        if found and (txn.zxid, txn.time) in ((found.mzxid, found.mtime), (found.czxid, found.ctime)):
+            return True
+    return False
 
 
 class Before(NamedTuple):

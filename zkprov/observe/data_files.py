@@ -13,7 +13,7 @@ from zkprov.model.problems import BadInput
 from zkprov.tree.flaw import Flaw, Torn
 from zkprov.tree.log import records
 from zkprov.tree.snapshot import Node, Snapshot, plain_chunks
-from zkprov.tree.transactions import Transaction, head_of, transaction
+from zkprov.tree.transactions import Transaction, transaction, zxid_of
 from zkprov.tree.znodes import Tree
 
 SNAPSHOT = re.compile(r"snapshot\.([0-9a-f]{1,16})(?:\.gz|\.snappy)?")
@@ -105,7 +105,7 @@ def bodies(files: DataFiles, flawed: Flawed, beyond: int = -1) -> Iterator[tuple
         if named < first:
             continue
         for at, body in _records(path, flawed):
-            zxid = head_of(body)[2]
+            zxid = zxid_of(body)
             if zxid <= last:
                 continue
             if (begun or beyond >= 0) and (gap := missing(last, zxid)):
@@ -197,14 +197,33 @@ class Cover(msgspec.Struct, frozen=True):
         return after[0][0] <= snapshot or not missing(snapshot, after[0][0])
 
 
-def cover(files: DataFiles, flawed: Flawed) -> Cover:
-    found: list[list[int]] = []
-    for zxid, _ in bodies(files, flawed):
-        if found and not missing(found[-1][1], zxid):
-            found[-1][1] = zxid
-        else:
-            found.append([zxid, zxid])
-    return Cover(tuple((first, last) for first, last in found))
+class Covering:
+    """Passes transactions on, and knows afterwards which there were. `whole`: whether all were passed on."""
+
+    def __init__(self, found: Iterator[tuple[int, bytes]]) -> None:
+        self._found = found
+        self._stretches: list[tuple[int, int]] = []
+        self.whole = False
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        first = last = -1
+        for zxid, body in self._found:
+            if zxid != last + 1:
+                if first >= 0 and not missing(last, zxid):
+                    last = zxid
+                else:
+                    if first >= 0:
+                        self._stretches.append((first, last))
+                    first = zxid
+            last = zxid
+            yield zxid, body
+        if first >= 0:
+            self._stretches.append((first, last))
+        self.whole = True
+
+    def cover(self) -> Cover:
+        """Reads the rest, if there is any."""
+        return Cover(tuple(self._stretches))
 
 
 def begins(files: DataFiles) -> bool:

@@ -15,12 +15,12 @@ from zkprov.model.letters import Kept, Kind, Letter, Why
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
 from zkprov.observe import data_files
-from zkprov.observe.data_files import DataFiles
+from zkprov.observe.data_files import Cover, Covering, DataFiles
 from zkprov.observe.fourletter import membership_of
 from zkprov.tree.compare import own
 from zkprov.tree.flaw import Flaw
-from zkprov.tree.transactions import CLOSE_SESSION, Transaction, head_of, is_ephemeral
-from zkprov.tree.znodes import OPEN, Tree, Znode, sum_of
+from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, head_of, is_ephemeral
+from zkprov.tree.znodes import Tree, Znode, sum_of
 
 MOST_FLAWS = 100
 
@@ -75,28 +75,38 @@ class Salvage:
         self.side, self.kept, self._say = tuple(side), kept, say
         self.flaws, self.counts = Flaws(), Counts()
         self.notes: list[str] = []
-        say("reading how far each disk reaches")
-        reach = [(last_of(files, self.flaws), -n) for n, files in enumerate(self.side)]
-        self.reaches = max(reach)[0]
-        self.main = self.side[-max(reach)[1]]
-        self.parting = self._parting()
+        self.main = self.side[0]
+        if len(self.side) > 1:
+            say("reading how far each disk reaches")
+            self.main = max(self.side, key=lambda files: last_of(files, self.flaws))
+        self.covered, self.parting = self._parting()
+        self.reaches = max([self.covered.last, *(zxid for zxid, _ in self.main.snapshots)])
         self._base()
 
     # -- where the histories part
 
-    def _parting(self) -> Parting:
+    def _parting(self) -> tuple[Cover, Parting]:
+        """What the logs of the losing side have, and where the histories part."""
         self._say("comparing the histories")
         found = None
         if self.kept.files is not None:
-            quiet = Flaws()  # what is missing is told by the pass that needs it
-            found = by_logs(data_files.bodies(self.main, self.flaws), data_files.bodies(self.kept.files, quiet))
+            quiet = Flaws()  # what is missing is told where the kept side is read
+            log = Covering(data_files.bodies(self.main, self.flaws))
+            found = by_logs(log, data_files.bodies(self.kept.files, quiet))
             if found.sure:
-                return found
+                return (log if log.whole else self._all()).cover(), found
         oldest = next((t for z, p in self.main.snapshots if (t := data_files.tree_of(p, z, self.flaws))), None)
-        trees = by_trees(data_files.transactions(self.main, self.flaws), oldest, self.kept.tree)
-        if trees.zxid or not data_files.begins(self.main):
-            return trees
-        return Parting(0, False, f"{trees.how}: taken as of no common history")
+        log = Covering(data_files.bodies(self.main, self.flaws))
+        trees = by_trees(log, oldest, self.kept.tree)
+        if not trees.zxid and data_files.begins(self.main):
+            trees = Parting(0, False, f"{trees.how}: taken as of no common history")
+        return log.cover(), trees
+
+    def _all(self) -> Covering:
+        log = Covering(data_files.bodies(self.main, self.flaws))
+        for _ in log:
+            pass
+        return log
 
     # -- the losing side's tree, and what its znodes were when the histories parted
 
@@ -107,8 +117,7 @@ class Salvage:
         if not files.logs:
             remedy = "where its dataLogDir is another folder, name both: DATADIR:LOGDIR"
             self.notes.append(f"{files.name} has no transaction log, only what its snapshots hold is known ({remedy})")
-        covered = data_files.cover(files, flaws)
-        end = max([covered.last, *(zxid for zxid, _ in files.snapshots)])
+        covered, end = self.covered, self.reaches
         self._before: dict[bytes, Before] = {}
         self._parted: Tree | None = None
         found = data_files.base(files, flaws, lambda z: z <= parted and covered.reaches(z, end))
@@ -128,7 +137,7 @@ class Salvage:
                 f"neither a snapshot nor the logs of {files.name} tell the znodes as they were at the parting: who changed what since "
                 "is not known"
             )
-        self.tree, self.based, self.covered = found.tree, found, covered
+        self.tree, self.based = found.tree, found
         at_first: tuple[tuple[bytes, int], ...] | None = None
         for txn in data_files.transactions(files, flaws, found.zxid):
             if txn.zxid > parted:
@@ -140,7 +149,7 @@ class Salvage:
         self.ephemerals = Ephemerals(tuple(self.tree.ephemeral_paths()) if at_first is None else at_first)
         self.members = _members(self.tree)
 
-    def _tree_at(self, covered: data_files.Cover) -> Tree | None:
+    def _tree_at(self, covered: Cover) -> Tree | None:
         """The tree at the parting, where the way from there to the end has a hole."""
         files, parted = self.main, self.parting.zxid
         found = data_files.base(files, self.flaws, lambda z: z <= parted and covered.reaches(z, parted))

@@ -7,10 +7,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from zkprov.model.rights import ALL, ANYONE, Right
+from zkprov.tree.acls import vector_of
 from zkprov.tree.flaw import Torn
 
 HEADER = struct.Struct(">qiqqi")
+OPEN = vector_of((Right(ANYONE, ALL),))
+"""The ACL that nearly every znode has."""
 INT, LONG, DIGEST = struct.Struct(">i"), struct.Struct(">q"), struct.Struct(">iq")
+_unpack_int = INT.unpack_from
 MOST_DEEP = 4
 """How deep a multi may lie in another; ZooKeeper makes none within one."""
 
@@ -69,6 +74,12 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
     def head(self) -> tuple[int, int, int, int, int]:
         """What tells it from any other: no two servers make one of the same session, cxid, zxid and millisecond by themselves."""
         return self.session, self.cxid, self.zxid, self.time, self.type
+
+
+def zxid_of(body: bytes) -> int:
+    """Of a whole transaction."""
+    found: int = LONG.unpack_from(body, 12)[0]
+    return found
 
 
 def head_of(body: bytes) -> tuple[int, int, int, int, int]:
@@ -225,9 +236,10 @@ def _int(b: bytes, at: int, end: int) -> int:
 
 
 def _buffer(b: bytes, at: int, end: int) -> tuple[bytes | None, int]:
-    size = _int(b, at, end)
+    # called for every field of every transaction: whether it reaches beyond the end is asked once
+    size = _unpack_int(b, at)[0]
     at += 4
-    if size == -1:
+    if size == -1 and at <= end:
         return None, at
     if size < 0 or at + size > end:
         raise Torn(f"a length of {size} with {end - at} bytes left", at - 4)
@@ -241,6 +253,8 @@ def _text(b: bytes, at: int, end: int) -> tuple[bytes, int]:
 
 def _acl(b: bytes, at: int, end: int) -> tuple[bytes, int]:
     """The vector as it lies there; its parts are only skipped."""
+    if b.startswith(OPEN, at):
+        return OPEN, at + len(OPEN)
     began = at
     count = _int(b, at, end)
     at += 4

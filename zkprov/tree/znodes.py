@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 
 import msgspec
 
-from zkprov.model.rights import ALL, ANYONE, Right
-from zkprov.tree.acls import vector_of
 from zkprov.tree.snapshot import Snapshot
-from zkprov.tree.transactions import Change, Transaction, is_ephemeral
+from zkprov.tree.transactions import OPEN, Change, Transaction, is_ephemeral
 
 STAT = struct.Struct(">qqqqiiiqq")
 TAIL = struct.Struct(">ii16s")
+_CREATED_WRITTEN = struct.Struct(">qq")
 ROW = STAT.size + TAIL.size
 NO_ACL = -1
 """Of a znode that was read through a session, where nobody asked for it."""
-OPEN = vector_of((Right(ANYONE, ALL),))
-"""What ZooKeeper means by the ACL number −1."""
 CONFIG = b"/zookeeper/config"
 _EMPTY = blake2b(b"", digest_size=16).digest()
 
@@ -90,7 +88,7 @@ class Tree:
         tree = cls()
         tree.zxid = zxid
         numbers = {number: tree.acl_id(acl) for number, acl in snapshot.acls.items()}
-        numbers[-1] = tree.acl_id(OPEN)
+        numbers[-1] = tree.acl_id(OPEN)  # what ZooKeeper means by that number
         put = tree.put
         for path, data, acl, stat in snapshot.nodes():
             put(path, stat, data, numbers.get(acl, NO_ACL))
@@ -134,6 +132,13 @@ class Tree:
         """Stat, ACL, size and sum as they are kept: for one look at many. Empty where there is none."""
         row = self._rows.get(path)
         return b"" if row is None else bytes(self._store[row : row + ROW])
+
+    def zxids(self) -> array[int]:
+        """Of the transactions that created or last wrote a znode, in order."""
+        found: set[int] = set()
+        for row in self._rows.values():
+            found.update(_CREATED_WRITTEN.unpack_from(self._store, row))
+        return array("q", sorted(found))
 
     def ephemerals(self, session: int) -> frozenset[bytes]:
         return frozenset(self._sessions.get(session, ()))

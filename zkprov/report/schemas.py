@@ -16,6 +16,7 @@ from zkprov.report.fleet_change import FleetChangeDocument
 from zkprov.report.leaving import LeaveDocument
 from zkprov.report.proof import ProofDocument
 from zkprov.report.run_document import RunReport
+from zkprov.report.salvage import DifferencesDocument, SalvageDocument
 from zkprov.run.events import Event
 from zkprov.run.files import PlanFile
 from zkprov.run.journal import Run
@@ -27,6 +28,8 @@ DOCUMENTS: dict[str, type[Any]] = {
     "drift": DriftDocument,
     "fleet": FleetDocument,
     "fleet-change": FleetChangeDocument,
+    "salvage": SalvageDocument,
+    "differences": DifferencesDocument,
     "leave": LeaveDocument,
     "backup": BackupDocument,
     "proof": ProofDocument,

@@ -109,7 +109,7 @@ def main() -> int:
     late = False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        zk.disk(folder / "kept", [], nodes=ROOT)
+        zk.disk(folder / "kept", [zk.body(E1 + 1, zk.create("/kept"))], nodes=ROOT)
         in_a_process(lambda: losing(folder / "lost", megabytes))
         out = folder / "letters"
         found = measured("salvage", str(folder / "lost"), "--kept", str(folder / "kept"), "-o", str(out))

@@ -122,6 +122,12 @@ def test_without_the_kept_logs_the_znodes_that_both_have_tell_where_they_part(tm
     assert list(made.letters()) == full
 
 
+def test_the_root_is_a_znode_like_any_other(tmp_path: Path) -> None:
+    lost = bodies(zk.put("/", b"lost", 1), zk.create("/n"), first=E2 + 1, session=0x20)
+    _, letters = salvage(tmp_path, COMMON, one=[*COMMON, *lost])
+    assert told(letters) == [("set", "/", b"lost", Why.CHANGED_THERE), ("create", "/n", b"", Why.CREATED_THERE)]
+
+
 # -- several disks
 
 
@@ -236,7 +242,7 @@ def test_data_and_logs_in_two_folders_are_named_together(tmp_path: Path) -> None
     assert b"/d" in load(found, pytest.fail)
 
 
-@pytest.mark.parametrize("what", ["nothing", "empty", "text", "two", "ids"])
+@pytest.mark.parametrize("what", ["nothing", "empty", "text", "two", "ids", "folders"])
 def test_what_is_no_servers_data_is_one_clear_error(tmp_path: Path, what: str) -> None:
     folder = tmp_path / "x"
     if what != "nothing":
@@ -251,10 +257,19 @@ def test_what_is_no_servers_data_is_one_clear_error(tmp_path: Path, what: str) -
             nodes=None if what == "ids" else ROOT,
             myid=2 if what == "ids" else 1,
         )
+    if what == "folders":
+        zk.disk(folder / "a", COMMON, nodes=ROOT)
+        zk.disk(folder / "b", LOST, nodes=ROOT, at=E2)
     kept = zk.disk(tmp_path / "kept", COMMON, nodes=ROOT)
     done = CliRunner().invoke(zkprov, ["salvage", str(folder), "--kept", str(kept), "-o", str(tmp_path / "f")])
     assert isinstance(done.exception, BadInput), done.output
     assert not (tmp_path / "f").exists()
+
+
+def test_a_kept_side_without_its_logs_is_refused(tmp_path: Path) -> None:
+    lost, kept = zk.disk(tmp_path / "lost", COMMON, nodes=ROOT), zk.disk(tmp_path / "kept", [], nodes=ROOT)
+    done = CliRunner().invoke(zkprov, ["salvage", str(lost), "--kept", str(kept), "-o", str(tmp_path / "f")])
+    assert isinstance(done.exception, BadInput) and "DATADIR:LOGDIR" in done.exception.remedy
 
 
 # -- the parts

@@ -63,7 +63,7 @@ def from_(
     from zkprov.run.salvage_file import make, ready
 
     side = ready(sources, out)
-    kept_side = _kept(ctx, kept, inventory, ensemble, connect, timeout_s)
+    kept_side = _kept(ctx, kept, inventory, ensemble, connect, timeout_s, logs=True)
     origin = make(side, kept_side, out, who_am_i(made_by), _say)
     document = SalvageDocument("from", str(out), origin)
     if output == "json":
@@ -93,7 +93,7 @@ def compare(
     from zkprov.tree.compare import differences
 
     files, flaws = find(here), Flaws()
-    kept = _kept(ctx, there, inventory, ensemble, connect, timeout_s, flaws)
+    kept = _kept(ctx, there, inventory, ensemble, connect, timeout_s)
     _say(f"reading {files.name}")
     tree = load(files, flaws)
     names, trees = (files.name, kept.name), (tree, kept.tree)
@@ -183,7 +183,7 @@ def apply(
                 f"{read.ensemble}: {applying.open(only)} letters of {file} are to be replayed, or set aside", err=True
             )
             ask(yes)
-        stopping = Stopping(give_up=False)
+        stopping = Stopping(again="the same command: the file holds what became of each letter")
         done = applying.carry_out(only, stopping.asked, dry_run=dry_run)
         rows = [row(one.letter, one.outcome) for one in done.letters]
         fates = {fate.value: n for fate, n in done.counts.items()} | ({"earlier": done.earlier} if done.earlier else {})
@@ -197,7 +197,7 @@ def apply(
 
 def _kept(
     ctx: click.Context, folder: Path | None, inventory: str | None, ensemble: str | None, connect: Connect | None,
-    timeout_s: float, flaws: object = None,
+    timeout_s: float, *, logs: bool = False,
 ) -> KeptSide:  # fmt: skip
     from zkprov.run.salvage_file import kept_folder, kept_live
 
@@ -205,7 +205,7 @@ def _kept(
         if connect or inventory or ensemble:
             raise click.UsageError("give either a folder of the kept side, or --connect, or -i and -E")
         _say(f"reading {folder}")
-        return kept_folder(folder)
+        return kept_folder(folder, logs=logs)
     with world_to_look_at(ctx, inventory, ensemble, connect, timeout_s) as world:
         _say(f"reading {world.inventory.ensemble}")
         return kept_live(world)

@@ -61,6 +61,11 @@ def find(folder: Path) -> DataFiles:
                         what = f"several servers' data: {found[name][1]} and {path}"
                         raise BadInput(what, place=place, remedy="name each by itself")
                     found[name] = (int(match[1], 16), path)
+    for found in (snapshots, logs):
+        lie_in = sorted({os.path.dirname(path) for _, path in found.values()})  # noqa: PTH120
+        if len(lie_in) > 1:
+            what = f"several servers' data: {lie_in[0]} and {lie_in[1]}"
+            raise BadInput(what, place=place, remedy="name each by itself")
     if len(ids) > 1:
         told = ", ".join(f"{i} in {p}" for i, p in sorted(ids.items()))
         raise BadInput(f"several servers' data: {told}", place=place, remedy="name each by itself")

@@ -19,7 +19,7 @@ ANSWER_S = 15.0
 
 
 def read_tree(client: KazooClient, *, acls: bool, most: int = MOST) -> tuple[Tree, list[str]]:
-    """The tree as the client's server has it, and the paths that nobody lets it read (they are in it, with no data).
+    """The tree as the client's server has it, and the paths that nobody lets it read (they are in it, as different from any).
 
     `acls`: with those too, which only who may administer a znode sees whole. `cversion` is as clients see it. Raises `BadInput` where
     there are more than `most` znodes, `NotHealthy` where the ensemble does not answer.
@@ -77,7 +77,10 @@ def _some(
             except NoAuthError:
                 unread.append(path)
             number = NO_ACL if acl is None else _acl(tree, acl)
-            tree.put(path.rstrip("/").encode(), _stat(stat), value, number)
+            key = path.rstrip("/").encode()
+            tree.put(key, _stat(stat), value, number)
+            if path in unread[-1:]:
+                tree.unread(key)
             found.append((path, names))
         except NoNodeError:
             continue

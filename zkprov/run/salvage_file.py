@@ -72,9 +72,16 @@ def make(side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Ca
     return made[0]
 
 
-def kept_folder(folder: Path) -> KeptSide:
-    """Raises `BadInput`."""
-    return kept_of(find(folder))
+def kept_folder(folder: Path, *, logs: bool) -> KeptSide:
+    """Raises `BadInput`; with `logs` for a folder without them too: what lacks there would be taken for lost."""
+    files = find(folder)
+    if logs and not files.logs:
+        raise BadInput(
+            "there is no transaction log in it, so what the kept side has by now is not known",
+            place=files.name,
+            remedy="where its dataLogDir is another folder, name both: --kept DATADIR:LOGDIR",
+        )
+    return kept_of(files)
 
 
 def kept_live(world: World) -> KeptSide:

@@ -170,7 +170,7 @@ class Salvage:
         return Before(node.czxid, node.mzxid if node.mzxid <= parted else -1, node.aversion)
 
     def _note_before(self, txn: Transaction) -> None:
-        paths: Iterable[bytes] = (c.path for c in txn.changes)
+        paths: Iterable[bytes] = (c.path if c.path != b"/" else b"" for c in txn.changes)
         if txn.type == CLOSE_SESSION:
             paths = {*txn.closed, *self.tree.ephemerals(txn.session)}
         parted = self.parting.zxid
@@ -226,7 +226,7 @@ class Salvage:
             doubt = self._doubt(zxid, has, main=main)
             head, part = txn.head, 0
             for change in txn.changes:
-                kind, path = change.kind, change.path
+                kind, path = change.kind, change.path if change.path != b"/" else b""
                 if kind == "create" and change.owner and change.ephemeral:
                     ephemerals.born(path, change.owner)
                 made = self._letter(
@@ -352,7 +352,8 @@ def kept_of(files: DataFiles) -> KeptSide:
 
 
 def text_of(path: bytes) -> str:
-    """As clients write it; what Java cannot have written is shown by its bytes."""
+    """As clients write it, the root as `/`; what Java cannot have written is shown by its bytes."""
+    path = path or b"/"
     try:
         return path.decode()
     except UnicodeDecodeError:

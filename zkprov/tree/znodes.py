@@ -19,6 +19,8 @@ ROW = STAT.size + TAIL.size
 NO_ACL = -1
 """Of a znode that was read through a session, where nobody asked for it."""
 CONFIG = b"/zookeeper/config"
+UNREAD = b"\xff" * 16
+"""In place of the sum of data that could not be read."""
 _EMPTY = blake2b(b"", digest_size=16).digest()
 
 
@@ -132,6 +134,11 @@ class Tree:
         """Stat, ACL, size and sum as they are kept: for one look at many. Empty where there is none."""
         row = self._rows.get(path)
         return b"" if row is None else bytes(self._store[row : row + ROW])
+
+    def unread(self, path: bytes) -> None:
+        """Nobody could read its data: it equals nothing."""
+        row = self._rows[path]
+        self._store[row + 64 : row + ROW] = struct.pack(">i16s", -1, UNREAD)
 
     def zxids(self) -> array[int]:
         """Of the transactions that created or last wrote a znode, in order."""

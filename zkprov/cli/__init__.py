@@ -61,6 +61,10 @@ COMMANDS = {
     "runbook": ("zkprov.cli.runbook:runbook", "Files of steps with maintenance windows: run, validate, schedule."),
     "report": ("zkprov.cli.report:report", "What a run did: a page with its timeline, text for a ticket, or data."),
     "backup": ("zkprov.cli.backup:backup", "Configs, epochs and data, kept on the hosts: create, list, verify, fetch."),
+    "salvage": (
+        "zkprov.cli.salvage:salvage",
+        "What was acknowledged on the losing side of a split: written down, shown, replayed when asked for.",
+    ),
     "retired": ("zkprov.cli.retired:retired", "Servers that left: list, clear, attest."),
     "render": ("zkprov.cli.render:render", "Show a host's files as they would be written."),
     "completion": ("zkprov.cli.completion:completion", "Print what makes a shell complete commands and host names."),

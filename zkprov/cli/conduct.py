@@ -97,9 +97,10 @@ class Stopping:
     which waits for commands that end by themselves.
     """
 
-    def __init__(self, *, give_up: bool = True) -> None:
+    def __init__(self, *, give_up: bool = True, again: str = "zkprov resume") -> None:
+        """`again`: what goes on afterwards."""
         self.asked = threading.Event()
-        self._gives_up = give_up
+        self._gives_up, self._again = give_up, again
         self.last_acts: list[Callable[[], None]] = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._caught)
@@ -117,7 +118,7 @@ class Stopping:
         for last_act in self.last_acts:
             last_act()
         with contextlib.suppress(OSError):
-            os.write(2, b"stopped where it was; next: zkprov resume\n")
+            os.write(2, f"stopped where it was; next: {self._again}\n".encode())
         os._exit(7)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from tests.incidents.asked import children, held, leader_of, leaders, mode, opens_no_session
 from tests.incidents.conftest import Broken
-from tests.real.driver import Zkprov, wait_for
+from tests.real.driver import COMMAND, Zkprov, wait_for
 from zkprov.cli.breaking import break_
+from zkprov.lab.breaking import break_lab
 from zkprov.lab.incident import Incident, incident_of
 from zkprov.lab.lab import Lab
 from zkprov.lab.shapes.registry import SHAPES
@@ -127,3 +129,24 @@ def test_the_command_makes_a_lab_breaks_it_once_and_ends_its_writers(software: N
         for lab in Lab.list():
             lab.down()
             assert not list(running_writers(lab.folder)) and not lab.processes()
+
+
+def test_a_break_that_is_killed_leaves_nothing_that_down_does_not_end(software: None, lab_home: Path) -> None:
+    command = subprocess.Popen([*COMMAND, "lab", "break", "outage", "--name", "cut"], stdout=subprocess.DEVNULL)
+    folder = lab_home / "cut"
+    try:
+        wait_for(lambda: list(running_writers(folder)), 60)
+        command.kill()
+        command.wait()
+        lab = Lab.open("cut")
+        assert incident_of(folder) is None
+        with pytest.raises(BadInput, match="broken already, and not wholly"):
+            break_lab("cut", SHAPES["pair"])
+        assert list(running_writers(folder)) and lab.processes(), "both outlive the command"
+        lab.down()
+        assert not list(running_writers(folder)) and not lab.processes() and not folder.exists()
+    finally:
+        command.kill()
+        command.wait()
+        for lab in Lab.list():
+            lab.down()

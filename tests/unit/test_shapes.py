@@ -134,6 +134,12 @@ def test_a_lab_is_broken_once(tmp_path: Path) -> None:
     assert "the lab 'one' does not fit outage" in refused.value.problem
     assert refused.value.remedy.startswith("zkprov lab break outage --name outage ")
     assert refused.value.exit_code == 2 and not list(running_writers(lab.folder))
+    with pytest.raises(BadInput, match=r"unresolvable-name is of ZooKeeper 3\.8\.3 only"):
+        breaking.ready_for("new", SHAPES["unresolvable-name"], release="3.9.5", home=tmp_path)
+    assert not (tmp_path / "new").exists()
+    other = lab_of(tmp_path / "other")
+    with pytest.raises(BadInput, match=r"it is ZooKeeper 3\.9\.5, not 3\.6\.4"):
+        breaking.ready_for(other.name, SHAPES["pair"], release="3.6.4", home=tmp_path)
     taken = lab_of(tmp_path / "outage", 5)
     with pytest.raises(BadInput) as refused:
         breaking.ready_for("outage", SHAPES["outage"], home=tmp_path)

@@ -67,11 +67,14 @@ def _command(name: str) -> click.Command:
 
     @click.command(name, help="\n\n".join(shape.about), short_help=shape.about[0])
     @_name
+    @click.option(
+        "--release", help=f"ZooKeeper's release.  [default: {shape.needs.release or 'that of the lab, or 3.9.5'}]"
+    )
     @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-    def make(name: str, output: str) -> None:
+    def make(name: str, release: str | None, output: str) -> None:
         from zkprov.lab.breaking import break_lab
 
-        incident = break_lab(name, shape)
+        incident = break_lab(name, shape, release=release)
         if output == "json":
             import msgspec
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from zkprov.act.local import LocalHost
 from zkprov.lab.incident import FILE, Incident, incident_of, keep
 from zkprov.lab.lab import Lab, folder_of
@@ -20,12 +22,14 @@ _QUICK = {"fastleader.maxNotificationInterval": "2000"}
 """ms. A server that missed a notification asks again after up to a minute; it comes to the same sooner."""
 
 
-def break_lab(name: str, shape: Shape, *, home: Path | None = None, timeout_s: float = 60.0) -> Incident:
-    """Make the shape in the lab of that name.
+def break_lab(
+    name: str, shape: Shape, *, release: str | None = None, home: Path | None = None, timeout_s: float = 60.0
+) -> Incident:
+    """Make the shape in the lab of that name, with that release of ZooKeeper if it is said.
 
     Raises `BadInput` where that lab is there and does not fit, `NotHealthy` when the shape does not come about.
     """
-    lab = ready_for(name, shape, home=home)
+    lab = ready_for(name, shape, release=release, home=home)
     began = time.monotonic()
     scene = Scene(lab, timeout_s)
     (lab.folder / FILE).write_text("")  # from here on it is no lab as new, whatever becomes of this
@@ -38,8 +42,16 @@ def break_lab(name: str, shape: Shape, *, home: Path | None = None, timeout_s: f
     return incident
 
 
-def ready_for(name: str, shape: Shape, *, home: Path | None = None) -> Lab:
+def ready_for(name: str, shape: Shape, *, release: str | None = None, home: Path | None = None) -> Lab:
     """The lab of that name, up, if it fits the shape; made and started if there is none."""
+    if release and shape.needs.release not in (None, release):
+        raise BadInput(
+            f"{shape.name} is of ZooKeeper {shape.needs.release} only",
+            place="--release",
+            remedy=f"zkprov lab break {shape.name} --name {name}",
+        )
+    if release:
+        shape = msgspec.structs.replace(shape, needs=msgspec.structs.replace(shape.needs, release=release))
     needs = shape.needs
     lab = Lab(folder_of(name, home))
     if lab.read() is None:

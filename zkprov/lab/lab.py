@@ -22,9 +22,9 @@ from zkprov.lab import certificates, founding, ports, sasl
 from zkprov.lab import names as name_servers
 from zkprov.lab.home import state_home
 from zkprov.lab.provision import DEFAULT_RELEASE, provision
-from zkprov.lab.record import LabStatus, ServerStatus, State, write_private
+from zkprov.lab.record import LabStatus, State, write_private
 from zkprov.lab.sasl import Secured
-from zkprov.lab.writers import records, stop_writers
+from zkprov.lab.writers import stop_writers
 from zkprov.model.inventory import InventoryHost, ReleaseSource
 from zkprov.model.members import Seat
 from zkprov.model.posture import Posture
@@ -321,29 +321,9 @@ class Lab:
         return tuple(p for p in running_servers() if p.zoo_cfg.startswith(f"{self.folder}/"))
 
     def status(self) -> LabStatus:
-        pids = {p.zoo_cfg: p.pid for p in self.processes()}
-        servers = tuple(
-            ServerStatus(
-                id=host.id or 0,
-                name=host.name,
-                pid=pids.get(f"{host.config_dir}/zoo.cfg"),
-                up=f"{host.config_dir}/zoo.cfg" in pids,
-                address=host.address,
-                client_port=host.client_port,
-                quorum_port=host.quorum_port,
-                election_port=host.election_port,
-                admin_port=host.admin_port,
-                config_dir=host.config_dir,
-                data_dir=host.data_dir,
-                data_log_dir=host.data_log_dir,
-                log_dir=host.log_dir,
-            )
-            for host in self.hosts
-        )
-        running = {LocalHost(host).current(): None for host in self.hosts if LocalHost(host).exists()}
-        release = ", ".join(running) or self.release
-        inventory, kept = str(self.inventory_path), tuple(str(record) for record in records(self.folder))
-        return LabStatus(self.name, release, str(self.folder), inventory, self.connect, servers, kept)
+        from zkprov.lab.status import status_of
+
+        return status_of(self)
 
     def _end_all(self) -> None:
         stop_writers(self.folder)

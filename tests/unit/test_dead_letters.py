@@ -483,7 +483,10 @@ def test_a_signal_ends_it_before_the_next_letter(tmp_path: Path, ensemble: Ensem
     stop = threading.Event()
     stop.set()
     client: Any = None
-    with DeadLetters(made(tmp_path / "f", STORY), to_apply=True) as letters, pytest.raises(Interrupted, match="stopped by a signal"):
+    with (
+        DeadLetters(made(tmp_path / "f", STORY), to_apply=True) as letters,
+        pytest.raises(Interrupted, match="stopped by a signal"),
+    ):
         Replayer(letters, client, SystemClock(), stop, lambda: None).carry_out(["/"], lambda _: None)
     assert ensemble.writes == 0
 

@@ -10,6 +10,7 @@ import threading
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,13 +20,15 @@ from kazoo import exceptions
 
 from zkprov.act import replay, rights
 from zkprov.cli import zkprov
+from zkprov.judge.health import Condition
 from zkprov.judge.replays import Live, decide
 from zkprov.model.letters import Fate, Kept, Kind, Letter, Origin, Outcome, Why
-from zkprov.model.problems import BadInput, Busy, NotHealthy
+from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy, Unsafe
 from zkprov.model.rights import ALL, ANYONE, READ, Acl, Right
 from zkprov.run.clock import SystemClock
 from zkprov.run.dead_letters import FORMAT, DeadLetters, write
-from zkprov.run.replaying import Done, Replayer
+from zkprov.run.replaying import Done, Replayer, safe_to_write
+from zkprov.run.salvage_file import not_paused
 from zkprov.tree.acls import vector_of
 from zkprov.tree.znodes import sum_of
 
@@ -276,6 +279,7 @@ class Ensemble:
         self.nodes: dict[str, list[Any]] = {"/": [b"", 0, 0, 0, 0, (), 0]}
         self.writes = 0
         self.dies_at: tuple[int, bool] | None = None
+        self.dies_by: type[BaseException] = Power
 
     def put(self, path: str, data: bytes, acl: Acl = EVERYBODY) -> None:
         self.zxid += 1
@@ -286,10 +290,10 @@ class Ensemble:
         self.writes += 1
         number, after = self.dies_at or (-1, False)
         if self.writes == number and not after:
-            raise Power
+            raise self.dies_by
         work()
         if self.writes == number:
-            raise Power
+            raise self.dies_by
 
     def get(self, _: object, path: str) -> tuple[bytes, Stat] | None:
         if path not in self.nodes:
@@ -443,3 +447,83 @@ def test_a_full_disk_stops_before_anything_is_done(
     with pytest.raises(NotHealthy):
         apply(made(tmp_path / "f", STORY))
     assert ensemble.writes == 0
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_answer_that_is_lost_is_looked_for_and_nothing_is_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    whole = installed(monkeypatch)
+    apply(made(tmp_path / "whole", STORY))
+    for number in range(1, whole.writes + 1):
+        ensemble = installed(monkeypatch)
+        ensemble.dies_at, ensemble.dies_by = (number, after), exceptions.ConnectionLoss
+        found = apply(made(tmp_path / f"{number}", STORY))
+        assert ensemble.state() == whole.state() and ensemble.writes == whole.writes + (not after)
+        assert [o.said for o in found.values()].count("found carried out") == after
+
+
+def test_an_ensemble_that_does_not_answer_ends_it_with_something_begun(
+    tmp_path: Path, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise exceptions.ConnectionLoss
+
+    monkeypatch.setattr("zkprov.run.replaying.PATIENCE_S", 0.2)
+    monkeypatch.setattr(replay, "create", lost)
+    file = made(tmp_path / "f", STORY)
+    with pytest.raises(Interrupted, match="letter 2 may have been replayed") as told:
+        apply(file)
+    assert "the same command again" in told.value.remedy
+    with DeadLetters(file) as found:
+        assert [o.fate for _, o in found.letters()][:3] == [Fate.REPLAYED, Fate.BEGUN, Fate.OPEN]
+
+
+def test_a_signal_ends_it_before_the_next_letter(tmp_path: Path, ensemble: Ensemble) -> None:
+    stop = threading.Event()
+    stop.set()
+    client: Any = None
+    with (
+        DeadLetters(made(tmp_path / "f", STORY), to_apply=True) as letters,
+        pytest.raises(Interrupted, match="stopped by a signal"),
+    ):
+        Replayer(letters, client, SystemClock(), stop, lambda: None).carry_out(["/"], lambda _: None)
+    assert ensemble.writes == 0
+
+
+def test_it_is_looked_again_whether_the_ensemble_is_safe(
+    tmp_path: Path, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> None:
+        raise Unsafe("two leaders")
+
+    monkeypatch.setattr("zkprov.run.replaying.LOOK_AGAIN_S", -1.0)
+    client: Any = None
+    with DeadLetters(made(tmp_path / "f", STORY), to_apply=True) as letters, pytest.raises(Unsafe):
+        Replayer(letters, client, SystemClock(), threading.Event(), look).carry_out(["/"], lambda _: None)
+    assert ensemble.writes == 0
+
+
+@pytest.mark.parametrize(
+    ("condition", "problem"), [("safe", None), ("degraded", NotHealthy), ("unsafe", Unsafe), ("unknown", NotHealthy)]
+)
+def test_nothing_is_written_to_an_ensemble_that_check_does_not_find_safe(
+    condition: str, problem: type[Exception] | None
+) -> None:
+    survey = SimpleNamespace(ensemble="e")
+    health: Any = SimpleNamespace(
+        condition=Condition(condition), headline="why", picture=SimpleNamespace(survey=survey)
+    )
+    if problem is None:
+        safe_to_write(health)
+    else:
+        with pytest.raises(problem, match=f"e: {condition}: why"):
+            safe_to_write(health)
+
+
+def test_a_pause_holds_it_up() -> None:
+    paused: Any = SimpleNamespace(paused=lambda: "hands off")
+    with pytest.raises(Busy, match="paused: hands off"):
+        not_paused(paused)
+    free: Any = SimpleNamespace(paused=lambda: None)
+    not_paused(free)

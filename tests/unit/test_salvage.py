@@ -284,6 +284,12 @@ def test_logs_part_where_their_transactions_do() -> None:
     assert by_logs(of(*COMMON), of(*COMMON)).zxid == P
     later = by_logs(of(*LOST), of(*COMMON))
     assert (later.zxid, later.sure) == (0, False)
+    # of one server before 3.6, or whose tree is another; and another client's of the same session and millisecond
+    plain = [b[:-12] for b in COMMON]
+    assert (
+        by_logs(of(*plain, *LOST), of(*COMMON, *KEPT)).zxid == P == by_logs(of(*COMMON, *LOST), of(*plain, *KEPT)).zxid
+    )
+    assert by_logs(of(COMMON[0]), of(zk.body(E1 + 1, zk.create("/other"), session=0x10))).zxid == 0
     assert not by_logs(of(), of(*COMMON)).sure and not by_logs(of(*COMMON), of()).sure
 
 

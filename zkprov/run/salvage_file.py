@@ -150,10 +150,8 @@ class Applying:
         try:
             with contextlib.ExitStack() as held:
                 if not dry_run:
-                    _not_paused(ledger)
-                    ledger.lock(
-                        f"{self._who} salvage apply", self._lock_timeout_s, stop, lambda *_: _not_paused(ledger)
-                    )
+                    not_paused(ledger)
+                    ledger.lock(f"{self._who} salvage apply", self._lock_timeout_s, stop, lambda *_: not_paused(ledger))
                     held.callback(ledger.unlock)
                 replayer.carry_out(list(only), hear)
         except Interrupted as stopped:
@@ -164,7 +162,7 @@ class Applying:
         return applied
 
 
-def _not_paused(ledger: EnsembleLedger) -> None:
+def not_paused(ledger: EnsembleLedger) -> None:
     reason = ledger.paused()
     if reason is not None:
         raise Busy(f"paused: {reason or 'no reason given'}", place="/zkprov/paused", remedy="zkprov unpause")

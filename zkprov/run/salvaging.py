@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from zkprov.judge.parting import Before, Ephemerals, Parting, by_logs, by_trees, why
+from zkprov.judge.parting import Before, Ephemerals, Parting, by_logs, by_trees, same_transaction, why
 from zkprov.model.letters import Kept, Kind, Letter, Why
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -19,7 +19,7 @@ from zkprov.observe.data_files import Cover, Covering, DataFiles
 from zkprov.observe.fourletter import membership_of
 from zkprov.tree.compare import own
 from zkprov.tree.flaw import Flaw
-from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, head_of, is_ephemeral
+from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, is_ephemeral
 from zkprov.tree.znodes import Tree, Znode, sum_of
 
 MOST_FLAWS = 100
@@ -286,7 +286,7 @@ class Salvage:
         for zxid, n, body in heapq.merge(*streams, key=lambda found: found[:2]):
             name = self.side[n].name
             if held is not None and held[0] == zxid:
-                if head_of(held[1]) != head_of(body):
+                if not same_transaction(held[1], body):
                     raise BadInput(
                         f"{name} and {next(iter(held[2]))} are of two histories: transaction {zxid:#x} is another in each",
                         place=name,

@@ -59,7 +59,8 @@ def differs(one: Znode, other: Znode) -> tuple[str, ...]:
         found.append("data")
     if one.acl is not None and other.acl is not None and one.acl != other.acl:
         found.append("acl")
-    if one.owner != other.owner:
+    if one.owner != other.owner and (one.ephemeral or other.ephemeral):
+        # clients are shown no other owner
         found.append("owner")
     if (one.czxid, one.ctime) != (other.czxid, other.ctime):
         found.append("created")

@@ -14,13 +14,14 @@ import msgspec
 from zkprov.judge.leaders import Leader
 from zkprov.judge.lost_history import Confirmed, begun_anew, captured_by, gone_back, wiped_history
 from zkprov.judge.picture import Picture, Standing, leads, member_at
-from zkprov.judge.sides import Side, by_data, left_over, sides_of
+from zkprov.judge.sides import Side, by_data, by_groups, left_over, sides_of
 from zkprov.judge.stuck import stuck
 from zkprov.judge.unjoinable import gone_over, left_outside
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model.facts import LASTING, Mode, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
+from zkprov.model.tree import Compared
 
 LEADERS, ROGUE, ALONE, HISTORY, DIGESTS = "one leader", "no rogue", "no standalone", "same history", "digests"
 MOST = 12
@@ -80,6 +81,7 @@ def incidents_of(
     earlier: Survey | None = None,
     confirmed: Confirmed | None = None,
     commits: bool | None = None,
+    trees: Compared | None = None,
 ) -> Found:
     """What a judged look shows. `earlier`: the look before. `commits`: whether the leader opened a new session when it was asked for one
     just now; None where it was not asked.
@@ -91,6 +93,11 @@ def incidents_of(
     suspected: tuple[Evidence, ...] = ()
     if not found and len(ours) == 1 and ours[0].established:
         found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits)
+    if not found and trees is not None and trees.differences:
+        apart = by_groups(picture, trees.alike)
+        who = " and ".join(braces(s.ids) for s in apart)
+        what = f"the trees of {who} differ at {len(trees.differences)} of {trees.znodes} znodes"
+        found = [_incident(Shape.MERGED, what, apart, _of_trees(trees), HEAL)]
     if not found and (bad := unsafe.get(DIGESTS) or unsafe.get(HISTORY)) is not None:
         apart = by_data(picture)
         who = " and ".join(braces(s.ids) for s in apart) if len(apart) > 1 else "its servers"
@@ -98,6 +105,12 @@ def incidents_of(
         what = f"{led_by}, and the data of {who} differs"
         found = [_incident(Shape.MERGED, what, apart, bad.evidence, TREES, HEAL)]
     return Found((*found, *_strangers(picture, sides)), () if found else suspected)
+
+
+def _of_trees(trees: Compared) -> Iterable[Evidence]:
+    for one in trees.differences[:MOST]:
+        shown = (f"{name} {'has none' if found is None else found}" for name, found in one.on.items())
+        yield Evidence(one.path, "; ".join(shown))
 
 
 def _under_one(

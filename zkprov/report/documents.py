@@ -14,6 +14,7 @@ from zkprov.judge.sides import Side
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LEFT_BEHIND, Ledger, Outcome, ServerFacts
 from zkprov.model.server import Server
+from zkprov.model.tree import Compared
 from zkprov.plan.steps import Plan, Refusal, seconds
 from zkprov.run.events import rfc3339
 from zkprov.run.result import Result
@@ -121,7 +122,7 @@ class RetiredRow(msgspec.Struct, frozen=True):
 
 
 class StatusDocument(msgspec.Struct, frozen=True):
-    """`zkprov status` and `zkprov check`. `time`: when the look was begun, RFC 3339."""
+    """`zkprov status` and `zkprov check`. `time`: when the look was begun, RFC 3339. `trees`: with `--trees`."""
 
     ensemble: EnsembleRow
     servers: list[ServerRow]
@@ -130,6 +131,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     next: list[str]
     incidents: list[IncidentRow] = []
     time: str = ""
+    trees: Compared | None = None
     format: int = 1
 
 
@@ -147,7 +149,7 @@ def as_json(document: object) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
-def status_document(health: Health) -> StatusDocument:
+def status_document(health: Health, trees: Compared | None = None) -> StatusDocument:
     """What a person and a program both read; nothing is on the screen that is not in here."""
     picture, survey = health.picture, health.picture.survey
     live, ledger = picture.live, ledger_of(survey)
@@ -189,6 +191,7 @@ def status_document(health: Health) -> StatusDocument:
         next=_next(health),
         incidents=[_incident(i) for i in health.incidents],
         time=rfc3339(survey.began),
+        trees=trees,
     )
 
 

@@ -9,6 +9,7 @@ from zkprov.judge.leaders import deposed_limit_s
 from zkprov.judge.lost_history import Confirmed
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.facts import Mode, Survey
+from zkprov.model.tree import Compared
 from zkprov.run.world import World
 
 AGAIN_S = 0.5
@@ -39,7 +40,14 @@ class Watcher:
         """One look."""
         return self.judged(self._world.survey(clients=self._clients))
 
-    def judged(self, survey: Survey) -> Health:
+    def with_trees(self, health: Health) -> tuple[Health, Compared]:
+        """The same look, judged anew with what a comparison of the members' trees comes to."""
+        from zkprov.run.trees import compare
+
+        compared = compare(self._world, health.picture)
+        return self.judged(health.picture.survey, compared), compared
+
+    def judged(self, survey: Survey, trees: Compared | None = None) -> Health:
         """What was seen just now. Several leaders are remembered, so that the next look knows for how long."""
         now = time.monotonic()
         doubted = 0.0 if self._doubted_since is None else now - self._doubted_since
@@ -50,6 +58,7 @@ class Watcher:
             doubted_s=doubted,
             confirmed=self._confirmed,
             commits=self._commits(survey, now),
+            trees=trees,
         )
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or now) if several else None

@@ -51,7 +51,7 @@ def test_a_difference_is_an_incident_where_no_digest_tells_it() -> None:
     (incident,) = health.incidents
     assert (str(incident.shape), [s.ids for s in incident.sides]) == ("merged", [frozenset({1, 3}), frozenset({2})])
     assert "the trees of {1,3} and {2} differ at 1 of 12 znodes" in incident.sentence
-    assert "/app: zk1 czxid 0x1" in str(incident.evidence[0]) and "zk2 has none" in str(incident.evidence[0])
+    assert "/app: zk1, zk3: czxid 0x1" in str(incident.evidence[0]) and "zk2: none" in str(incident.evidence[0])
     assert status_document(health, compared).trees == compared
     equal = Compared(("zk1", "zk2", "zk3"), 12, (), (("zk1", "zk2", "zk3"),))
     assert healthy(3).health(trees=equal).incidents == ()

@@ -109,8 +109,10 @@ def incidents_of(
 
 def _of_trees(trees: Compared) -> Iterable[Evidence]:
     for one in trees.differences[:MOST]:
-        shown = (f"{name} {'has none' if found is None else found}" for name, found in one.on.items())
-        yield Evidence(one.path, "; ".join(shown))
+        by_value: dict[str, list[str]] = {}
+        for name, found in one.on.items():
+            by_value.setdefault("none" if found is None else str(found), []).append(name)
+        yield Evidence(one.path, "; ".join(f"{', '.join(names)}: {value}" for value, names in by_value.items()))
 
 
 def _under_one(

@@ -19,7 +19,7 @@ class Znode(msgspec.Struct, frozen=True):
 
 
 class Tree(msgspec.Struct, frozen=True):
-    """One server's. `unread`: how many paths we have no right to read. `whole`: whether it was read to its end. `problem`: why it was not."""
+    """One server's. `unread`: how many paths we have no right to read. `whole`: whether to its end. `problem`: why it was not read."""
 
     server: str
     znodes: dict[str, Znode] = {}

@@ -156,6 +156,7 @@ def status_document(health: Health, trees: Compared | None = None) -> StatusDocu
     ours = [x for x in health.leaders if not x.stranger]
     answered = sum(f.up for f in survey.servers)
     shown = [f for f in survey.servers if not _idle(f, health)]
+    beside = [f for f in picture.of(Standing.ROGUE, Standing.STRANGER) if _is_rogue(f, health)]
     head = EnsembleRow(
         name=survey.ensemble,
         verdict=health.condition,
@@ -167,10 +168,10 @@ def status_document(health: Health, trees: Compared | None = None) -> StatusDocu
         voters=sorted(live.voters) if live else [],
         observers=sorted(live.observers) if live else [],
         newcomers={str(n.id): round(n.left_s, 1) for n in health.newcomers},
-        rogues=[picture.label(f) for f in picture.of(Standing.ROGUE)],
-        strangers=[picture.label(f) for f in picture.of(Standing.STRANGER)],
+        rogues=[picture.label(f) for f in beside],
+        strangers=[picture.label(f) for f in picture.of(Standing.STRANGER) if f not in beside],
         histories=_histories(health),
-        clients_beside=sum(len(f.cons.value) for f in picture.of(Standing.ROGUE) if f.cons.value),
+        clients_beside=sum(len(f.cons.value) for f in beside if f.cons.value),
         spare=health.spare,
         asked=sum(f.client is not None for f in survey.servers),
         answered=answered,
@@ -329,6 +330,13 @@ def _server(facts: ServerFacts, health: Health) -> ServerRow:
     )
 
 
+def _is_rogue(facts: ServerFacts, health: Health) -> bool:
+    """Also a server of others, where it is one side of an incident: a client that looks for ours finds it."""
+    standing = health.picture.standing[facts.name]
+    sides = (s for i in health.incidents for s in i.sides)
+    return standing is Standing.ROGUE or (standing is Standing.STRANGER and any(facts.name in s.servers for s in sides))
+
+
 def _role(facts: ServerFacts, health: Health, member_id: int) -> str:
     match health.picture.standing[facts.name]:
         case Standing.MEMBER:
@@ -338,7 +346,7 @@ def _role(facts: ServerFacts, health: Health, member_id: int) -> str:
             return "observer" if server and not server.votes else "voter"
         case Standing.ROGUE:
             return "ROGUE"
-        case Standing.STRANGER if any(facts.name in s.servers for i in health.incidents for s in i.sides):
+        case Standing.STRANGER if _is_rogue(facts, health):
             return "ROGUE"
         case other:
             return str(other)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.facts_made import ZXID, Made, ensemble, healthy, members, outage, woken
+from zkprov.judge import stuck
 from zkprov.judge.health import Condition
 from zkprov.judge.incidents import Shape
 from zkprov.judge.verdict import Purpose, Verdict
@@ -145,8 +146,11 @@ class TestAWatch:
         world = FakeWorld(healthy(3), opens=False)
         look = watcher(world)
         assert look.once().incidents == () and world.asked == 0, "nothing to compare with yet"
+        monkeypatch.setattr(stuck, "SHUT_S", 60.0)
+        assert look.once().incidents == (), "a machine under load is slow as well"
+        monkeypatch.setattr(stuck, "SHUT_S", 0.0)
         (incident,) = look.once().incidents
-        assert world.asked == 1 and incident.shape is Shape.CANNOT_COMMIT
+        assert world.asked == 2 and incident.shape is Shape.CANNOT_COMMIT
         world.opens = True
         assert look.once().incidents == ()
         world.opens = None

@@ -82,9 +82,10 @@ def incidents_of(
     confirmed: Confirmed | None = None,
     commits: bool | None = None,
     trees: Compared | None = None,
+    shut_s: float = 0.0,
 ) -> Found:
     """What a judged look shows. `earlier`: the look before. `commits`: whether the leader opened a new session when it was asked for one
-    just now; None where it was not asked.
+    just now; None where it was not asked. `trees`: a comparison, where one was made. `shut_s`: for how long no session was opened.
     """
     unsafe = {g.gate: g for g in gates if g.unsafe and g.verdict is Verdict.FAIL}
     sides = sides_of(picture, earlier)
@@ -92,7 +93,7 @@ def incidents_of(
     ours = [x for x in leaders if not x.stranger]
     suspected: tuple[Evidence, ...] = ()
     if not found and len(ours) == 1 and ours[0].established:
-        found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits)
+        found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits, shut_s)
     if not found and trees is not None and trees.differences:
         apart = by_groups(picture, trees.alike)
         who = " and ".join(braces(s.ids) for s in apart)
@@ -122,6 +123,7 @@ def _under_one(
     earlier: Survey | None,
     confirmed: Confirmed | None,
     commits: bool | None,
+    shut_s: float,
 ) -> tuple[list[Incident], tuple[Evidence, ...]]:
     """What may be wrong under one established leader: (the first that is proved, what is suspected)."""
     name = _name(leader)
@@ -145,7 +147,7 @@ def _under_one(
         if left and not any(f.name in known for f in left):
             sides = (*sides, left_over(len(sides), left))
         return [_incident(Shape.WIPED, what, sides, lost, HEAL)], ()
-    stopped, third = stuck(picture, leader, earlier, commits)
+    stopped, third = stuck(picture, leader, earlier, commits, shut_s)
     if stopped:
         what = f"leader {name} has a quorum behind it and commits nothing: it opens no session, so no write succeeds"
         return [_incident(Shape.CANNOT_COMMIT, what, sides, stopped, *_restart(leader))], ()

@@ -21,14 +21,15 @@ FILES = sorted((Path(__file__).parent / "judge").glob("*.txt"))
 def judged(lines: tuple[str, ...]) -> str:
     """The last line says for what it is judged: `look`, `look 12` (two leaders for 12 s now), `look again`, or `change`.
 
-    `look again`: it is as it was at the look before. `look after 0x700000500 by 3`: a watch saw our history at that zxid, led by 3.
+    `look again`: it is as it was at the look before, and for 6 s by now.
+    `look after 0x700000500 by 3`: a watch saw our history at that zxid, led by 3.
     """
     *survey, last = lines
     purpose, *more = last.split()
     made = survey_of(tuple(survey))
     given: dict[str, Any] = {}
     if more[:1] == ["again"]:
-        given["earlier"] = made.survey
+        given |= {"earlier": made.survey, "shut_s": 6.0}
     elif more[:1] == ["after"]:
         given["confirmed"] = Confirmed(healthy(3, leader=int(more[3])).survey, int(more[1], 0))
     elif more:

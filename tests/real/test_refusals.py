@@ -84,9 +84,10 @@ def test_a_joiner_that_led_or_followed_elsewhere(calm: Zkprov) -> None:
         calm.add(leader.name, "--override", "R6", "--reason", "x").expect(2, "R6", "cannot be overridden")
         assert sorted(mode(h) for h in hosts) == ["follower", "leader"], "it is left as it is"
         touched.nothing()
-        # Strangers are no danger to the ensemble itself.
-        status = calm("status", "--output", "json").expect(0).json["ensemble"]
-        assert status["verdict"] == "safe" and status["rogues"] == [] and len(status["strangers"]) == 2
+        # They have nothing of ours, and are where clients look for ours; what is done to ours is only warned of it.
+        status = calm("status", "--output", "json").expect(3).json
+        assert [i["shape"] for i in status["incidents"]] == ["pair"] and status["incidents"][0]["foreign"]
+        assert len(status["ensemble"]["rogues"]) == 2 and status["ensemble"]["strangers"] == []
         kill(calm.lab, int(follower.name[2:]))
         wait_for(lambda: "not currently serving" in word(leader), what="a leader that has noticed")
         # Without a quorum of its own it follows nobody, and is still no empty server.

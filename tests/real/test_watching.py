@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.driver import QUICK, Running, Zkprov, client, mode, wait_for
+from tests.real.driver import QUICK, Load, Running, Zkprov, client, mode, wait_for
 from zkprov.act.local import LocalHost
 from zkprov.lab import founding
 from zkprov.lab.lab import Lab
@@ -62,7 +62,8 @@ def watched(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         lab.up()
         with client(*lab.founders) as session:
-            session.create("/app", b"")
+            for path in ("/app", "/app/a", "/app/b"):
+                session.create(path, b"x")
         zkprov = Zkprov(lab, home / "runs")
         watch = Watch(zkprov, home)
         watch.after(0, "safe")
@@ -152,6 +153,16 @@ def test_a_moment_is_never_called_an_incident(
     assert not watch.told.exists() or all(
         json.loads(line)["verdict"] != "unsafe" for line in watch.told.read_text().splitlines()
     )
+
+
+def test_trees_that_are_written_to_are_told_to_be_equal(watched: tuple[Zkprov, Watch]) -> None:
+    zkprov, _ = watched
+    up_again(zkprov.lab)
+    with Load(zkprov.lab.founders):
+        found = zkprov("check", "--trees", "--output", "json").expect(0).json
+    trees = found["trees"]
+    assert trees["servers"] == ["zk1", "zk2", "zk3"] and trees["znodes"] > 3
+    assert trees["differences"] == [] and trees["problems"] == [] and found["incidents"] == []
 
 
 def test_a_second_leader_is_seen_told_and_counted(watched: tuple[Zkprov, Watch]) -> None:

@@ -37,8 +37,8 @@ def fleet_look(command: F) -> F:
         if not fleet_all and fleet_limit is None:
             return command(*args, **given)
         ctx = click.get_current_context()
-        if given.get("output") == "nagios" or given.get("metrics_file") or given.get("notify"):
-            raise click.UsageError("nagios, --metrics-file and --notify are for one ensemble: name it with -E")
+        if given.get("output") == "nagios" or given.get("metrics_file") or given.get("notify") or given.get("trees"):
+            raise click.UsageError("nagios, --metrics-file, --notify and --trees are for one ensemble: name it with -E")
         if given.get("watch"):
             raise click.UsageError("--watch is for one ensemble; of many, look again: watch -n 5 zkprov status --all")
         fleet = fleet_asked(ctx, given, fleet_limit)

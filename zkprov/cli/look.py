@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from zkprov.judge.health import Health
+    from zkprov.model.tree import Compared
     from zkprov.report.documents import StatusDocument
     from zkprov.run.watch import Watcher
 
@@ -83,6 +84,11 @@ def status(
     show_default=True,
     help="nagios: a monitoring plugin's line, with its exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.",
 )
+@click.option(
+    "--trees",
+    is_flag=True,
+    help="Compare the members' trees, znode by znode, up to 50,000: for releases without digests.",
+)
 @metrics_option
 @plugin
 @report_options
@@ -95,6 +101,7 @@ def check(
     timeout_s: float,
     connect: Connect | None,
     output: str,
+    trees: bool,
     metrics_file: Path | None,
 ) -> None:
     """All gates once. Exit 0 when safe, 3 when unsafe, 4 when degraded or when it cannot be told."""
@@ -102,8 +109,10 @@ def check(
         outlets(metrics_file, None) as out,
         _watcher(ctx, inventory, ensemble, timeout_s, connect) as look,
     ):
-        health = look.settled()
-    document = _print(health, output, gates=True)
+        health, compared = look.settled(), None
+        if trees:
+            health, compared = look.with_trees(health)
+    document = _print(health, output, gates=True, trees=compared)
     out.looked(health, document)
     if output == "nagios":
         from zkprov.report.watching import NAGIOS
@@ -120,11 +129,13 @@ def _watcher(
     return Watcher(world_to_look_at(ctx, inventory, ensemble, connect, timeout_s))
 
 
-def _print(health: Health, output: str, *, gates: bool, watch: bool = False) -> StatusDocument:
+def _print(
+    health: Health, output: str, *, gates: bool, watch: bool = False, trees: Compared | None = None
+) -> StatusDocument:
     """Prints what a look came to, and returns it as a document."""
     from zkprov.report.documents import status_document
 
-    document = status_document(health)
+    document = status_document(health, trees)
     if (known := account()) is not None:
         known.judged(document)
     if output == "json":

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Set
 from typing import Any
 
-from zkprov.judge.picture import Picture, Standing, client_of, tells_mode
+from zkprov.judge.picture import Picture, Standing, client_of, tells_mode, told_list
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.config import POINTER
 from zkprov.model.facts import Disk, Fact, Ledger, Mode, Outcome, ServerFacts
@@ -314,7 +314,7 @@ def list_in_force(facts: ServerFacts) -> Members | None:
     """The list that a server acts under, by its own word; of one before 3.5 by zoo.cfg, if nobody wrote it since it was started."""
     disk = facts.disk.value
     if facts.config.value is not None or disk is None or disk.acting is None or not untold_in_memory(facts):
-        return facts.config.value
+        return told_list(facts) if facts.config.value is not None else None
     return disk.acting.members if disk.written_since is False else None
 
 

@@ -20,6 +20,7 @@ from zkprov.judge.sasl import sasl
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.facts import Survey
 from zkprov.model.quorum import spare
+from zkprov.model.tree import Compared
 
 
 class Condition(StrEnum):
@@ -69,11 +70,14 @@ def judge(
     releases: Mapping[int, Set[str]] | None = None,
     confirmed: Confirmed | None = None,
     commits: bool | None = None,
+    trees: Compared | None = None,
+    shut_s: float = 0.0,
 ) -> Health:
     """Puts every gate to a survey. `earlier`: the sample before. `excused`: ids that need not answer just now.
 
     `releases`: what each member may run at this moment of a change of releases; None where all are to run the same.
     `confirmed`: what a watch saw when all was well. `commits`: whether the leader opened a new session just now; None where not asked.
+    `trees`: what a comparison of the members' trees came to. `shut_s`: for how long now no look could open a session, in seconds.
     """
     picture = picture_of(survey)
     asked: list[Callable[[], GateResult]] = [
@@ -100,7 +104,7 @@ def judge(
         asked += [lambda: gates.dynamic(picture, purpose, excused), lambda: gates.ledger_read(picture, purpose)]
     results = tuple(ask() for ask in asked)
     leaders = leaders_of(picture, earlier)
-    shapes = incidents_of(picture, leaders, results, earlier, confirmed, commits)
+    shapes = incidents_of(picture, leaders, results, earlier, confirmed, commits, trees, shut_s)
     results = (*results, gate_of(shapes, purpose))
     left = spare(picture.live.quorums, gates.serving_voters(picture)) if picture.live else -1
     return Health(

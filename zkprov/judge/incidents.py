@@ -14,13 +14,14 @@ import msgspec
 from zkprov.judge.leaders import Leader
 from zkprov.judge.lost_history import Confirmed, begun_anew, captured_by, gone_back, wiped_history
 from zkprov.judge.picture import Picture, Standing, leads, member_at
-from zkprov.judge.sides import Side, by_data, left_over, sides_of
+from zkprov.judge.sides import Side, by_data, by_groups, left_over, sides_of
 from zkprov.judge.stuck import stuck
 from zkprov.judge.unjoinable import gone_over, left_outside
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model.facts import LASTING, Mode, ServerFacts, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
+from zkprov.model.tree import Compared
 
 LEADERS, ROGUE, ALONE, HISTORY, DIGESTS = "one leader", "no rogue", "no standalone", "same history", "digests"
 MOST = 12
@@ -80,9 +81,11 @@ def incidents_of(
     earlier: Survey | None = None,
     confirmed: Confirmed | None = None,
     commits: bool | None = None,
+    trees: Compared | None = None,
+    shut_s: float = 0.0,
 ) -> Found:
     """What a judged look shows. `earlier`: the look before. `commits`: whether the leader opened a new session when it was asked for one
-    just now; None where it was not asked.
+    just now; None where it was not asked. `trees`: a comparison, where one was made. `shut_s`: for how long no session was opened.
     """
     unsafe = {g.gate: g for g in gates if g.unsafe and g.verdict is Verdict.FAIL}
     sides = sides_of(picture, earlier)
@@ -90,7 +93,12 @@ def incidents_of(
     ours = [x for x in leaders if not x.stranger]
     suspected: tuple[Evidence, ...] = ()
     if not found and len(ours) == 1 and ours[0].established:
-        found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits)
+        found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits, shut_s)
+    if not found and trees is not None and trees.differences:
+        apart = by_groups(picture, trees.alike)
+        who = " and ".join(braces(s.ids) for s in apart)
+        what = f"the trees of {who} differ at {len(trees.differences)} of {trees.znodes} znodes"
+        found = [_incident(Shape.MERGED, what, apart, _of_trees(trees), HEAL)]
     if not found and (bad := unsafe.get(DIGESTS) or unsafe.get(HISTORY)) is not None:
         apart = by_data(picture)
         who = " and ".join(braces(s.ids) for s in apart) if len(apart) > 1 else "its servers"
@@ -100,6 +108,14 @@ def incidents_of(
     return Found((*found, *_strangers(picture, sides)), () if found else suspected)
 
 
+def _of_trees(trees: Compared) -> Iterable[Evidence]:
+    for one in trees.differences[:MOST]:
+        by_value: dict[str, list[str]] = {}
+        for name, found in one.on.items():
+            by_value.setdefault("none" if found is None else str(found), []).append(name)
+        yield Evidence(one.path, "; ".join(f"{', '.join(names)}: {value}" for value, names in by_value.items()))
+
+
 def _under_one(
     picture: Picture,
     leader: Leader,
@@ -107,6 +123,7 @@ def _under_one(
     earlier: Survey | None,
     confirmed: Confirmed | None,
     commits: bool | None,
+    shut_s: float,
 ) -> tuple[list[Incident], tuple[Evidence, ...]]:
     """What may be wrong under one established leader: (the first that is proved, what is suspected)."""
     name = _name(leader)
@@ -130,7 +147,7 @@ def _under_one(
         if left and not any(f.name in known for f in left):
             sides = (*sides, left_over(len(sides), left))
         return [_incident(Shape.WIPED, what, sides, lost, HEAL)], ()
-    stopped, third = stuck(picture, leader, earlier, commits)
+    stopped, third = stuck(picture, leader, earlier, commits, shut_s)
     if stopped:
         what = f"leader {name} has a quorum behind it and commits nothing: it opens no session, so no write succeeds"
         return [_incident(Shape.CANNOT_COMMIT, what, sides, stopped, *_restart(leader))], ()

@@ -167,8 +167,9 @@ def live_list(survey: Survey) -> Members | None:
     """
     holders: dict[Members, list[ServerFacts]] = defaultdict(list)
     for facts in survey.servers:
-        if facts.config.value and facts.config.value.servers:
-            holders[facts.config.value].append(facts)
+        held = told_list(facts) if facts.config.value else None
+        if held is not None and held.servers:
+            holders[held].append(facts)
 
     def rank(item: tuple[Members, list[ServerFacts]]) -> tuple[bool, bool, bool, bool, int, int, int]:
         members, held_by = item

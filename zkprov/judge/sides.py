@@ -95,6 +95,17 @@ def by_data(picture: Picture) -> tuple[Side, ...]:
     return tuple(found)
 
 
+def by_groups(picture: Picture, groups: Sequence[Sequence[str]]) -> tuple[Side, ...]:
+    """Servers that were told apart otherwise, by name."""
+    leaders = leaders_of(picture)
+    found = []
+    for number, group in enumerate(groups[: len(LETTERS)]):
+        servers = [f for f in picture.survey.servers if f.name in group]
+        leader = next((x for x in leaders if x.name in group), None)
+        found.append(_side(LETTERS[number], leader, servers))
+    return tuple(found)
+
+
 def _differ(one: ServerFacts, other: ServerFacts) -> bool:
     if two_histories(one, other):
         return True

@@ -7,14 +7,16 @@ from zkprov.judge.picture import Picture, epoch_of, leads
 from zkprov.judge.verdict import Evidence
 from zkprov.model.facts import Outcome, ServerFacts, Survey
 
+SHUT_S = 5.0
+
 
 def stuck(
-    picture: Picture, leader: Leader, earlier: Survey | None, commits: bool | None
+    picture: Picture, leader: Leader, earlier: Survey | None, commits: bool | None, shut_s: float
 ) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
-    """(proved, suspected). `commits`: as `incidents_of`.
+    """(proved, suspected). `commits`: as `incidents_of`. `shut_s`: for how long now this was suspected at each look, in seconds.
 
-    Proved by two looks in a row at which the same leader answered, at the same zxid, and no server that serves opened a session in time.
-    A leader is slow in the first moments of its epoch, and so is a machine under load: the look before tells them apart.
+    Proved by looks in a row over `SHUT_S` at which the same leader answered all else, at the same zxid, and no server of its opened one
+    in time. A leader is slow in the first moments of its epoch, and so is a machine under load.
     """
     facts = picture.survey.by_name(leader.name)
     if commits or facts is None or facts.srvr.value is None:
@@ -29,8 +31,12 @@ def stuck(
         if other.name in leader.names and other is not facts and other.config.value is None
     ]
     before = earlier.by_name(leader.name) if earlier else None
+    # where nothing else comes in time either, the machine is slow: this one or that
+    prompt = Outcome.TIMEOUT not in (facts.mntr.outcome, facts.conf.outcome, facts.zabstate.outcome)
     same = (
-        earlier is not None
+        prompt
+        and shut_s >= SHUT_S
+        and earlier is not None
         and before is not None
         and before.srvr.value is not None
         and leads(before)

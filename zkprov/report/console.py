@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zkprov.model.problems import Problem
+    from zkprov.model.tree import Compared
     from zkprov.run.result import Result
 
 COLOURS = {
@@ -99,6 +100,8 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
             out.print(_plain(f"    {told} — on {', '.join(holders)}"))
     if head.clients_beside:
         out.print(f"  {head.clients_beside} client sessions are on servers beside the ensemble")
+    if document.trees is not None:
+        out.print(_plain(f"  {_trees(document.trees)}"))
     if head.paused is not None:
         out.print(f"  paused: {_plain(head.paused)}")
     out.print()
@@ -159,6 +162,12 @@ def status(document: StatusDocument, *, gates: bool = False) -> None:
         out.print("not told  " + _plain("; ".join((*missing, *unseen[:8]))))
     for number, step in enumerate(document.next):
         out.print(f"{'next  ' if number == 0 else '      '}{_plain(step)}")
+
+
+def _trees(compared: Compared) -> str:
+    differ = f"{len(compared.differences)} znodes differ" if compared.differences else "nothing differs"
+    problems = "".join(f"; {p}" for p in compared.problems)
+    return f"trees: {compared.znodes} znodes on each of {len(compared.servers)} servers, {differ}{problems}"
 
 
 def plan(made: Plan) -> None:

@@ -14,6 +14,7 @@ from zkprov.judge.sides import Side
 from zkprov.judge.verdict import GateResult, Verdict
 from zkprov.model.facts import LEFT_BEHIND, Ledger, Outcome, ServerFacts
 from zkprov.model.server import Server
+from zkprov.model.tree import Compared
 from zkprov.plan.steps import Plan, Refusal, seconds
 from zkprov.run.events import rfc3339
 from zkprov.run.result import Result
@@ -121,7 +122,7 @@ class RetiredRow(msgspec.Struct, frozen=True):
 
 
 class StatusDocument(msgspec.Struct, frozen=True):
-    """`zkprov status` and `zkprov check`. `time`: when the look was begun, RFC 3339."""
+    """`zkprov status` and `zkprov check`. `time`: when the look was begun, RFC 3339. `trees`: with `--trees`."""
 
     ensemble: EnsembleRow
     servers: list[ServerRow]
@@ -130,6 +131,7 @@ class StatusDocument(msgspec.Struct, frozen=True):
     next: list[str]
     incidents: list[IncidentRow] = []
     time: str = ""
+    trees: Compared | None = None
     format: int = 1
 
 
@@ -147,13 +149,14 @@ def as_json(document: object) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
-def status_document(health: Health) -> StatusDocument:
+def status_document(health: Health, trees: Compared | None = None) -> StatusDocument:
     """What a person and a program both read; nothing is on the screen that is not in here."""
     picture, survey = health.picture, health.picture.survey
     live, ledger = picture.live, ledger_of(survey)
     ours = [x for x in health.leaders if not x.stranger]
     answered = sum(f.up for f in survey.servers)
     shown = [f for f in survey.servers if not _idle(f, health)]
+    beside = [f for f in picture.of(Standing.ROGUE, Standing.STRANGER) if _is_rogue(f, health)]
     head = EnsembleRow(
         name=survey.ensemble,
         verdict=health.condition,
@@ -165,10 +168,10 @@ def status_document(health: Health) -> StatusDocument:
         voters=sorted(live.voters) if live else [],
         observers=sorted(live.observers) if live else [],
         newcomers={str(n.id): round(n.left_s, 1) for n in health.newcomers},
-        rogues=[picture.label(f) for f in picture.of(Standing.ROGUE)],
-        strangers=[picture.label(f) for f in picture.of(Standing.STRANGER)],
+        rogues=[picture.label(f) for f in beside],
+        strangers=[picture.label(f) for f in picture.of(Standing.STRANGER) if f not in beside],
         histories=_histories(health),
-        clients_beside=sum(len(f.cons.value) for f in picture.of(Standing.ROGUE) if f.cons.value),
+        clients_beside=sum(len(f.cons.value) for f in beside if f.cons.value),
         spare=health.spare,
         asked=sum(f.client is not None for f in survey.servers),
         answered=answered,
@@ -189,6 +192,7 @@ def status_document(health: Health) -> StatusDocument:
         next=_next(health),
         incidents=[_incident(i) for i in health.incidents],
         time=rfc3339(survey.began),
+        trees=trees,
     )
 
 
@@ -326,6 +330,13 @@ def _server(facts: ServerFacts, health: Health) -> ServerRow:
     )
 
 
+def _is_rogue(facts: ServerFacts, health: Health) -> bool:
+    """Also a server of others, where it is one side of an incident: a client that looks for ours finds it."""
+    standing = health.picture.standing[facts.name]
+    sides = (s for i in health.incidents for s in i.sides)
+    return standing is Standing.ROGUE or (standing is Standing.STRANGER and any(facts.name in s.servers for s in sides))
+
+
 def _role(facts: ServerFacts, health: Health, member_id: int) -> str:
     match health.picture.standing[facts.name]:
         case Standing.MEMBER:
@@ -335,7 +346,7 @@ def _role(facts: ServerFacts, health: Health, member_id: int) -> str:
             return "observer" if server and not server.votes else "voter"
         case Standing.ROGUE:
             return "ROGUE"
-        case Standing.STRANGER if any(facts.name in s.servers for i in health.incidents for s in i.sides):
+        case Standing.STRANGER if _is_rogue(facts, health):
             return "ROGUE"
         case other:
             return str(other)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 from zkprov.judge.health import Condition, Health, judge
+from zkprov.judge.incidents import Shape
 from zkprov.judge.leaders import deposed_limit_s
 from zkprov.judge.lost_history import Confirmed
+from zkprov.judge.stuck import SHUT_S
 from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.facts import Mode, Survey
+from zkprov.model.tree import Compared
 from zkprov.run.world import World
 
 AGAIN_S = 0.5
@@ -27,6 +30,7 @@ class Watcher:
         self._last: Survey | None = None
         self._doubted_since: float | None = None
         self._confirmed: Confirmed | None = None
+        self._shut_since: float | None = None
         self._still: tuple[str, int, float] = "", 0, 0.0
 
     def __enter__(self) -> Watcher:
@@ -39,7 +43,14 @@ class Watcher:
         """One look."""
         return self.judged(self._world.survey(clients=self._clients))
 
-    def judged(self, survey: Survey) -> Health:
+    def with_trees(self, health: Health) -> tuple[Health, Compared]:
+        """The same look, judged anew with what a comparison of the members' trees comes to."""
+        from zkprov.run.trees import compare
+
+        compared = compare(self._world, health.picture)
+        return self.judged(health.picture.survey, compared), compared
+
+    def judged(self, survey: Survey, trees: Compared | None = None) -> Health:
         """What was seen just now. Several leaders are remembered, so that the next look knows for how long."""
         now = time.monotonic()
         doubted = 0.0 if self._doubted_since is None else now - self._doubted_since
@@ -50,10 +61,14 @@ class Watcher:
             doubted_s=doubted,
             confirmed=self._confirmed,
             commits=self._commits(survey, now),
+            trees=trees,
+            shut_s=0.0 if self._shut_since is None else now - self._shut_since,
         )
         several = sum(not x.stranger for x in health.leaders) > 1
         self._doubted_since = (self._doubted_since or now) if several else None
         self._last = survey
+        stuck = health.suspected or any(i.shape is Shape.CANNOT_COMMIT for i in health.incidents)
+        self._shut_since = (self._shut_since or now - survey.took) if stuck else None
         self._keep(health)
         return health
 
@@ -85,7 +100,10 @@ class Watcher:
         health = self.once()
         deadline = time.monotonic() + deposed_limit_s(health.picture.survey) + 2 * AGAIN_S
         looks = 1
-        while (self.doubts(health) or (health.suspected and looks < LOOKS)) and time.monotonic() < deadline:
+        told = time.monotonic() + 2 * SHUT_S
+        while (
+            self.doubts(health) or (health.suspected and (looks < LOOKS or time.monotonic() < told))
+        ) and time.monotonic() < deadline:
             time.sleep(AGAIN_S)
             health, looks = self.once(), looks + 1
         return health

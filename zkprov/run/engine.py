@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
-from zkprov.model.problems import Busy, Interrupted, Problem, Stale
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Role
 from zkprov.plan.resting import too_late
-from zkprov.plan.steps import LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
-from zkprov.run import acts, adopting, leaving, moving, renewing, restarting, switching
+from zkprov.plan.steps import HEAL, LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
+from zkprov.run import acts, adopting, confirming, leaving, moving, renewing, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -153,6 +153,10 @@ class Engine:
                 said = adopting.flag(self, step)
             case StepKind.ADOPT:
                 said = adopting.adopt(self, step)
+            case StepKind.CONFIRM:
+                said = confirming.confirm(self, step)
+            case _:
+                raise NotHealthy(f"{step.title}: it is done before the ensemble has one leader", remedy="zkprov abort")
         self._hooks("after", step)
         tell_pauses(self)
         pause = self.canary.take_longest() if self.canary else 0.0
@@ -230,7 +234,7 @@ class Engine:
 
         Only one of a server that leaves may be left so, or any of a restart that is given up.
         """
-        stays = self.plan.rolls or self.plan.kind == RENEWAL
+        stays = self.plan.rolls or self.plan.kind in (RENEWAL, HEAL)
         leaving = set(self.plan.hosts) if given_up and stays else {x.host for x in self.plan.leavers}
         left: list[str] = []
         for name in self.plan.hosts:
@@ -354,6 +358,8 @@ class Engine:
         """What of a step stands that is not undone, in words."""
         if self.plan.rolls:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
+        if self.plan.kind == HEAL:
+            return self.stands or f"one side is alone; {step.title}: not yet"
         if self.plan.kind == RENEWAL:
             return self.stands or renewing.how_it_stands(self, step)[0]
         if self.plan.kind == SET_ADDRESS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from tests.real.driver import Done, Load, Sampler, Zkprov, client, edited_inventory, events_in, mode, wait_for
 from zkprov.act.local import LocalHost
-from zkprov.lab.lab import Lab
 from zkprov.lab.outage import make_outage
 from zkprov.model.inventory import InventoryHost
 
@@ -75,9 +75,6 @@ def test_an_outage_with_writers_on_both_sides(make_lab: Any, tmp_path: Path, sta
         said = zkprov("heal", "--yes").expect(2, "which side is kept is a person's to say", "zkprov heal --keep A")
         nothing_was_stopped(said, [*ours, *theirs])
         zkprov("heal", "--yes", "--keep", "C").expect(2, "names no side", "zkprov heal --keep B")
-        # a server that cannot be fenced: no host of ours, or attested to be off while it answers
-        without = edited_inventory(zkprov.lab, tmp_path / "without.yml", "zk7")
-        without.write_text(without.read_text().replace("      zk7:", "      zk9x:"))
         shown = zkprov("heal", "--plan").expect(0, "side A (kept)", "side B (fenced)", "restart the client at")
         assert "back up every side" in shown.out and shown.out.index("back up") < shown.out.index("fence zk4")
         zkprov("heal", "--keep", "A", "--fenced", "zk7", "--reason", "unplugged", "--yes").expect(3, "zk7 answers")
@@ -111,6 +108,7 @@ def test_an_outage_with_writers_on_both_sides(make_lab: Any, tmp_path: Path, sta
             0, "done: {1,2,3}", "kept: side A", "zkprov salvage zk", "restart the client"
         )
         assert all(str(aside(zkprov, h)) in done.said.replace(" ", "") for h in theirs)
+        lost._client.stop()  # what it asks for is answered by nobody any more
         before = len(kept.acknowledged)
         wait_for(lambda: len(kept.acknowledged) > before + 10)
     assert kept.longest_gap_s < 2, "whoever wrote on the kept side hardly noticed"
@@ -123,3 +121,35 @@ def test_an_outage_with_writers_on_both_sides(make_lab: Any, tmp_path: Path, sta
     zkprov("apply", plan, "--yes").expect(0, "nothing to heal")
     if not static:
         zkprov.add("zk4").expect(0, "done: {1,2,3,4}")
+
+
+def begun(events: Path, step: int) -> bool:
+    return any(e["kind"] == "step.begun" and e["step"] == step for e in events_in(events))
+
+
+@pytest.mark.matrix(keep=1, of="heals that are killed", among="heals")
+def test_killed_at_each_step_and_taken_up(make_lab: Any, tmp_path: Path) -> None:
+    """One run, killed as soon as each of its steps has begun: it ends as it was planned."""
+    zkprov, ours, theirs = split(make_lab, tmp_path)
+    plan = str(tmp_path / "plan.json")
+    made = (
+        zkprov("plan", "heal", "--keep", "A", "--settle", "0", "--samples", "1", "--out", plan, "--output", "json")
+        .expect(0)
+        .json
+    )
+    steps = [s["number"] for s in made["plan"]["steps"]]
+    command: tuple[str, ...] = ("apply", plan, "--yes")
+    for number in steps:
+        events = tmp_path / f"events-{number}.jsonl"
+        running = zkprov.start(*command, "--events", str(events))
+        try:
+            wait_for(partial(begun, events, number), 60)
+        finally:
+            running.signal(signal.SIGKILL)
+            running.wait()
+        assert all(mode(h) for h in ours), f"the kept side, after step {number}"
+        command = ("resume",)
+    zkprov("apply", plan, "--yes").expect(5, "unfinished", "zkprov resume")
+    zkprov("resume").expect(0, "done: {1,2,3}", "set aside: zk7:")
+    healed(zkprov, ours, theirs)
+    zkprov("resume").expect(0, "nothing to resume")

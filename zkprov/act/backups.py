@@ -41,6 +41,20 @@ def drop(host: Host, name: str) -> None:
     host.backup("drop", name=name)
 
 
+class Known(msgspec.Struct, frozen=True):
+    """By which permanent znode the data on a disk is known (`path` empty: it has none), and up to which zxid it reaches."""
+
+    path: str
+    czxid: int
+    ctime_ms: int
+    zxid: int
+
+
+def history(host: Host) -> Known:
+    """Of the data as it lies there, served or not. Raises `NotHealthy` where it cannot be read."""
+    return msgspec.convert(host.backup("history"), Known)
+
+
 def listed(host: Host) -> tuple[Backup, ...]:
     """Newest first, partial and damaged ones as well."""
     found = msgspec.convert(host.backup("list"), tuple[Backup, ...])

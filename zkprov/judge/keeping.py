@@ -1,8 +1,7 @@
 """Which side of a split the evidence speaks for: in a fixed order, the first kind that tells the sides apart. It proposes; a person says.
 
-The order is that of what can be made afresh: an identity znode cannot, nor a config chain, nor an old history; clients go where they are led,
-and an epoch grows with each election (a second ensemble that elects often overtakes the real one: FACTS, "Where the second ensemble has the
-higher epoch").
+The order is that of what can be made afresh: an identity znode cannot, nor a config chain, nor an old history; clients go where they are
+led, and an epoch grows with each election: a second ensemble that elects often overtakes the real one.
 """
 
 from __future__ import annotations

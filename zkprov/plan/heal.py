@@ -1,7 +1,7 @@
 """Plans out of a split: one side is kept, every server of the others is fenced, and the list comes to its full number again.
 
-The invariants: nobody is stopped whose disk was not copied first; nobody comes back before one quorum is proved (R1); who comes back comes in
-empty, one at a time, and never so many at once that they are a quorum (R2). Nothing is merged, and nothing deleted.
+The invariants: nobody is stopped whose disk was not copied first; nobody comes back before one quorum is proved (R1); who comes back comes
+in empty, one at a time, and never so many at once that they are a quorum (R2). Nothing is merged, and nothing deleted.
 """
 
 from __future__ import annotations
@@ -381,10 +381,7 @@ class _WayOut:
         return tuple(found)
 
     def _notes(self, split: Split, down: Sequence[Restarted]) -> list[str]:
-        notes = []
-        for loser in split.losers:
-            if loser.gone:
-                notes.append(f"{loser.name} stays off, by a person's word: {loser.gone}")
+        notes = [f"{x.name} stays off, by a person's word: {x.gone}" for x in split.losers if x.gone]
         ahead = max((s.zxid for s in split.lost), default=0) > split.kept.zxid
         for loser in split.losers:
             for client in loser.clients:

@@ -122,46 +122,50 @@ class Engine:
         self.events.emit("step.begun", step=step.name, title=step.title, host=step.host)
         self.intend(step)
         self._hooks("before", step)
-        match step.kind:
-            case StepKind.START:
-                said = acts.start(self, step)
-            case StepKind.ADMIT:
-                said = acts.change(self, step, Role.OBSERVER)
-            case StepKind.PROMOTE:
-                said = acts.change(self, step, Role.PARTICIPANT)
-            case StepKind.SETTLE:
-                said = acts.settle(self, step)
-            case StepKind.SEASON:
-                said = acts.season(self, step)
-            case StepKind.HAND_OVER | StepKind.DEMOTE:
-                said = leaving.hand_over(self, step)
-            case StepKind.REMOVE:
-                said = leaving.remove(self, step)
-            case StepKind.RETIRE:
-                said = leaving.retire(self, step)
-            case StepKind.RESTART:
-                said = restarting.restart(self, step)
-            case StepKind.RETURN:
-                said = renewing.bring_back(self, step)
-            case StepKind.MOVE:
-                said = moving.move(self, step)
-            case StepKind.BACKUP:
-                said = back_up(self, step)
-            case StepKind.LAY_OUT:
-                said = switching.lay_out(self, step)
-            case StepKind.FLAG:
-                said = adopting.flag(self, step)
-            case StepKind.ADOPT:
-                said = adopting.adopt(self, step)
-            case StepKind.CONFIRM:
-                said = confirming.confirm(self, step)
-            case _:
-                raise NotHealthy(f"{step.title}: it is done before the ensemble has one leader", remedy="zkprov abort")
+        said = self._done(step)
         self._hooks("after", step)
         tell_pauses(self)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
         self.events.emit("step.done", step=step.name, said=said, took_s=round(took, 2), longest_pause_s=round(pause, 3))
+
+    def _done(self, step: Step) -> str:
+        """What was done for it, in words."""
+        match step.kind:
+            case StepKind.START:
+                return acts.start(self, step)
+            case StepKind.ADMIT:
+                return acts.change(self, step, Role.OBSERVER)
+            case StepKind.PROMOTE:
+                return acts.change(self, step, Role.PARTICIPANT)
+            case StepKind.SETTLE:
+                return acts.settle(self, step)
+            case StepKind.SEASON:
+                return acts.season(self, step)
+            case StepKind.HAND_OVER | StepKind.DEMOTE:
+                return leaving.hand_over(self, step)
+            case StepKind.REMOVE:
+                return leaving.remove(self, step)
+            case StepKind.RETIRE:
+                return leaving.retire(self, step)
+            case StepKind.RESTART:
+                return restarting.restart(self, step)
+            case StepKind.RETURN:
+                return renewing.bring_back(self, step)
+            case StepKind.MOVE:
+                return moving.move(self, step)
+            case StepKind.BACKUP:
+                return back_up(self, step)
+            case StepKind.LAY_OUT:
+                return switching.lay_out(self, step)
+            case StepKind.FLAG:
+                return adopting.flag(self, step)
+            case StepKind.ADOPT:
+                return adopting.adopt(self, step)
+            case StepKind.CONFIRM:
+                return confirming.confirm(self, step)
+            case _:
+                raise NotHealthy(f"{step.title}: it is done before the ensemble has one leader", remedy="zkprov abort")
 
     def _rest(self, number: int) -> None:
         """Ends the run for now where there is no time for what comes next. The step in hand is done, so the next one is named."""

@@ -221,7 +221,7 @@ class Healing:
         return any(name == x.name for x in self.split.kept.servers)
 
     def _seed(self, step: Step) -> str:
-        """Empty, with the kept list and leave to vote. The kept side is in every quorum that it could be in, so it cannot lead: it knows less."""
+        """Empty, with the kept list and leave to vote. It is in no quorum without the kept side, which knows more: so it cannot lead."""
         host, meant = self.world.host(step.host), self.plan.server(step.server)
         take(self, host, step)
         if not (host.is_active() and host.exists()):

@@ -230,20 +230,22 @@ class Conductor:
 
         Raises `Busy` where the ensemble is paused, or its ledger has another run as unfinished.
         """
-        with self._acting(self.world.survey()) as (client, ledger, endpoints):
-            with self._locked(ledger, plan.id, wait_s=SESSION_S * 2):
-                _not_paused(ledger)
-                standing = ledger.read_run()
-                if standing is not None and standing.run == plan.id:
-                    attempt = max(attempt, standing.attempt + 1)
-                    if standing.state in OPEN_STATES:
-                        head = max(head, standing.head)
-                elif standing is not None and standing.state in OPEN_STATES:
-                    raise _unfinished(standing)
-                self.begin(plan, head, attempt)
-                ensure_ledger(self.world, ledger, plan)
-                ledger.claim(RunDocument(plan.id, State.RUNNING, head, attempt, self.who, plan))
-                return self._engine(plan, client, ledger, attempt).rest(head, endpoints)
+        with (
+            self._acting(self.world.survey()) as (client, ledger, endpoints),
+            self._locked(ledger, plan.id, wait_s=SESSION_S * 2),
+        ):
+            _not_paused(ledger)
+            standing = ledger.read_run()
+            if standing is not None and standing.run == plan.id:
+                attempt = max(attempt, standing.attempt + 1)
+                if standing.state in OPEN_STATES:
+                    head = max(head, standing.head)
+            elif standing is not None and standing.state in OPEN_STATES:
+                raise _unfinished(standing)
+            self.begin(plan, head, attempt)
+            ensure_ledger(self.world, ledger, plan)
+            ledger.claim(RunDocument(plan.id, State.RUNNING, head, attempt, self.who, plan))
+            return self._engine(plan, client, ledger, attempt).rest(head, endpoints)
 
     def _in_time(self, plan: Plan, number: int) -> None:
         """Raises `Busy` where there is no time for the first thing to do: nothing is begun then."""

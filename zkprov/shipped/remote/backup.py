@@ -30,6 +30,7 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         data_files,
         epochs,
         filled,
+        history,
         last_zxid,
         opened,
     )
@@ -42,6 +43,7 @@ elif __name__.startswith("ansible."):
         data_files,
         epochs,
         filled,
+        history,
         last_zxid,
         opened,
     )
@@ -350,9 +352,18 @@ def read(p: Dict[str, Any]) -> str:
         return base64.b64encode(file.read(p["most"])).decode()
 
 
+def told(p: Dict[str, Any]) -> Dict[str, Any]:
+    """By what znode the data that lies there, served or not, is known, and how far it reaches."""
+    try:
+        return history(p)
+    except (ValueError, EOFError) as error:
+        text = f"whose history it is cannot be read: {error}"
+        raise Problem("unhealthy", text, "see zkprov check; a damaged disk tells it after its server has served") from None
+
+
 # --- as a program
 
-ACTS = {"copy": copy, "seal": seal, "drop": drop, "list": listed, "whole": whole, "damaged": damaged, "read": read}
+ACTS = {"copy": copy, "seal": seal, "drop": drop, "list": listed, "whole": whole, "damaged": damaged, "read": read, "history": told}
 
 
 def disk_problem(error: OSError, p: Dict[str, Any]) -> Problem:

@@ -45,7 +45,8 @@ def propose(
         _highest("clients", {s.name: len({c[2] for c in s.clients if c[2]}) for s in sides}, "client sessions"),
         _highest("epoch", {s.name: -1 if s.epoch is None else s.epoch for s in sides}, ""),
     ]
-    deciding = next((row for row in rows if row.favours), None)
+    # while nobody has read what a side holds, that clients are on the other one says nothing of it
+    deciding = next((row for row in rows if row.favours and (not unread or row.what in ("identity", "config"))), None)
     return Proposal(deciding.favours if deciding else "", deciding.what if deciding else "", tuple(rows))
 
 

@@ -403,7 +403,7 @@ class _WayOut:
             f"{x} is no host of the inventory: no backup of it" for s in self.sides for x in s.servers if not x.host
         ]
         if split.told_by == "leaders" and self.back and not self.members.version:
-            notes.append("R12: the list has no version; who comes back gets it as a file of its own, at version 0")
+            notes.append("R12: the list has no version; who comes back has it in zoo.cfg, as the others do")
         if self.wish.options.reason and any(x.gone for x in split.losers):
             notes.append(f"by {self.wish.made_by}: {self.wish.options.reason}")
         season = any(s.kind is StepKind.SEASON for s in self._steps(split))

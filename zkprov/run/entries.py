@@ -33,7 +33,7 @@ def ensure_ledger(world: World, ledger: EnsembleLedger, plan: Plan, survey: Surv
     # an empty server that was given leave to vote is a newcomer, also where the ledger is new (R2)
     seeds = {s.server for s in plan.steps if s.kind is StepKind.SEED}
     ledger.ensure(live, serving_voters(health.picture) - seeds, marked(world, health.picture), season, confirmed=shown)
-    if not _to_be_told(health.picture):
+    if not (seeds or _to_be_told(health.picture)):
         return
     ledger.now_ms()
     picture = picture_of(world.survey())

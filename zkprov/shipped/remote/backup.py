@@ -358,12 +358,23 @@ def told(p: Dict[str, Any]) -> Dict[str, Any]:
         return history(p)
     except (ValueError, EOFError) as error:
         text = f"whose history it is cannot be read: {error}"
-        raise Problem("unhealthy", text, "see zkprov check; a damaged disk tells it after its server has served") from None
+        raise Problem(
+            "unhealthy", text, "see zkprov check; a damaged disk tells it after its server has served"
+        ) from None
 
 
 # --- as a program
 
-ACTS = {"copy": copy, "seal": seal, "drop": drop, "list": listed, "whole": whole, "damaged": damaged, "read": read, "history": told}
+ACTS = {
+    "copy": copy,
+    "seal": seal,
+    "drop": drop,
+    "list": listed,
+    "whole": whole,
+    "damaged": damaged,
+    "read": read,
+    "history": told,
+}
 
 
 def disk_problem(error: OSError, p: Dict[str, Any]) -> Problem:

@@ -25,7 +25,7 @@ from tests.unit.facts_made import (
     woken,
 )
 from zkprov.model.certificates import KeyForm, KeyStore, Stores, TrustStore, tls_settings
-from zkprov.model.facts import Fact, Mode, Outcome, Retired, Srvr, ZabState
+from zkprov.model.facts import Digests, Fact, Mode, Outcome, Retired, Srvr, ZabState
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.posture import Posture
@@ -243,6 +243,7 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "ledger": _ledger,
     "tls": _tls,
     "history": lambda made, rest: made.having(int(rest[0]), identity=OTHERS),
+    "digest": lambda made, rest: made.having(int(rest[0]), hash=Digests({ZXID - 33: int(rest[1])})),
     "no-digests": lambda made, rest: made._with(
         tuple(msgspec.structs.replace(s, hash=found("hash", Outcome.CLOSED)) for s in made.servers)
     ),

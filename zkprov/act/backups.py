@@ -78,7 +78,7 @@ def fetch(host: Host, name: str, into: Path) -> int:
 
     Returns its size in bytes. Raises `NotHealthy` for a file that is another, and leaves nothing then.
     """
-    text = _file(host, name, MANIFEST)
+    text = file_of(host, name, MANIFEST)
     manifest = msgspec.json.decode(text, type=Manifest)
     readable(manifest.format, f"{host.name}: {name}")
     size = 0
@@ -106,7 +106,8 @@ def fetch(host: Host, name: str, into: Path) -> int:
     return size
 
 
-def _file(host: Host, name: str, path: str) -> bytes:
+def file_of(host: Host, name: str, path: str) -> bytes:
+    """One file of a whole backup."""
     found = b""
     while piece := _piece(host, name, path, len(found)):
         found += piece

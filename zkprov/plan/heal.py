@@ -6,7 +6,7 @@ in empty, one at a time, and never so many at once that they are a quorum (R2). 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -14,13 +14,15 @@ from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
 from zkprov.judge.keeping import Proposal, in_words, told
 from zkprov.judge.newcomers import newcomers_rule
-from zkprov.judge.one_quorum import one_quorum
+from zkprov.judge.one_quorum import during, one_quorum, servers_of
 from zkprov.judge.picture import Picture, member_at, own_list, picture_of
 from zkprov.judge.sides import Side
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.facts import Disk, Fact, Outcome, ServerFacts
 from zkprov.model.inventory import Inventory
 from zkprov.model.members import Members
+from zkprov.model.proof import Proof as Proof_
+from zkprov.model.proof import prove
 from zkprov.model.quorum import braces, spare
 from zkprov.model.server import Server
 from zkprov.model.split import SideSeen, SideServer, Split, Weighed
@@ -215,7 +217,9 @@ class _WayOut:
     # -- whether it may be
 
     def _refused(self) -> Refusal | None:
-        return self._not_fenced() or self._not_copied() or self._no_quorum() or self._two_quorums()
+        return (
+            self._not_fenced() or self._not_copied() or self._no_quorum() or self._two_quorums() or self._not_relisted()
+        )
 
     def _not_fenced(self) -> Refusal | None:
         """A server of a side that goes is stopped by zkprov, or attested to be off by a person, by name."""
@@ -285,6 +289,32 @@ class _WayOut:
         headline = "with all of the others fenced one quorum is still not proved."
         return Refusal("R1", headline, evidence, ways, 3 if self.alone.verdict is Verdict.FAIL else 4)
 
+    @property
+    def other_list(self) -> dict[str, Members]:
+        """Host → the list on its disk, of those of a kept side without a leader that go by a list which others are in (`epoch-loop`)."""
+        found = {}
+        for facts in self.survey.servers if not self.kept.leader else ():
+            acting = facts.disk.value.acting if facts.name in self.kept.servers and facts.disk.value else None
+            if acting is not None and not acting.members.same_servers(self.members):
+                found[facts.name] = acting.members
+        return found
+
+    def _not_relisted(self) -> Refusal | None:
+        """A list in zoo.cfg is put right by the run; one of a version is ZooKeeper's own to change (R10)."""
+        committed = {name: m for name, m in self.other_list.items() if m.version}
+        if committed:
+            told_ = tuple(f"{name}: {m}, version {m.version_hex}" for name, m in committed.items())
+            ways = (("", "see who gave it that list: zkprov prove"), (self._command, AGAIN))
+            return Refusal("R10", "a server of the side to keep has another list, of a version.", told_, ways)
+        before = next(iter(self.other_list.values()), None)
+        gone = {x.id for x in self.losers}
+        proved = relisted(self.without_losers(), before, self.members, gone) if before is not None else None
+        if proved is None or proved.safe:
+            return None
+        told_ = tuple(proved.witness.lines()) if proved.witness else (proved.reason,)
+        headline = f"the list {self.members} is not proved to be safe on the side to keep."
+        return Refusal("R1", headline, told_, (("zkprov prove", "shows who could elect whom"),))
+
     def _alone(self) -> GateResult:
         return one_quorum(self.without_losers(), Purpose.CHANGE)
 
@@ -347,9 +377,12 @@ class _WayOut:
             proofs: tuple[Proof, ...] = (),
             hosts: tuple[str, ...] = (),
             wait_s: float = 0.0,
+            files: tuple[str, ...] = (),
         ) -> None:
             number = len(found) + 1
-            found.append(Step(number, kind, server, host, same, same, after, proofs, hosts=hosts, wait_s=wait_s))
+            found.append(
+                Step(number, kind, server, host, same, same, after, proofs, hosts=hosts, wait_s=wait_s, files=files)
+            )
 
         step(StepKind.FREEZE, hosts=split.hosts)
         for loser in split.losers:
@@ -363,6 +396,7 @@ class _WayOut:
             young.add(seed.server.id)
         step(
             StepKind.ELECT,
+            files=("zoo.cfg",) * bool(self.other_list),
             hosts=tuple(n for n in self.kept.servers if self.inventory.host(n)),
             after=spare(self.members.quorums, here),
         )
@@ -395,6 +429,9 @@ class _WayOut:
                 f"side {split.keep} is {braces(self.here)} of {self.members}: {who} votes empty until it has the data of the kept side; "
                 f"what only {braces(self.members.voters - self.here)} had acknowledged is in their disks that are set aside"
             )
+        if self.other_list:
+            lists = "; ".join(f"{name} goes by {m}" for name, m in self.other_list.items())
+            notes.append(f"{lists}: the list {self.members} is laid there again, and they are started together")
         free = [x.host for x in split.losers if x.host and not x.gone and all(x.host != b.host for b in self.back)]
         if free:
             notes.append(f"{', '.join(free)}: no members of {self.members}; free for add-node afterwards")
@@ -428,6 +465,12 @@ ABSENT: Fact[Disk] = Fact("disk", Outcome.ABSENT, detail="fenced")
 
 def _same_place(one: Server | None, other: Server) -> bool:
     return one is not None and bool(set(one.addresses) & set(other.addresses))
+
+
+def relisted(picture: Picture, before: Members, after: Members, gone: Set[int | None]) -> Proof_:
+    """R1 while the kept side's servers get the list `after` for `before`, one file after another. `gone`: ids of those that are fenced."""
+    servers = tuple(s for s in servers_of(picture) if s.seen or s.id not in gone)
+    return prove(during(servers, before, after))
 
 
 def other_sides(split: Split, sides: Sequence[Side], picture: Picture) -> str:

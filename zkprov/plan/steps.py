@@ -153,7 +153,8 @@ class Step(msgspec.Struct, frozen=True):
             case StepKind.SEED:
                 return f"bring {self.server} back empty, with leave to vote"
             case StepKind.ELECT:
-                return f"one leader of {self.before}, who is of the kept side"
+                again = ", with that list laid again" if self.files else ""
+                return f"one leader of {self.before}, who is of the kept side{again}"
             case StepKind.CONFIRM:
                 return "confirm: one history, equal digests, a write through every server"
             case StepKind.ADOPT:

@@ -24,7 +24,7 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
-from zkprov.plan.steps import Plan, Step, StepKind, seconds
+from zkprov.plan.steps import HEAL, Plan, Step, StepKind, seconds
 from zkprov.run.gating import GateFailed
 from zkprov.run.preflight import preflights
 from zkprov.run.undo import listed
@@ -113,7 +113,9 @@ def log_of(host: InventoryHost) -> str:
 
 def preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
     """Names, ways, clocks and certificates, before anything is laid on the host."""
-    gates = preflights(run.world, health.picture, step.host, live_of(health), server)
+    # of a heal others may be still to come
+    excused = run.plan.excused(step.number) if run.plan.kind == HEAL else frozenset[int]()
+    gates = preflights(run.world, health.picture, step.host, live_of(health), server, excused)
     stop = first_stop(gates)
     if stop is not None:
         raise GateFailed(stop, step.server)

@@ -7,9 +7,12 @@ before the disks of every side are copied, and nobody is brought back before one
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from zkprov import __version__
 from zkprov.act import backups
@@ -25,7 +28,7 @@ from zkprov.model.facts import Survey
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.split import Split
-from zkprov.plan.heal import other_sides
+from zkprov.plan.heal import other_sides, relisted
 from zkprov.plan.steps import SPLIT_STEPS, Plan, Step, StepKind
 from zkprov.run.acts import log_of, take
 from zkprov.run.clock import Clock
@@ -252,6 +255,8 @@ class Healing:
 
     def _elect(self, step: Step) -> str:
         """One leader of the kept side, followed by a quorum of its list. Who serves nobody by then is started, or restarted, once."""
+        if step.files:
+            self._relist(step)
         began = self.clock.monotonic()
         deadline, patience = (
             began + self.plan.options.step_timeout_s,
@@ -263,6 +268,8 @@ class Healing:
             ours = [x for x in leaders_of(picture) if not x.stranger]
             quorum = [x for x in ours if x.has_quorum]
             if len(ours) == 1 and quorum:
+                for name in step.hosts if step.files else ():
+                    self.world.host(name).drop_former(self.plan.id, self.attempt)
                 return f"{quorum[0]} leads; a quorum of {self.members}"
             said = f"{', '.join(str(x) for x in ours) or 'nobody'} leads, without a quorum of {self.members}"
             if said != told:
@@ -275,6 +282,31 @@ class Healing:
                 again = again or not stopped
                 self._start_again(step, picture.survey, stopped)
             self.pause(LOOK_S)
+
+    def _relist(self, step: Step) -> None:
+        """The list in zoo.cfg of each, while all of them are stopped: what an earlier attempt has laid stays."""
+        name = name_of(self.plan.made_at, self.plan.id)
+        picture = picture_of(self.world.survey(clients=False), self.members)
+        acting = {
+            f.name: f.disk.value.acting.members for f in picture.survey.servers if f.disk.value and f.disk.value.acting
+        }
+        wrong = [n for n in step.hosts if n in acting and not acting[n].same_servers(self.members)]
+        gone = {x.id for x in self.split.losers}
+        for before in (acting[n] for n in wrong[:1]):
+            proved = relisted(picture, before, self.members, gone)
+            if not proved.safe:
+                what = f"while {self.members} is laid: {proved.verdict}"
+                raise GateFailed(GateResult("R1 one quorum", Verdict.FAIL, what, remedy="zkprov prove"), step.server)
+        hosts = {n: self.world.host(n) for n in step.hosts}
+        for host in hosts.values():
+            take(self, host, step)
+        for host in (hosts[n] for n in step.hosts) if wrong else ():
+            self.events.emit("act", what=f"{host.name}: stop, until all have the list {self.members}")
+            host.stop(STOP_S)
+        for host in (hosts[n] for n in wrong):
+            text = backups.file_of(host, name, "config/zoo.cfg").decode()
+            self.events.emit("act", what=f"{host.name}: lay the list {self.members} into zoo.cfg")
+            host.lay_files({"zoo.cfg": with_list(text, self.members)}, self.plan.id, self.attempt)
 
     def _logs(self, step: Step) -> str:
         return "; ".join(log_of(self.world.inventory_host(n)) for n in step.hosts[:3])
@@ -305,6 +337,20 @@ class Healing:
         if why := other_sides(self.split, [s for s in sides_of(picture) if s.leader], picture):
             raise Stale(why, place=f"plan {self.plan.id}", remedy="zkprov status; then plan again: zkprov heal")
         return survey
+
+
+LIST = re.compile(r"\s*(server|group|weight)\.")
+
+
+def with_list(zoo_cfg: str, members: Members) -> str:
+    """The same file with this list: of a server that it had the line that it had, else one without a place for clients."""
+    lines = zoo_cfg.splitlines()
+    had = {x.partition("=")[0].strip(): x for x in lines if LIST.match(x)}
+    bare = msgspec.structs.replace(
+        members, servers=tuple(msgspec.structs.replace(s, client=None) for s in members.servers)
+    )
+    wanted = [had.get(x.partition("=")[0].strip(), x) if x.startswith("server.") else x for x in bare.lines]
+    return "".join(f"{x}\n" for x in (*(x for x in lines if not LIST.match(x)), *wanted))
 
 
 def fenced_disks(plan: Plan, world: World) -> list[str]:

@@ -62,6 +62,8 @@ def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | 
     if len(sides) < 2:
         sides = tuple(s for s in by_data(picture) if any(_serves(survey, name) for name in s.servers))
         told_by = BY_DATA
+        kept = next((s for s in sides if s.leader), None)
+        sides = tuple(msgspec.structs.replace(s, members=kept.members if kept else s.members) for s in sides)
     if len(sides) < 2:
         return None
     unread = frozenset(
@@ -73,7 +75,9 @@ def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | 
 
 def _looks(facts: ServerFacts) -> bool:
     """Whether it runs and follows nobody, and has data to lose."""
-    return facts.up and not facts.serving and facts.disk.value is not None and facts.disk.value.has_data
+    disk = facts.disk.value
+    # one that tries to follow, and is turned away, answers nothing at times
+    return disk is not None and disk.has_data and not facts.serving and (facts.up or disk.active is True)
 
 
 def _serves(survey: Survey, name: str) -> bool:

@@ -354,8 +354,8 @@ class World:
     def render_member(self, name: str, server: Server, live: Members, release: str) -> dict[str, str]:
         """The files of a member whose disk is new: the live list, as version 0, so that it takes the ensemble's own (R10).
 
-        Of a list that has no version: as the others have it, in zoo.cfg. With `reconfigEnabled` it would give the list a version once it leads,
-        and those that lack the flag would not find back after a restart.
+        Of a list that has no version: as the others have it, in zoo.cfg. With `reconfigEnabled` it would give the list a version once it
+        leads, and those that lack the flag would not find back after a restart.
         """
         files = self._rendered(name, server, live.at_version(0), release, joiner=False)
         return files if live.version else as_static(files, live, self.inventory_host(name))

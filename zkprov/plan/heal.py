@@ -486,7 +486,8 @@ def other_sides(split: Split, sides: Sequence[Side], picture: Picture) -> str:
     kept = [x.name for x in split.kept.servers]
     for name in kept:
         facts = picture.survey.by_name(name)
-        own = own_list(facts) if facts is not None and facts.up else None
+        # one that serves nobody may go by a list that the plan puts right
+        own = own_list(facts) if facts is not None and facts.serving else None
         if own is not None and split.kept.members is not None and not own.same_servers(split.kept.members):
             return f"{name} acts under {own} now, not under {split.kept.members}"
         identity = told(facts.identity.value) if facts is not None else ""

@@ -67,6 +67,7 @@ class Healing:
         self.split: Split = plan.split
         self.members: Members = plan.base
         self.in_hand = plan.steps[0]
+        self.acted = False
 
     def carry_out(self, first: int) -> None:
         """The steps from `first` on, as far as they need no quorum. Raises `GateFailed` and any `Problem`; what stands is `stands`."""
@@ -118,8 +119,9 @@ class Healing:
 
     @property
     def touched(self) -> bool:
-        """Whether a server may have been stopped."""
-        return self.in_hand.kind is not StepKind.FREEZE
+        """Whether a server may have been stopped: from the moment on that the first one's host is taken."""
+        first = next((s.number for s in self.plan.steps if s.kind is not StepKind.FREEZE), 1)
+        return self.acted or self.in_hand.number > first or (self.in_hand.number == first and self.attempt > 0)
 
     # -- the steps
 
@@ -182,6 +184,7 @@ class Healing:
         host = self.world.host(step.host)
         take(self, host, step)
         self.checkpoint()
+        self.acted = True
         self.events.emit("act", what=f"{step.host}: disable, stop, set aside")
         host.disable()
         host.stop(STOP_S)

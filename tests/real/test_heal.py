@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.real.driver import Done, Load, Sampler, Zkprov, client, edited_inventory, events_in, mode, wait_for
+from tests.real.driver import Done, Load, Sampler, Zkprov, client, edited_inventory, epoch, events_in, mode, wait_for
 from zkprov.act.local import LocalHost
+from zkprov.act.processes import end
+from zkprov.lab import founding
 from zkprov.lab.outage import make_outage
 from zkprov.model.inventory import InventoryHost
 
@@ -153,3 +155,123 @@ def test_killed_at_each_step_and_taken_up(make_lab: Any, tmp_path: Path) -> None
     zkprov("resume").expect(0, "done: {1,2,3}", "set aside: zk7:")
     healed(zkprov, ours, theirs)
     zkprov("resume").expect(0, "nothing to resume")
+
+
+def relisted(host: InventoryHost, listed: list[InventoryHost]) -> None:
+    """Killed, given another static list as an operator does it, and started on the data that it has."""
+    local = LocalHost(host)
+    end(local.processes(), 0)
+    wait_for(lambda: not local.processes())
+    (Path(host.config_dir) / "zoo.cfg").write_text(founding.static_files(host, listed)["zoo.cfg"])
+    local.start()
+
+
+def leading(hosts: list[InventoryHost]) -> InventoryHost:
+    return wait_for(lambda: next((h for h in hosts if mode(h) == "leader"), None))
+
+
+def sides_in(plan: dict[str, Any]) -> dict[str, list[int]]:
+    return {s["name"]: sorted(x["id"] for x in s["servers"]) for s in plan["split"]["sides"]}
+
+
+@pytest.mark.matrix(keep=1, of="heals that are given up", among="heals")
+def test_given_up_or_another_by_now(make_lab: Any, tmp_path: Path) -> None:
+    """Who was fenced stays so and can be planned anew; a plan of other sides is stale, and stops nobody."""
+    zkprov, ours, theirs = split(make_lab, tmp_path)
+    plan = str(tmp_path / "plan.json")
+    quick = ("--settle", "0", "--samples", "1")
+    zkprov("plan", "heal", "--keep", "A", *quick, "--out", plan).expect(0)
+    events = tmp_path / "events.jsonl"
+    running = zkprov.start("apply", plan, "--yes", "--events", str(events))
+    try:
+        wait_for(partial(begun, events, 3), 60)
+    finally:
+        running.signal(signal.SIGKILL)
+        running.wait()
+    zkprov("abort").expect(4, "Aborted", "fenced: zk4", "zkprov heal")
+    assert not any((Path(f"{h.config_dir}.zkprov") / "run").exists() for h in theirs)
+    # somebody starts a server of ours on the other side's list: it is on another side than when this was planned
+    zkprov("plan", "heal", "--keep", "A", *quick, "--out", plan).expect(0)
+    moved = ours[0] if mode(ours[0]) != "leader" else ours[1]
+    relisted(moved, [*ours, *theirs])
+    wait_for(lambda: epoch(moved) == epoch(theirs[-1]) and mode(moved))
+    if zkprov("apply", plan, "--yes").code != 0:
+        zkprov("apply", plan, "--yes").expect(6, "nobody was stopped")
+        assert all(mode(h) for h in (*ours, *theirs[1:]))
+
+
+@pytest.mark.matrix(keep=1, of="heals of members that were taken over", among="heals")
+def test_the_side_with_the_data_is_kept_though_its_epoch_is_lower(make_lab: Any, tmp_path: Path) -> None:
+    """The second ensemble is at the higher epoch, and took two of three over: one is left, no quorum, with all that was acknowledged."""
+    lab = make_lab(3, static=True, tick_ms=500)
+    zkprov, ours = Zkprov(lab, tmp_path / "runs"), list(lab.founders)
+    with Load(ours, per_s=100) as load:
+        wait_for(lambda: len(load.acknowledged) > 50)
+    theirs = list(make_outage(lab))
+    while max(epoch(h) for h in theirs) <= max(epoch(h) for h in ours):
+        relisted(leading(theirs), [*ours, *theirs])
+        wait_for(lambda: all(mode(h) for h in theirs))
+    with client(*theirs) as session:
+        session.create(load._root, b"theirs")
+    last = leading(ours)
+    for host in (h for h in ours if h != last):
+        relisted(host, [*ours, *theirs])
+        wait_for(lambda host=host: mode(host) == "follower")
+    wait_for(lambda: not mode(last))
+    quick = ("--settle", "0", "--samples", "1", "--season", "2s", "--reason", "a lab", "--step-timeout", "40s")
+    shown = zkprov("heal", "--plan", "--output", "json", *quick).expect(0).json["plan"]
+    sides = sides_in(shown)
+    mine = next(name for name, ids in sides.items() if ids == [last.id])
+    assert shown["split"]["proposed"] == shown["split"]["keep"] == mine, "by its disk, whatever clients and epoch say"
+    assert [s["kind"] for s in shown["steps"]].count("seed") == 1
+    zkprov("heal", "--yes", "--keep", last.name, *quick).expect(0, "done: {1,2,3}", "digests equal")
+    assert all(not load.missing(h) for h in ours)
+    assert sorted(mode(h) for h in ours) == ["follower", "follower", "leader"] and not any(mode(h) for h in theirs)
+    assert all("reconfigEnabled" not in (Path(h.config_dir) / "zoo.cfg").read_text() for h in ours)
+    zkprov("check").expect(0)
+    zkprov("prove").expect(0)
+
+
+@pytest.mark.matrix(keep=1, of="heals of a merge", among="heals")
+def test_a_merge_is_found_by_digests_and_rebuilt_from_the_majority(make_lab: Any, tmp_path: Path) -> None:
+    """Three became five by hand, the leader first; both sides wrote; then the roll was finished."""
+    lab = make_lab(3, static=True, tick_ms=500)
+    zkprov, ours = Zkprov(lab, tmp_path / "runs"), list(lab.founders)
+    with client(*ours) as session:
+        session.create("/both", b"")
+    first, new = leading(ours), list(lab.hosts[3:5])
+    stay, listed = [h for h in ours if h != first], [*ours, *new]
+    end(LocalHost(first).processes(), 0)
+    leading(stay)
+    for host in new:
+        LocalHost(host).fence("by-hand")
+        LocalHost(host).configure(founding.static_files(host, listed), "by-hand")
+        LocalHost(host).unfence("by-hand")
+        LocalHost(host).start()
+    relisted(first, listed)
+    wait_for(lambda: all(mode(h) for h in (first, *new)) and all(mode(h) for h in stay))
+    for name, side in (("ours", stay), ("theirs", [first, *new])):
+        with client(*side) as session:
+            for number in range(20):
+                session.create(f"/both/{name}-{number}", b"")
+    for host in stay:
+        relisted(host, listed)
+    leading([first, *stay, *new])
+    wait_for(lambda: all(mode(h) for h in listed))
+    with client(*listed) as session:
+        for _ in range(260):
+            session.set("/both", b"")
+    quick = ("--settle", "0", "--samples", "1", "--season", "2s", "--reason", "a lab", "--step-timeout", "40s")
+    shown = zkprov("heal", "--plan", "--output", "json", *quick).expect(0).json["plan"]
+    assert shown["split"]["told_by"] == "data"
+    kept = sides_in(shown)[shown["split"]["keep"]]
+    assert len(kept) >= 3 and {first.id, *(h.id for h in new)} & set(kept)
+    zkprov("heal", "--yes", "--keep", shown["split"]["keep"], *quick).expect(0, "done: {1,2,3,4,5}", "digests equal")
+    trees = []
+    for host in listed:
+        with client(host) as session:
+            session.sync("/both")
+            trees.append(sorted(session.get_children("/both")))
+    assert all(t == trees[0] for t in trees)
+    zkprov("check").expect(0)
+    zkprov("heal", "--yes").expect(0, "nothing to heal")

@@ -75,6 +75,8 @@ class Healer:
         self.conductor.begin(plan, run.head, attempt)
         healing = self._healing(plan, attempt)
         healing.in_hand = plan.steps[min(run.head, len(plan.steps)) - 1]
+        if not asks_nobody(run):
+            self.conductor.end_in_ledger(plan, run.head, attempt)
         left = self._unfence(plan, attempt)
         self.journal.finish(plan.id, State.ABORTED, self.conductor.clock.now())
         stands = healing.stands + "".join(

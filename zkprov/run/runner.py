@@ -28,7 +28,7 @@ from zkprov.run.entries import ensure_ledger
 from zkprov.run.events import Event, Events, rfc3339
 from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
-from zkprov.run.healer import Healer, asks_nobody, fenced_disks, standing_heal, told_of
+from zkprov.run.healer import Healer, fenced_disks, standing_heal, told_of
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
@@ -183,7 +183,7 @@ class Conductor:
     def abort(self) -> Result | None:
         """Ends the unfinished run: a joiner that votes for nothing is taken back, the rest stands; None where there is none."""
         heal = standing_heal(self.journal, self.world.inventory.ensemble)
-        if heal is not None and asks_nobody(heal):
+        if heal is not None:
             return Healer(self).abort(heal)
         survey = self.world.survey()
         if not endpoints_of(survey) and standing_run(self.journal, self.world.inventory.ensemble):
@@ -246,6 +246,16 @@ class Conductor:
             ensure_ledger(self.world, ledger, plan)
             ledger.claim(RunDocument(plan.id, State.RUNNING, head, attempt, self.who, plan))
             return self._engine(plan, client, ledger, attempt).rest(head, endpoints)
+
+    def end_in_ledger(self, plan: Plan, head: int, attempt: int) -> None:
+        """A heal that is given up once one side is alone: the ledger, where it has the run as unfinished, has it as aborted then."""
+        with (
+            self._acting(self.world.survey()) as (_, ledger, _endpoints),
+            self._locked(ledger, plan.id, wait_s=SESSION_S * 2, whatever_is_paused=True),
+        ):
+            standing = ledger.read_run()
+            if standing is not None and standing.run == plan.id and standing.state in OPEN_STATES:
+                ledger.claim(RunDocument(plan.id, State.ABORTED, head, attempt, self.who, plan))
 
     def _in_time(self, plan: Plan, number: int) -> None:
         """Raises `Busy` where there is no time for the first thing to do: nothing is begun then."""

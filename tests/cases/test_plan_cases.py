@@ -26,7 +26,8 @@ from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
 from zkprov.plan.address import AddressWish, plan_address
 from zkprov.plan.adopt import AdoptWish, plan_adopt
 from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
-from zkprov.plan.heal import HealWish, plan_heal
+from zkprov.plan.fencing import HealWish
+from zkprov.plan.heal import plan_heal
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove

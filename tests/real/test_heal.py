@@ -175,12 +175,22 @@ def sides_in(plan: dict[str, Any]) -> dict[str, list[int]]:
 
 
 @pytest.mark.matrix(keep=1, of="heals that are given up", among="heals")
-def test_given_up_or_another_by_now(make_lab: Any, tmp_path: Path) -> None:
-    """Who was fenced stays so and can be planned anew; a plan of other sides is stale, and stops nobody."""
-    zkprov, ours, theirs = split(make_lab, tmp_path)
+def test_stale_and_given_up(make_lab: Any, tmp_path: Path) -> None:
+    """A plan of other sides stops nobody; of one that is given up who was fenced stays so, and the rest is planned anew."""
+    zkprov, ours, theirs = split(make_lab, tmp_path, static=True)
     plan = str(tmp_path / "plan.json")
-    quick = ("--settle", "0", "--samples", "1")
+    quick = ("--settle", "0", "--samples", "1", "--season", "2s", "--reason", "a lab", "--step-timeout", "40s")
     zkprov("plan", "heal", "--keep", "A", *quick, "--out", plan).expect(0)
+    # one of ours is restarted with the list of all: it is on the other side now
+    moved = next(h for h in ours if mode(h) == "follower")
+    relisted(moved, [*ours, *theirs])
+    wait_for(lambda: mode(moved) == "follower")
+    zkprov("apply", plan, "--yes").expect(6, "acts under {1,2,3,4,5,6,7} now", "nobody was stopped")
+    assert all(mode(h) for h in (*ours, *theirs))
+    stayed = next(h for h in ours if h != moved)
+    zkprov("plan", "heal", "--keep", stayed.name, *quick, "--out", plan).expect(
+        0, f"bring {moved.id} back on its new disk"
+    )
     events = tmp_path / "events.jsonl"
     running = zkprov.start("apply", plan, "--yes", "--events", str(events))
     try:
@@ -188,16 +198,13 @@ def test_given_up_or_another_by_now(make_lab: Any, tmp_path: Path) -> None:
     finally:
         running.signal(signal.SIGKILL)
         running.wait()
-    zkprov("abort").expect(4, "Aborted", "fenced: zk4", "zkprov heal")
-    assert not any((Path(f"{h.config_dir}.zkprov") / "run").exists() for h in theirs)
-    # somebody starts a server of ours on the other side's list: it is on another side than when this was planned
-    zkprov("plan", "heal", "--keep", "A", *quick, "--out", plan).expect(0)
-    moved = ours[0] if mode(ours[0]) != "leader" else ours[1]
-    relisted(moved, [*ours, *theirs])
-    wait_for(lambda: epoch(moved) == epoch(theirs[-1]) and mode(moved))
-    if zkprov("apply", plan, "--yes").code != 0:
-        zkprov("apply", plan, "--yes").expect(6, "nobody was stopped")
-        assert all(mode(h) for h in (*ours, *theirs[1:]))
+    zkprov("abort").expect(4, "Aborted", "fenced: zk", "zkprov heal")
+    assert not any((Path(f"{h.config_dir}.zkprov") / "run").exists() for h in (*ours, *theirs))
+    assert sum(bool(mode(h)) for h in ours if h != moved) == 2
+    zkprov("heal", "--yes", "--keep", stayed.name, *quick).expect(0, "done: {1,2,3}", "digests equal")
+    assert sorted(mode(h) for h in ours) == ["follower", "follower", "leader"] and not any(mode(h) for h in theirs)
+    zkprov("check").expect(0)
+    zkprov("prove").expect(0)
 
 
 @pytest.mark.matrix(keep=1, of="heals of members that were taken over", among="heals")

@@ -17,7 +17,8 @@ from zkprov.judge.picture import picture_of
 from zkprov.judge.sides import sides_of
 from zkprov.model.facts import Identity, Outcome
 from zkprov.model.server import Server, ServerAddress
-from zkprov.plan.heal import HealWish, other_sides, plan_heal
+from zkprov.plan.fencing import HealWish
+from zkprov.plan.heal import other_sides, plan_heal
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
 from zkprov.run.healing import with_list
 from zkprov.run.planning_heal import with_disks

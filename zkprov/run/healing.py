@@ -28,7 +28,8 @@ from zkprov.model.facts import Survey
 from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.split import Split
-from zkprov.plan.heal import other_sides, relisted
+from zkprov.plan.fencing import relisted
+from zkprov.plan.heal import other_sides
 from zkprov.plan.steps import SPLIT_STEPS, Plan, Step, StepKind
 from zkprov.run.acts import log_of, take
 from zkprov.run.clock import Clock

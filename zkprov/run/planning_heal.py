@@ -21,7 +21,8 @@ from zkprov.judge.verdict import Purpose, Verdict
 from zkprov.model.facts import Identity, ServerFacts, Survey
 from zkprov.model.problems import NotHealthy, Problem
 from zkprov.model.split import BY_DATA
-from zkprov.plan.heal import HealWish, plan_heal
+from zkprov.plan.fencing import HealWish
+from zkprov.plan.heal import plan_heal
 from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.run.journal import Journal
 from zkprov.run.planning import who_am_i

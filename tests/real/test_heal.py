@@ -80,8 +80,6 @@ def test_an_outage_with_writers_on_both_sides(make_lab: Any, tmp_path: Path, sta
         shown = zkprov("heal", "--plan").expect(0, "side A (kept)", "side B (fenced)", "restart the client at")
         assert "back up every side" in shown.out and shown.out.index("back up") < shown.out.index("fence zk4")
         zkprov("heal", "--keep", "A", "--fenced", "zk7", "--reason", "unplugged", "--yes").expect(3, "zk7 answers")
-        zkprov("heal", "--keep", "A", "--fenced", "zk7", "--yes").expect(2, "--reason")
-        zkprov("heal", "--keep", "A", "--fenced", "zk8", "--reason", "x", "--yes").expect(2, "names no server")
         # no backup, nobody stopped
         (tmp_path / "no-folder").write_text("")
         nowhere = edited_inventory(
@@ -107,7 +105,7 @@ def test_an_outage_with_writers_on_both_sides(make_lab: Any, tmp_path: Path, sta
         fences = [s["host"] for s in document["plan"]["steps"] if s["kind"] == "fence"]
         assert fences[0] == busy and sorted(fences) == ["zk4", "zk5", "zk6", "zk7"], "whom clients are on comes first"
         done = zkprov("apply", plan, "--yes").expect(
-            0, "done: {1,2,3}", "kept: side A", "zkprov salvage zk", "restart the client"
+            0, "done: {1,2,3}", "kept: side A", "zkprov salvage /", "-o dead-letters-B", "restart the client"
         )
         assert all(str(aside(zkprov, h)) in done.said.replace(" ", "") for h in theirs)
         lost._client.stop()  # what it asks for is answered by nobody any more
@@ -231,7 +229,19 @@ def test_the_side_with_the_data_is_kept_though_its_epoch_is_lower(make_lab: Any,
     mine = next(name for name, ids in sides.items() if ids == [last.id])
     assert shown["split"]["proposed"] == shown["split"]["keep"] == mine, "by its disk, whatever clients and epoch say"
     assert [s["kind"] for s in shown["steps"]].count("seed") == 1
-    zkprov("heal", "--yes", "--keep", last.name, *quick).expect(0, "done: {1,2,3}", "digests equal")
+    # killed where an empty server gets its vote, where the others elect, and where the next one comes back
+    command: tuple[str, ...] = ("heal", "--yes", "--keep", last.name, *quick)
+    for kind in ("seed", "elect", "return"):
+        number = next(s["number"] for s in shown["steps"] if s["kind"] == kind)
+        events = tmp_path / f"{kind}.jsonl"
+        running = zkprov.start(*command, "--events", str(events))
+        try:
+            wait_for(partial(begun, events, number), 90)
+        finally:
+            running.signal(signal.SIGKILL)
+            running.wait()
+        command = ("resume",)
+    zkprov("resume").expect(0, "done: {1,2,3}", "digests equal")
     assert all(not load.missing(h) for h in ours)
     assert sorted(mode(h) for h in ours) == ["follower", "follower", "leader"] and not any(mode(h) for h in theirs)
     assert all("reconfigEnabled" not in (Path(h.config_dir) / "zoo.cfg").read_text() for h in ours)

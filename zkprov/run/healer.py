@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from zkprov.plan.options import checked
 from zkprov.plan.steps import HEAL, SPLIT_STEPS, Plan
 from zkprov.run.events import Events
 from zkprov.run.gating import GateFailed
-from zkprov.run.healing import Healing, fenced_disks
+from zkprov.run.healing import Aside, Healing, fenced_disks
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.planning_heal import look_at_sides
 from zkprov.run.result import Result
@@ -189,13 +190,19 @@ class Healer:
             raise Busy(f"paused: {reason}", place="/zkprov/paused", remedy="zkprov unpause, when the reason is gone")
 
 
-def told_of(plan: Plan, result: Result, disks: list[str]) -> Result:
+def told_of(plan: Plan, result: Result, disks: Sequence[Aside]) -> Result:
     """With where each disk lies that was set aside, who is to be restarted, and what reads those disks."""
     if result.state is not State.DONE or plan.split is None:
         return result
     clients = [n for n in plan.notes if n.startswith("restart the client")]
     evidence = (f"kept: side {plan.split.keep}", *(f"set aside: {d}" for d in disks), *clients)
-    following = (f"zkprov salvage {' '.join(disks)}",) if disks else ()
+    following = []
+    for side in plan.split.lost:
+        own = [d for d in disks if d.side == side.name]
+        sources = " ".join(d.source if d.local else f"{d.host}-{d.data.rpartition('/')[2]}" for d in own)
+        if own:
+            copied = "" if all(d.local for d in own) else ", once its disks are copied here"
+            following.append(f"zkprov salvage {sources} -o dead-letters-{side.name}{copied}")
     return msgspec.structs.replace(result, evidence=(*result.evidence, *evidence), next=(*result.next, *following))
 
 

@@ -373,8 +373,9 @@ class _Run:
     def rest(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         """Of a run that was begun already."""
         with self._singing(endpoints):
-            plan, world = self.engine.plan, self.engine.world
-            return tell_end(self.engine, told_of(plan, self.engine.carry_out(first), fenced_disks(plan, world)))
+            result, plan = self.engine.carry_out(first), self.engine.plan
+            disks = fenced_disks(plan, self.engine.world, self.engine.journal)
+            return tell_end(self.engine, told_of(plan, result, disks))
 
     def result(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         engine, plan = self.engine, self.engine.plan

@@ -298,6 +298,7 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     ),
     "tls": _tls,
     "history": lambda made, rest: made.having(int(rest[0]), identity=OTHERS),
+    "digest": lambda made, rest: made.having(int(rest[0]), hash=Digests({ZXID - 33: int(rest[1])})),
     "no-digests": lambda made, rest: made._with(
         tuple(msgspec.structs.replace(s, hash=found("hash", Outcome.CLOSED)) for s in made.servers)
     ),

@@ -12,8 +12,10 @@ from tests.cases.surveys import seconds, survey_of
 from tests.unit.facts_made import Made, host, inventory
 from zkprov.judge.adoption import behind, missing
 from zkprov.judge.health import judge
+from zkprov.judge.keeping import propose, told
 from zkprov.judge.leaving import leaver_of
 from zkprov.judge.releases import running
+from zkprov.judge.sides import by_data, sides_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.boots import Boot
 from zkprov.model.inventory import STOPPED, ReleaseSource
@@ -24,6 +26,8 @@ from zkprov.model.server import ClientAddress, Role, Server, ServerAddress
 from zkprov.plan.address import AddressWish, plan_address
 from zkprov.plan.adopt import AdoptWish, plan_adopt
 from zkprov.plan.downgrade import DowngradeWish, plan_downgrade
+from zkprov.plan.fencing import HealWish
+from zkprov.plan.heal import plan_heal
 from zkprov.plan.membership import Wish, plan_add
 from zkprov.plan.options import checked
 from zkprov.plan.removal import RemovalWish, excused, plan_remove
@@ -34,6 +38,7 @@ from zkprov.plan.rolling import RestartWish, plan_restart
 from zkprov.plan.steps import Options, Plan, Refusal
 from zkprov.plan.switch import SwitchWish
 from zkprov.plan.upgrade import UpgradeWish, plan_upgrade
+from zkprov.report.heal import told as split_told
 
 FILES = sorted((Path(__file__).parent / "plan").glob("*.txt"))
 
@@ -49,7 +54,8 @@ def planned(lines: tuple[str, ...]) -> str:
     `upgrade 3.9.5` with `soak=60s`, `right=…`, `plain`, `unknown=3`, `laid=3.8.6,3.9.5` (what lies there), `named=3.9.5` (what can); or
     `downgrade 3.8.6` with the same; or `renew zk2` with `season=2m`, `reason=…`;
     or `adopt` with `right=…`, `password` (one is known here), `open` (nobody said that no other program writes zoo.cfg), `admin` (an
-    AdminServer is named), `unknown=3`, `settle=30s`, `backup`.
+    AdminServer is named), `unknown=3`, `settle=30s`, `backup`; or `heal` with `keep=A`, `fenced=zk7`, `reason=…`, `season=2m`, `unknown=7`,
+    `known` (an earlier run knew the history of side A), `data` (the sides are told by what they hold).
     """
     *survey, last = lines
     try:
@@ -64,6 +70,7 @@ def planned(lines: tuple[str, ...]) -> str:
             "upgrade": upgraded,
             "downgrade": downgraded,
             "adopt": adopted,
+            "heal": healed,
         }
         way = ways.get(act, added)
         return printed(way(survey_of(tuple(survey)), words))
@@ -259,6 +266,22 @@ def adopted(made: Made, words: list[str]) -> Plan | Refusal | None:
     return plan_adopt(health, listed, wish)
 
 
+def healed(made: Made, words: list[str]) -> Plan | Refusal:
+    given = dict(w.split("=", 1) for w in words if "=" in w)
+    listed = inventory(9)
+    known = tuple(h for h in listed.hosts if h.name != f"zk{given.get('unknown')}")
+    listed = msgspec.structs.replace(listed, hosts=known)
+    options = Options(settle_s=0.0, season_s=seconds(given.get("season", "15m")), reason=given.get("reason", ""))
+    health, by = made.health(), "data" if "data" in words else "leaders"
+    sides = by_data(health.picture) if by == "data" else sides_of(health.picture)
+    unread = frozenset(s.name for s in sides if s.identity is None and not s.leader)
+    remembered = frozenset({told(sides[0].identity)}) if "known" in words else frozenset()
+    proposal = propose(sides, unread=unread, remembered=remembered, by_data=by == "data")
+    attested = {given["fenced"]: given.get("reason", "")} if "fenced" in given else {}
+    wish = HealWish("4f1c", given.get("keep", ""), attested, checked(options, listed), 0.0, "op@host", "0.1.0", "", by)
+    return plan_heal(health, sides, proposal, listed, wish)
+
+
 def printed(made: Plan | Refusal | None) -> str:
     if isinstance(made, Refusal):
         told = [f"next  {c}{'   ' if c and w else ''}{w}" for c, w in made.next]
@@ -271,8 +294,9 @@ def printed(made: Plan | Refusal | None) -> str:
     states = (
         f"{made.states_proved} states proved; newcomers there already: {', '.join(map(str, made.unseasoned)) or 'none'}"
     )
+    sides = split_told(made.split) if made.split is not None else ()
     return "\n".join(
-        ["plan", *table, states, *(f"missing  {m}" for m in made.missing), *(f"note  {n}" for n in made.notes)]
+        ["plan", *sides, *table, states, *(f"missing  {m}" for m in made.missing), *(f"note  {n}" for n in made.notes)]
     )
 
 

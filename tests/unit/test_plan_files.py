@@ -86,7 +86,7 @@ def test_a_newer_format_names_the_zkprov_that_is_needed(path: Path) -> None:
 def test_what_an_older_zkprov_would_carry_out_half_it_refuses(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reboots came with format 2; plans without are what they were."""
     assert json.loads(path.read_text())["format"] == 1
-    rebooting = plan(format=FORMAT, options=Options(reboot=True))
+    rebooting = plan(format=2, options=Options(reboot=True))
     save_plan(rebooting, path)
     assert load_plan(path) == rebooting
     monkeypatch.setattr(files, "FORMAT", 1)

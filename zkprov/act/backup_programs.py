@@ -18,7 +18,7 @@ from zkprov.shipped import shipped
 
 QUICK_S, SLOW_S = 60.0, 3600.0
 """For an answer: of what reads a manifest, and of what reads all data."""
-_SLOW = frozenset({"damaged", "load", "reached", "restore"})
+_SLOW = frozenset({"damaged", "load", "history", "reached", "restore"})
 
 
 class _Answer(msgspec.Struct):

@@ -41,6 +41,20 @@ def drop(host: Host, name: str) -> None:
     host.backup("drop", name=name)
 
 
+class Known(msgspec.Struct, frozen=True):
+    """By which permanent znode the data on a disk is known (`path` empty: it has none), and up to which zxid it reaches."""
+
+    path: str
+    czxid: int
+    ctime_ms: int
+    zxid: int
+
+
+def history(host: Host) -> Known:
+    """Of the data as it lies there, served or not. Raises `NotHealthy` where it cannot be read."""
+    return msgspec.convert(host.backup("history"), Known)
+
+
 def listed(host: Host) -> tuple[Backup, ...]:
     """Newest first, partial and damaged ones as well."""
     found = msgspec.convert(host.backup("list"), tuple[Backup, ...])
@@ -74,7 +88,7 @@ def fetch(host: Host, name: str, into: Path) -> int:
 
     Returns its size in bytes. Raises `NotHealthy` for a file that is another, and leaves nothing then.
     """
-    text = _file(host, name, MANIFEST)
+    text = file_of(host, name, MANIFEST)
     manifest = msgspec.json.decode(text, type=Manifest)
     readable(manifest.format, f"{host.name}: {name}")
     size = 0
@@ -102,7 +116,8 @@ def fetch(host: Host, name: str, into: Path) -> int:
     return size
 
 
-def _file(host: Host, name: str, path: str) -> bytes:
+def file_of(host: Host, name: str, path: str) -> bytes:
+    """One file of a whole backup."""
     found = b""
     while piece := _piece(host, name, path, len(found)):
         found += piece

@@ -199,9 +199,12 @@ ASIDE = "zkprov-aside."
 """How a folder's name begins that holds what was set aside within a mount point, which itself cannot be moved."""
 
 
-def place_aside(host: InventoryHost, label: str, within: Container[str] = ()) -> str:
-    """Where what data_dir held is once it was set aside under `label`. `within`: the folders that are mount points."""
-    data = PurePosixPath(host.data_dir)
+def place_aside(host: InventoryHost, label: str, within: Container[str] = (), folder: str = "") -> str:
+    """Where what data_dir, or another `folder` of its own, held is once it was set aside under `label`.
+
+    `within`: the folders that are mount points.
+    """
+    data = PurePosixPath(folder or host.data_dir)
     outer = next(f for f in folders_of(host) if data.is_relative_to(f))
     place = f"{outer}/{ASIDE}{label}" if outer in within else f"{outer}.{label}"
     return str(PurePosixPath(place) / data.relative_to(outer))

@@ -51,6 +51,7 @@ COMMANDS = {
         "zkprov.cli.upgrade:downgrade",
         "Bring all members back to an older release, where it reads what was written.",
     ),
+    "heal": ("zkprov.cli.heal:heal", "Lead out of a second ensemble: one side is kept, the others are fenced."),
     "adopt": ("zkprov.cli.adopt:adopt", "Take over an ensemble that zkprov did not make: plan, question, apply."),
     "grant": ("zkprov.cli.grant:grant", "Let somebody who is not the super user change the ensemble."),
     "resume": ("zkprov.cli.runs:resume", "Take up a run that was stopped, from here or from elsewhere."),

@@ -10,6 +10,7 @@ import click
 from zkprov.cli import completion
 from zkprov.cli.address import plan_set_address
 from zkprov.cli.adopt import plan_adopt
+from zkprov.cli.heal import plan_heal
 from zkprov.cli.leave import plan_remove
 from zkprov.cli.planned import (
     Duration,
@@ -65,6 +66,7 @@ plan.add_command(plan_restart)
 plan.add_command(plan_upgrade)
 plan.add_command(plan_downgrade)
 plan.add_command(plan_adopt)
+plan.add_command(plan_heal)
 
 
 @plan.command("configure")

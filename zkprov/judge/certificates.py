@@ -52,9 +52,11 @@ def certificates(picture: Picture, purpose: Purpose, excused: Set[int] = frozens
     return _weighed(servers, unread, picture.survey.began, required=purpose is Purpose.CHANGE)
 
 
-def joiner_certificates(picture: Picture, host: InventoryHost, server: Server, stores: Stores) -> GateResult:
+def joiner_certificates(
+    picture: Picture, host: InventoryHost, server: Server, stores: Stores, excused: Set[int] = frozenset()
+) -> GateResult:
     """Of the members and the joiner together. `stores`: those that the inventory names for it, as they lie on its host."""
-    servers, unread = secured_members(picture, without=server.id)
+    servers, unread = secured_members(picture, excused, without=server.id)
     return _weighed([*servers, _to_come(host, server, stores)], unread, picture.survey.began)
 
 

@@ -44,9 +44,9 @@ def sasl(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) ->
     return _weighed(servers, unread, _observers(picture, servers), required=purpose is Purpose.CHANGE)
 
 
-def joiner_sasl(picture: Picture, host: InventoryHost, server: Server) -> GateResult:
+def joiner_sasl(picture: Picture, host: InventoryHost, server: Server, excused: Set[int] = frozenset()) -> GateResult:
     """Of the members and the joiner together, the joiner by what the inventory says of it."""
-    servers, unread = secured_members(picture, without=server.id)
+    servers, unread = secured_members(picture, excused, without=server.id)
     joiner = Secured(
         host.name,
         (),

@@ -383,6 +383,12 @@ class _Look:
                 fact = facts.get(key)
                 if fact and fact.outcome is Outcome.TRUNCATED:
                     facts[key] = Fact(fact.source, Outcome.NOT_SERVING, at=fact.at, detail=srvr.detail)
+        config, conf = facts.get("config"), facts.get("conf")
+        told = conf.value.members if conf and conf.value else None
+        static = config and config.value and not config.value.version and told and not told.version
+        if static and config and config.value and told and not config.value.same_servers(told):
+            # of a static list the znode is data as any other, of whoever wrote it last; `conf` tells what the server acts under
+            facts["config"] = msgspec.structs.replace(config, value=told)
         if not target.client and target.unasked:
             facts = {
                 "srvr": Fact("srvr", detail=target.unasked),

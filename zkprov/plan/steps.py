@@ -9,11 +9,12 @@ import msgspec
 from zkprov.judge.newcomers import SEASON_S
 from zkprov.model.members import Members, Seat
 from zkprov.model.server import Role, Server
+from zkprov.model.split import Split
 
-FORMAT = 2
+FORMAT = 3
 """Of plan documents. A newer zkprov reads all older formats; an older one refuses a newer format by name.
 
-A plan has the format of the oldest zkprov that carries it out whole: 2 where hosts are rebooted, else 1.
+A plan has the format of the oldest zkprov that carries it out whole: 3 where a split is healed, 2 where hosts are rebooted, else 1.
 """
 
 
@@ -33,6 +34,12 @@ class StepKind(StrEnum):
     LAY_OUT = "lay-out"  # a release is laid out on hosts, beside what runs there
     BACKUP = "backup"  # configs and epochs of all members, data of one, kept on their hosts
     FLAG = "flag"  # settings written into zoo.cfg of all members; nothing is restarted yet
+    FREEZE = "freeze"  # of a split: the disks of every side are copied
+    FENCE = "fence"  # one of a side that is not kept: stopped, disabled, set aside
+    ALONE = "alone"  # proved that nobody left can elect another leader (R1)
+    SEED = "seed"  # an empty member gets leave to vote, where the kept side is no quorum of its list
+    ELECT = "elect"  # the kept side has one leader; its servers are restarted where they must be
+    CONFIRM = "confirm"  # one history, equal digests, a write through every server
     ADOPT = "adopt"  # looked at whole: one list of a version on every member, which can be changed; the ledger
 
 
@@ -63,6 +70,13 @@ SET_ROLE = "set-role"
 """The kind of a plan by which nobody comes in or leaves: a member gets a vote (and is among `joiners`), or gives it up (`leavers`)."""
 SET_ADDRESS = "set-address"
 """The kind of a plan by which a member is known at another place."""
+HEAL = "heal"
+"""The kind of a plan by which one side of a split is kept, the others fenced, and the list brought to its full number again."""
+SPLIT_STEPS = frozenset({StepKind.FREEZE, StepKind.FENCE, StepKind.ALONE, StepKind.SEED, StepKind.ELECT})
+"""The steps that are taken without a quorum to ask: by the journal and the hosts' fences alone."""
+
+
+_OF_ALL = frozenset({StepKind.FREEZE, StepKind.ALONE, StepKind.ELECT, StepKind.CONFIRM})
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -130,6 +144,19 @@ class Step(msgspec.Struct, frozen=True):
                 lines = "1 line" if len(self.settings) == 1 else f"{len(self.settings)} lines"
                 on = self.hosts[0] if len(self.hosts) == 1 else f"{len(self.hosts)} members"
                 return f"write {lines} into zoo.cfg of {on}; no restart yet"
+            case StepKind.FREEZE:
+                return f"back up every side: configs, epochs, data of {len(self.hosts)} hosts"
+            case StepKind.FENCE:
+                return f"fence {self.host}: stop, disable, set its disk aside"
+            case StepKind.ALONE:
+                return "nobody left can elect another leader"
+            case StepKind.SEED:
+                return f"bring {self.server} back empty, with leave to vote"
+            case StepKind.ELECT:
+                again = ", with that list laid again" if self.files else ""
+                return f"one leader of {self.before}, who is of the kept side{again}"
+            case StepKind.CONFIRM:
+                return "confirm: one history, equal digests, a write through every server"
             case StepKind.ADOPT:
                 return "one list of a version on every member; the ledger"
             case StepKind.RETIRE:
@@ -149,7 +176,8 @@ class Step(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """Short, for events and the journal: `promote 4`."""
-        return f"{self.act} {self.release if self.kind is StepKind.LAY_OUT else self.server}"
+        about = {StepKind.LAY_OUT: self.release, StepKind.FENCE: self.host}.get(self.kind, str(self.server))
+        return self.act if self.kind in _OF_ALL else f"{self.act} {about}"
 
     @property
     def proof(self) -> str:
@@ -221,6 +249,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     `releases`: of each member that told it, by id. Of an adoption: `missing`, in words, and `lacks`, which lines are to stand in zoo.cfg of
     each member that lacks some, by id; secrets are hidden. `zoo_cfgs`: a digest of what stood in each member's zoo.cfg, by id.
+    `split`: what a plan to heal found.
     """
 
     id: str
@@ -247,6 +276,7 @@ class Plan(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     lacks: dict[int, dict[str, str]] = {}
     zoo_cfgs: dict[int, str] = {}
+    split: Split | None = None
 
     @property
     def base_version(self) -> int:
@@ -330,8 +360,8 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def unneeded(self) -> frozenset[str]:
         """The gates that this plan does without: what leaves the list as it is may be done to static lists, and to old releases."""
-        if self.kind == ADOPTION:
-            return frozenset({"dynamic"})
+        if self.kind in (ADOPTION, HEAL):
+            return frozenset({"dynamic"}) if self.kind == ADOPTION else frozenset({"dynamic", "release"})
         if not self.rolls or self.reconfigures:
             return frozenset()
         # an upgrade has a gate `release` of its own
@@ -341,8 +371,9 @@ class Plan(msgspec.Struct, frozen=True):
         """Who need not answer in step `number`: who was down from the start; who leaves by it; who is replaced, once the new one is in."""
         if self.kind in (SET_ROLE, SET_ADDRESS):
             return frozenset()
-        if self.rolls or self.kind == RENEWAL:
-            back = {s.server for s in self.steps[: number - 1] if s.kind in (StepKind.RESTART, StepKind.RETURN)}
+        if self.rolls or self.kind in (RENEWAL, HEAL):
+            brings = (StepKind.RESTART, StepKind.RETURN, StepKind.SEED)
+            back = {s.server for s in self.steps[: number - 1] if s.kind in brings}
             return frozenset(x.server.id for x in self.restarted if not x.up and x.server.id not in back)
         new = {j.server.id for j in self.joiners}
         came = max((s.number for s in self.steps if s.server in new and s.before != s.after), default=len(self.steps))
@@ -352,6 +383,8 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The inventory hosts that the run acts on."""
+        if self.split is not None:
+            return self.split.hosts
         leavers = (x.host for x in self.leavers if x.host)
         return (*(x.host for x in self.joiners), *leavers, *(x.host for x in self.restarted))
 

@@ -173,6 +173,11 @@ def _trees(compared: Compared) -> str:
 def plan(made: Plan) -> None:
     out = console()
     out.print(f"Plan {made.id} on {made.ensemble} (config {made.base.version_hex}, leader {made.leader})")
+    if made.split is not None:
+        from zkprov.report.heal import told
+
+        for line in told(made.split):
+            out.print(_plain(line), soft_wrap=True)
     table(
         out,
         ["#", "step", "list after", "proof", "may fail after"],
@@ -182,13 +187,15 @@ def plan(made: Plan) -> None:
     if joiners:
         new = sorted(joiners | set(made.unseasoned))
         waits = any(s.kind is StepKind.SEASON for s in made.steps)
-        told = (
+        said = (
             "at no time a quorum: the plan waits for seasoning"
             if waits
             else f"can elect nobody: {made.final.quorums.describe()}"
         )
-        out.print(f"newcomers {{{','.join(str(i) for i in new)}}} {told}")
-    if made.states_proved:
+        out.print(f"newcomers {{{','.join(str(i) for i in new)}}} {said}")
+    if made.split is not None:
+        out.print("a copy of each disk before anybody is stopped; one quorum is proved before anybody comes back")
+    elif made.states_proved:
         out.print(f"a crash in any of these steps leaves one quorum (proved: {made.states_proved} states)")
     else:
         out.print("the list stays as it is, and so does the proof of one quorum")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -24,7 +24,7 @@ from zkprov.model.members import Members
 from zkprov.model.problems import Interrupted, Problem, Stale
 from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
-from zkprov.plan.steps import Step, StepKind, seconds
+from zkprov.plan.steps import HEAL, Plan, Step, StepKind, seconds
 from zkprov.run.gating import GateFailed
 from zkprov.run.preflight import preflights
 from zkprov.run.undo import listed
@@ -113,7 +113,9 @@ def log_of(host: InventoryHost) -> str:
 
 def preflight(run: Engine, step: Step, health: Health, server: Server) -> None:
     """Names, ways, clocks and certificates, before anything is laid on the host."""
-    gates = preflights(run.world, health.picture, step.host, live_of(health), server)
+    # of a heal others may be still to come
+    excused = run.plan.excused(step.number) if run.plan.kind == HEAL else frozenset[int]()
+    gates = preflights(run.world, health.picture, step.host, live_of(health), server, excused)
     stop = first_stop(gates)
     if stop is not None:
         raise GateFailed(stop, step.server)
@@ -132,7 +134,17 @@ def _still_empty(run: Engine, health: Health, step: Step) -> None:
         raise GateFailed(GateResult("joiner", Verdict.FAIL, summary, remedy="zkprov status"), step.server)
 
 
-def take(run: Engine, host: Host, step: Step) -> bool:
+class Taking(Protocol):
+    """What a run must have to take a host."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def attempt(self) -> int: ...
+    def fence(self, head: int) -> None: ...
+
+
+def take(run: Taking, host: Host, step: Step) -> bool:
     """Takes the host for this attempt; whether an earlier one had it. Raises `Interrupted` when the run was taken over meanwhile."""
     mine = host.fence(run.plan.id, run.attempt)
     try:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from zkprov.act.session import leave
 from zkprov.judge.verdict import GateResult
-from zkprov.model.problems import Busy, Interrupted, Problem, Stale
+from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Role
 from zkprov.plan.resting import too_late
-from zkprov.plan.steps import LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
-from zkprov.run import acts, adopting, leaving, moving, renewing, restarting, switching
+from zkprov.plan.steps import HEAL, LEAVING, RENEWAL, SET_ADDRESS, SET_ROLE, SWITCHING, Plan, Step, StepKind
+from zkprov.run import acts, adopting, confirming, leaving, moving, renewing, restarting, switching
 from zkprov.run.backing_up import back_up
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
@@ -122,42 +122,50 @@ class Engine:
         self.events.emit("step.begun", step=step.name, title=step.title, host=step.host)
         self.intend(step)
         self._hooks("before", step)
-        match step.kind:
-            case StepKind.START:
-                said = acts.start(self, step)
-            case StepKind.ADMIT:
-                said = acts.change(self, step, Role.OBSERVER)
-            case StepKind.PROMOTE:
-                said = acts.change(self, step, Role.PARTICIPANT)
-            case StepKind.SETTLE:
-                said = acts.settle(self, step)
-            case StepKind.SEASON:
-                said = acts.season(self, step)
-            case StepKind.HAND_OVER | StepKind.DEMOTE:
-                said = leaving.hand_over(self, step)
-            case StepKind.REMOVE:
-                said = leaving.remove(self, step)
-            case StepKind.RETIRE:
-                said = leaving.retire(self, step)
-            case StepKind.RESTART:
-                said = restarting.restart(self, step)
-            case StepKind.RETURN:
-                said = renewing.bring_back(self, step)
-            case StepKind.MOVE:
-                said = moving.move(self, step)
-            case StepKind.BACKUP:
-                said = back_up(self, step)
-            case StepKind.LAY_OUT:
-                said = switching.lay_out(self, step)
-            case StepKind.FLAG:
-                said = adopting.flag(self, step)
-            case StepKind.ADOPT:
-                said = adopting.adopt(self, step)
+        said = self._done(step)
         self._hooks("after", step)
         tell_pauses(self)
         pause = self.canary.take_longest() if self.canary else 0.0
         took = self.clock.monotonic() - began
         self.events.emit("step.done", step=step.name, said=said, took_s=round(took, 2), longest_pause_s=round(pause, 3))
+
+    def _done(self, step: Step) -> str:
+        """What was done for it, in words."""
+        match step.kind:
+            case StepKind.START:
+                return acts.start(self, step)
+            case StepKind.ADMIT:
+                return acts.change(self, step, Role.OBSERVER)
+            case StepKind.PROMOTE:
+                return acts.change(self, step, Role.PARTICIPANT)
+            case StepKind.SETTLE:
+                return acts.settle(self, step)
+            case StepKind.SEASON:
+                return acts.season(self, step)
+            case StepKind.HAND_OVER | StepKind.DEMOTE:
+                return leaving.hand_over(self, step)
+            case StepKind.REMOVE:
+                return leaving.remove(self, step)
+            case StepKind.RETIRE:
+                return leaving.retire(self, step)
+            case StepKind.RESTART:
+                return restarting.restart(self, step)
+            case StepKind.RETURN:
+                return renewing.bring_back(self, step)
+            case StepKind.MOVE:
+                return moving.move(self, step)
+            case StepKind.BACKUP:
+                return back_up(self, step)
+            case StepKind.LAY_OUT:
+                return switching.lay_out(self, step)
+            case StepKind.FLAG:
+                return adopting.flag(self, step)
+            case StepKind.ADOPT:
+                return adopting.adopt(self, step)
+            case StepKind.CONFIRM:
+                return confirming.confirm(self, step)
+            case _:
+                raise NotHealthy(f"{step.title}: it is done before the ensemble has one leader", remedy="zkprov abort")
 
     def _rest(self, number: int) -> None:
         """Ends the run for now where there is no time for what comes next. The step in hand is done, so the next one is named."""
@@ -230,7 +238,7 @@ class Engine:
 
         Only one of a server that leaves may be left so, or any of a restart that is given up.
         """
-        stays = self.plan.rolls or self.plan.kind == RENEWAL
+        stays = self.plan.rolls or self.plan.kind in (RENEWAL, HEAL)
         leaving = set(self.plan.hosts) if given_up and stays else {x.host for x in self.plan.leavers}
         left: list[str] = []
         for name in self.plan.hosts:
@@ -354,6 +362,8 @@ class Engine:
         """What of a step stands that is not undone, in words."""
         if self.plan.rolls:
             return "; ".join(filter(None, (self.stands, self._turns(step))))
+        if self.plan.kind == HEAL:
+            return self.stands or f"one side is alone; {step.title}: not yet"
         if self.plan.kind == RENEWAL:
             return self.stands or renewing.how_it_stands(self, step)[0]
         if self.plan.kind == SET_ADDRESS:

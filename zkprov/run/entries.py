@@ -13,7 +13,7 @@ from zkprov.judge.picture import Picture, holds, picture_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import LedgerMember, Survey
 from zkprov.model.problems import NotHealthy, Problem
-from zkprov.plan.steps import Plan
+from zkprov.plan.steps import Plan, StepKind
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.world import World
 
@@ -30,8 +30,10 @@ def ensure_ledger(world: World, ledger: EnsembleLedger, plan: Plan, survey: Surv
         raise NotHealthy(leader.summary, place="one leader", remedy="zkprov status")
     season = plan.options.season_s
     shown = {i for i in live.voters if (f := health.picture.member(i)) is not None and holds(f, live)}
-    ledger.ensure(live, serving_voters(health.picture), marked(world, health.picture), season, confirmed=shown)
-    if not _to_be_told(health.picture):
+    # an empty server that was given leave to vote is a newcomer, also where the ledger is new (R2)
+    seeds = {s.server for s in plan.steps if s.kind is StepKind.SEED}
+    ledger.ensure(live, serving_voters(health.picture) - seeds, marked(world, health.picture), season, confirmed=shown)
+    if not (seeds or _to_be_told(health.picture)):
         return
     ledger.now_ms()
     picture = picture_of(world.survey())

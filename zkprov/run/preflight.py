@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Set
 
 from zkprov.judge.certificates import joiner_certificates
 from zkprov.judge.picture import Picture
@@ -18,10 +19,15 @@ from zkprov.run.reaching import reach
 from zkprov.run.world import World
 
 
-def preflights(world: World, picture: Picture, name: str, live: Members, server: Server) -> tuple[GateResult, ...]:
-    """The joiner `name` and the members, each asked over its own connection; names, ways and clocks only where hosts are apart."""
-    certificates = joiner_certificates(picture, world.inventory_host(name), server, world.stores(name))
-    sasl = joiner_sasl(picture, world.inventory_host(name), server)
+def preflights(
+    world: World, picture: Picture, name: str, live: Members, server: Server, excused: Set[int] = frozenset()
+) -> tuple[GateResult, ...]:
+    """The joiner `name` and the members, each asked over its own connection; names, ways and clocks only where hosts are apart.
+
+    `excused`: members of whom nothing need lie there just now.
+    """
+    certificates = joiner_certificates(picture, world.inventory_host(name), server, world.stores(name), excused)
+    sasl = joiner_sasl(picture, world.inventory_host(name), server, excused)
     gates = [sasl, certificates]
     if world.inventory_host(name).quorum_sasl:
         gates.append(_passwords(world, name, live))

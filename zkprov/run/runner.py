@@ -17,7 +17,7 @@ from zkprov.model.server import HostPort
 from zkprov.plan.founding import FENCE
 from zkprov.plan.options import checked
 from zkprov.plan.resting import stands_amid, too_late
-from zkprov.plan.steps import ADOPTION, Plan, Step
+from zkprov.plan.steps import ADOPTION, HEAL, Plan, Step
 from zkprov.run import lock
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
@@ -28,6 +28,7 @@ from zkprov.run.entries import ensure_ledger
 from zkprov.run.events import Event, Events, rfc3339
 from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
+from zkprov.run.healer import Healer, fenced_disks, standing_heal, told_of
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
@@ -59,7 +60,7 @@ class Conductor:
         readers: list[Callable[[Event], None]],
     ) -> None:
         self.world, self.journal, self.who, self.clock, self.stop = world, journal, who, clock, stop
-        self._readers = [journal.record, *readers]
+        self.readers = self._readers = [journal.record, *readers]
         self.lock_timeout_s = 0.0  # how long another run's lock is waited for; 0: as long as a dead one's takes to go
         self.until: float | None = None  # by when the run rests, in seconds since 1970
         world.stop = stop
@@ -73,6 +74,8 @@ class Conductor:
 
     def apply(self, plan: Plan) -> Result:
         """Carries a plan out; of one whose end stands already it says so. Raises any `Problem` as long as nothing was begun."""
+        if plan.kind == HEAL:
+            return Healer(self).apply(plan)
         survey = self.world.last or self.world.survey()
         live = picture_of(survey).live if plan.moved else None
         if live is not None:
@@ -108,7 +111,7 @@ class Conductor:
                 self._in_time(plan, 1)
                 # a plan that was undone may be applied again, and then lays disks aside under other names
                 attempt = standing.attempt + 1 if standing is not None and standing.run == plan.id else 0
-                self._begin(plan, 1, attempt)
+                self.begin(plan, 1, attempt)
                 try:
                     ensure_ledger(self.world, ledger, plan, survey)
                     ledger.claim(RunDocument(plan.id, State.RUNNING, 1, attempt, self.who, plan))
@@ -123,9 +126,9 @@ class Conductor:
         """Raises `Busy` where another run has one of the plan's hosts. One that may end while its lock is waited for, is asked of then."""
         if waited is (self.lock_timeout_s > 0):
             for name in plan.hosts:
-                self._free(plan, name)
+                self.free(plan, name)
 
-    def _free(self, plan: Plan, name: str) -> None:
+    def free(self, plan: Plan, name: str) -> None:
         """Raises `Busy` where another run has the host."""
         host = self.world.host(name)
         try:
@@ -150,6 +153,8 @@ class Conductor:
         because of a restart that was cut off, who was stopped for it is started (`stopped_server`).
         Raises `Stale` when the inventory or the templates are not those that the plan was made from.
         """
+        if (heal := standing_heal(self.journal, self.world.inventory.ensemble)) is not None:
+            return Healer(self).resume(heal, only)
         survey = self._somebody_serves(standing_run, bring_vote, self.world.survey())
         survey = self._somebody_serves(standing_roll, start_stopped, survey)
         with self._acting(survey) as (client, ledger, endpoints):
@@ -177,6 +182,9 @@ class Conductor:
 
     def abort(self) -> Result | None:
         """Ends the unfinished run: a joiner that votes for nothing is taken back, the rest stands; None where there is none."""
+        heal = standing_heal(self.journal, self.world.inventory.ensemble)
+        if heal is not None:
+            return Healer(self).abort(heal)
         survey = self.world.survey()
         if not endpoints_of(survey) and standing_run(self.journal, self.world.inventory.ensemble):
             what = (
@@ -217,6 +225,38 @@ class Conductor:
                     return tell_end(engine, engine.stopped(step, Interrupted(f"not aborted: {wrong}", remedy=remedy)))
                 return tell_end(engine, given_up(engine, step, live, undone, left))
 
+    def go_on(self, plan: Plan, head: int, attempt: int) -> Result:
+        """The rest of a heal, once one side is alone: by lock and ledger, which has the run from now on.
+
+        Raises `Busy` where the ensemble is paused, or its ledger has another run as unfinished.
+        """
+        with (
+            self._acting(self.world.survey()) as (client, ledger, endpoints),
+            self._locked(ledger, plan.id, wait_s=SESSION_S * 2),
+        ):
+            _not_paused(ledger)
+            standing = ledger.read_run()
+            if standing is not None and standing.run == plan.id:
+                attempt = max(attempt, standing.attempt + 1)
+                if standing.state in OPEN_STATES:
+                    head = max(head, standing.head)
+            elif standing is not None and standing.state in OPEN_STATES:
+                raise _unfinished(standing)
+            self.begin(plan, head, attempt)
+            ensure_ledger(self.world, ledger, plan)
+            ledger.claim(RunDocument(plan.id, State.RUNNING, head, attempt, self.who, plan))
+            return self._engine(plan, client, ledger, attempt).rest(head, endpoints)
+
+    def end_in_ledger(self, plan: Plan, head: int, attempt: int) -> None:
+        """A heal that is given up once one side is alone: the ledger, where it has the run as unfinished, has it as aborted then."""
+        with (
+            self._acting(self.world.survey()) as (_, ledger, _endpoints),
+            self._locked(ledger, plan.id, wait_s=SESSION_S * 2, whatever_is_paused=True),
+        ):
+            standing = ledger.read_run()
+            if standing is not None and standing.run == plan.id and standing.state in OPEN_STATES:
+                ledger.claim(RunDocument(plan.id, State.ABORTED, head, attempt, self.who, plan))
+
     def _in_time(self, plan: Plan, number: int) -> None:
         """Raises `Busy` where there is no time for the first thing to do: nothing is begun then."""
         if self.until is None:
@@ -255,11 +295,12 @@ class Conductor:
     def _taken(self, standing: RunDocument, ledger: EnsembleLedger) -> tuple[Plan, int]:
         """The plan of a run that is taken up, and the number of this attempt; recorded here before anything is done."""
         attempt = standing.attempt + 1
-        self._begin(standing.plan, standing.head, attempt)
+        self.begin(standing.plan, standing.head, attempt)
         look_where_it_is(self.world, standing.plan, ledger.live())
         return standing.plan, attempt
 
-    def _begin(self, plan: Plan, head: int, attempt: int) -> None:
+    def begin(self, plan: Plan, head: int, attempt: int) -> None:
+        """Recorded here before anything is done."""
         self.journal.begin(plan, self.world.inventory.path, self.who, self.clock.now(), head=head, attempt=attempt)
         self._run = plan.id
 
@@ -328,6 +369,13 @@ class _Run:
             stop=conductor.stop, who=conductor.who, attempt=attempt,
         )  # fmt: skip
         self.engine.until = conductor.until
+
+    def rest(self, first: int, endpoints: Sequence[HostPort]) -> Result:
+        """Of a run that was begun already."""
+        with self._singing(endpoints):
+            result, plan = self.engine.carry_out(first), self.engine.plan
+            disks = fenced_disks(plan, self.engine.world, self.engine.journal)
+            return tell_end(self.engine, told_of(plan, result, disks))
 
     def result(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         engine, plan = self.engine, self.engine.plan

@@ -16,7 +16,7 @@ from zkprov.model.facts import Survey
 from zkprov.model.members import Members
 from zkprov.model.problems import Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.server import Server
-from zkprov.plan.steps import ADOPTION, LEAVING, SET_ROLE, SWITCHING, Plan, Step, StepKind
+from zkprov.plan.steps import ADOPTION, HEAL, LEAVING, SET_ROLE, SWITCHING, Plan, Step, StepKind
 from zkprov.run import unadopting
 from zkprov.run.rebooting import cannot_be_taken_back
 
@@ -37,6 +37,8 @@ def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:
     Raises `NotHealthy` when the ensemble or the host does not let it be done, `Interrupted` on a signal or when the run was taken over.
     May be repeated.
     """
+    if engine.plan.kind == HEAL:
+        return None  # who is fenced stays so, and who came back empty serves or is absent: `resume` goes on
     if engine.plan.kind == ADOPTION:
         return unadopting.undone(engine, step, lambda back: start_again(engine, step, asked=asked, back=back))
     if (owner := engine.plan.owner(step)) != step:

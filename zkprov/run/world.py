@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -356,8 +356,13 @@ class World:
         return {**self._rendered(name, server, Members.of(server), release, joiner=False), "initialize": ""}
 
     def render_member(self, name: str, server: Server, live: Members, release: str) -> dict[str, str]:
-        """The files of a member whose disk is new: the live list, as version 0, so that it takes the ensemble's own (R10)."""
-        return self._rendered(name, server, live.at_version(0), release, joiner=False)
+        """The files of a member whose disk is new: the live list, as version 0, so that it takes the ensemble's own (R10).
+
+        Of a list that has no version: as the others have it, in zoo.cfg. With `reconfigEnabled` it would give the list a version once it
+        leads, and those that lack the flag would not find back after a restart.
+        """
+        files = self._rendered(name, server, live.at_version(0), release, joiner=False)
+        return files if live.version else as_static(files, live, self.inventory_host(name))
 
     def to_render(self, name: str) -> InventoryHost:
         """The host, with the setting by which it knows the super user."""
@@ -385,6 +390,20 @@ class World:
                 remedy=f"zkprov render {name}",
             )
         return files
+
+
+def as_static(files: Mapping[str, str], members: Members, host: InventoryHost) -> dict[str, str]:
+    """The same files, with the list in zoo.cfg and no other one."""
+    left_out = ("dynamicConfigFile", "reconfigEnabled")
+    kept = [x for x in files["zoo.cfg"].splitlines() if x.partition("=")[0].strip() not in left_out]
+    port = [f"clientPort={host.client_port}"] + [f"clientPortAddress={host.client_host}"] * bool(host.client_host)
+    bare = msgspec.structs.replace(
+        members, servers=tuple(msgspec.structs.replace(s, client=None) for s in members.servers)
+    )
+    own = [] if host.client_part is None else port
+    text = "".join(f"{line}\n" for line in (*kept, *own, *bare.lines))
+    rest = {name: content for name, content in files.items() if not name.startswith("zoo.cfg")}
+    return {**rest, "zoo.cfg": text}
 
 
 def over_ssh(host: InventoryHost) -> bool:

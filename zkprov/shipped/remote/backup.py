@@ -31,6 +31,7 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         data_files,
         epochs,
         filled,
+        history,
         last_zxid,
         opened,
         reached,
@@ -45,6 +46,7 @@ elif __name__.startswith("ansible."):
         data_files,
         epochs,
         filled,
+        history,
         last_zxid,
         opened,
         reached,
@@ -407,6 +409,17 @@ def read(p: Dict[str, Any]) -> str:
         return base64.b64encode(file.read(p["most"])).decode()
 
 
+def told(p: Dict[str, Any]) -> Dict[str, Any]:
+    """By what znode the data that lies there, served or not, is known, and how far it reaches."""
+    try:
+        return history(p)
+    except (ValueError, EOFError) as error:
+        text = f"whose history it is cannot be read: {error}"
+        raise Problem(
+            "unhealthy", text, "see zkprov check; a damaged disk tells it after its server has served"
+        ) from None
+
+
 # --- as a program
 
 ACTS = {
@@ -419,6 +432,7 @@ ACTS = {
     "read": read,
     "reached": reached,
     "restore": restore,
+    "history": told,
 }
 
 

@@ -2,6 +2,7 @@
 # It runs on whatever Python a host has, 3.6 or later.
 """Which of a server's files are saved, and how far its log reaches. `backup.py` uses it; over SSH it stands before that one's text."""
 
+import io
 import os
 import re
 import stat
@@ -211,3 +212,107 @@ def records(log: str) -> Iterator[Tuple[int, bytes]]:
             if file.read(1) != b"B" or zlib.adler32(body) & 0xFFFFFFFF != crc:
                 raise ValueError(f"damaged at byte {at}")
             yield TXN.unpack(body[: TXN.size])[2], head + body + b"B"
+
+
+# --- whose history it is
+
+LASTING = ("/zkprov/ensemble", "/cluster/id")
+CREATE, CREATE2, DELETE, MULTI = 1, 15, 2, 14
+
+
+class Bytes:
+    """A reader of jute: what ZooKeeper writes its records in. Raises ValueError where there is less than it says."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def take(self, size: int) -> bytes:
+        found = self.file.read(size) if size > 0 else b""
+        if size > 0 and len(found) < size:
+            raise ValueError("it ends in the middle of a record")
+        return found
+
+    def number(self, form: str) -> int:
+        return int(struct.unpack(">" + form, self.take(struct.calcsize(form)))[0])
+
+    def text(self) -> str:
+        return self.take(self.number("i")).decode("utf-8", "replace")
+
+    def acls(self) -> None:
+        for _ in range(self.number("i")):
+            self.number("i")
+            self.text()
+            self.text()
+
+
+def permanent(path: str) -> bool:
+    """Whether a creation there may tell a history: the lasting ones, and the children of the root."""
+    return path in LASTING or (path.count("/") == 1 and path not in ("/", "/zookeeper"))
+
+
+def history(p: Dict[str, Any]) -> Dict[str, Any]:
+    """(path, czxid, ctime) of the znode by which a history is told, as a session would read it, and how far the log reaches.
+
+    Of the newest finished snapshot and the log after it. Raises ValueError where they cannot be read.
+    """
+    snapshots, logs = data_files(p)
+    known = {}  # type: Dict[str, Tuple[int, int]]
+    at = int(SNAPSHOT.fullmatch(os.path.basename(snapshots[0])).group(1), 16)  # type: ignore[union-attr]
+    if snapshots[0].endswith((".gz", ".snappy")):
+        raise ValueError("its snapshots are compressed")
+    with opened(snapshots[0]) as file:
+        in_snapshot(Bytes(file), known)
+    last = at
+    for log in logs:
+        for zxid, record in records(log):
+            last = max(last, zxid)
+            made(io.BytesIO(record[RECORD.size :]), known)
+    lasting = [path for path in LASTING if path in known]
+    for path in lasting + sorted(known):
+        return {"path": path, "czxid": known[path][0], "ctime_ms": known[path][1], "zxid": last}
+    return {"path": "", "czxid": 0, "ctime_ms": 0, "zxid": last}
+
+
+def in_snapshot(read: Bytes, known: Dict[str, Tuple[int, int]]) -> None:
+    if read.take(4) != b"ZKSN":
+        raise ValueError("no snapshot of ZooKeeper's")
+    read.take(12)
+    read.take(12 * read.number("i"))
+    for _ in range(read.number("i")):
+        read.number("q")
+        read.acls()
+    while True:
+        path = read.text()
+        if path == "/":
+            return
+        read.take(read.number("i"))
+        read.number("q")
+        czxid, _, ctime, _ = (read.number("q") for _ in range(4))
+        read.take(12)
+        owner = read.number("q")
+        read.number("q")
+        if owner == 0 and permanent(path):
+            known[path] = (czxid, ctime)
+
+
+def made(file: BinaryIO, known: Dict[str, Tuple[int, int]]) -> None:
+    """What one transaction creates, or deletes, of what tells a history."""
+    read = Bytes(file)
+    read.take(12)
+    zxid, when, kind = read.number("q"), read.number("q"), read.number("i")
+    changes = [(kind, read)]
+    if kind == MULTI:
+        changes = []
+        for _ in range(read.number("i")):
+            kind = read.number("i")
+            changes.append((kind, Bytes(io.BytesIO(read.take(read.number("i"))))))
+    for kind, change in changes:
+        if kind == DELETE:
+            known.pop(change.text(), None)
+        elif kind in (CREATE, CREATE2):
+            path = change.text()
+            change.take(change.number("i"))
+            change.acls()
+            ephemeral = change.take(1) != b"\0"
+            if permanent(path) and not ephemeral:
+                known.setdefault(path, (zxid, when))

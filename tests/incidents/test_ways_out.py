@@ -1,0 +1,56 @@
+"""Each known way to a second ensemble, seen by name, healed to one ensemble, and nothing that was acknowledged lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.incidents.conftest import Broken
+from tests.incidents.ways_out import QUICK, nothing_is_lost, one_ensemble, set_aside, stayed
+from tests.real.driver import Zkprov
+from zkprov.lab.shapes.registry import SHAPES
+from zkprov.lab.writers import acknowledged, stop_writers
+
+pytestmark = pytest.mark.real
+
+NAMED = {
+    "outage": "second-leader",
+    "static-3-5": "second-leader",
+    "blind-joiners": "second-leader",
+    "paused-seed": "second-leader",
+    "pair": "pair",
+    "lonely": "lonely",
+    "promoted-rogue": "promoted-rogue",
+    "wiped-two": "wiped",
+    "wiped-and-stale": "wiped",
+    "restored-founders": "restored-founders",
+    "merged": "merged",
+    "epoch-loop": "epoch-loop",
+    "captured": "captured",
+}
+
+
+@pytest.mark.matrix(keep=2)
+@pytest.mark.parametrize("name", NAMED)
+def test_seen_healed_and_nothing_lost(broken: Broken, tmp_path: Path, name: str) -> None:
+    lab, incident = broken(name)
+    zkprov = Zkprov(lab, tmp_path / "runs")
+    seen = zkprov("status", "--output", "json").json
+    assert NAMED[name] in [found["shape"] for found in seen["incidents"]]
+    keep = stayed(lab, incident, acknowledged(lab.folder))
+    shown = zkprov("plan", "heal", "--keep", keep, *QUICK, "--output", "json").expect(0).json["plan"]
+    zkprov("heal", "--keep", keep, "--yes", *QUICK, timeout_s=240).expect(0, "done:")
+    stop_writers(lab.folder)
+    members = [lab.host(s["id"]) for s in shown["base"]["servers"]]
+    one_ensemble(lab, zkprov, members)
+    zkprov("heal", "--yes").expect(0, "nothing to heal")
+    file = tmp_path / "dead-letters"
+    zkprov("salvage", *set_aside(lab).values(), "-o", str(file), timeout_s=120).expect(0)
+    there, letters = nothing_is_lost(lab, zkprov, members, file)
+    assert there and (letters or len(incident.writers) == 1)
+
+
+def test_every_shape_has_its_name() -> None:
+    without = {"full-disk-leader", "unresolvable-name"}  # nobody to fence: one ensemble, whose leader cannot commit
+    assert set(NAMED) | without == set(SHAPES)

@@ -9,8 +9,7 @@ from pathlib import Path
 from zkprov.act.local import LocalHost
 from zkprov.lab import names
 from zkprov.lab.incident import Side
-from zkprov.lab.ready import mode
-from zkprov.lab.shapes.scene import LEADS, Scene, logged
+from zkprov.lab.shapes.scene import Scene, logged
 from zkprov.lab.shapes.scene import names as called
 from zkprov.model.inventory import InventoryHost
 
@@ -64,25 +63,25 @@ def unresolvable_name(scene: Scene) -> None:
     """reconfig is switched on by a roll of a static ensemble; the next leader's own name comes into the DNS only after its start."""
     last = scene.leader()
     first = [host for host in scene.old if host != last]
-    late = first[-1]
+    everyone = [host.address for host in scene.old]
     for host in first:
         scene.kill(host)
-        if host == late:
-            names.know(scene.lab.folder, late, [h.address for h in scene.old if h != late])
-        zoo_cfg = Path(host.config_dir) / "zoo.cfg"
-        zoo_cfg.write_text(zoo_cfg.read_text() + "reconfigEnabled=true\n")
+        names.know(scene.lab.folder, host, [name for name in everyone if name != host.address])
+        _switch_on(host)
         scene.start(host)
         scene.await_leader(*scene.old)
-    scene.note(
-        f"{called(first)} were restarted with reconfigEnabled=true; {late.name} did not resolve its own name then"
-    )
-    names.know(scene.lab.folder, late, [h.address for h in scene.old])
-    scene.note(f"it resolves now; and {last.name}, the leader, is restarted")
+    scene.note(f"{called(first)} were restarted with reconfigEnabled=true, and did not resolve their own names then")
+    for host in first:
+        names.know(scene.lab.folder, host, everyone)
+    scene.note(f"they do now; and {last.name}, the leader, is restarted")
     scene.kill(last)
-    zoo_cfg = Path(last.config_dir) / "zoo.cfg"
-    zoo_cfg.write_text(zoo_cfg.read_text() + "reconfigEnabled=true\n")
-    scene.until(lambda: mode(late.client_port) in LEADS, f"{late.name} leads", [late])
+    _switch_on(last)
+    leader = scene.await_leader(*first)
     scene.start(last)
-    scene.await_leader(*first)
-    scene.await_log(late, NOT_DESIGNATED)
+    scene.await_log(leader, NOT_DESIGNATED)
     scene.side("old", scene.old, "one leader, and nothing is committed: no write, no new session", writes=False)
+
+
+def _switch_on(host: InventoryHost) -> None:
+    zoo_cfg = Path(host.config_dir) / "zoo.cfg"
+    zoo_cfg.write_text(zoo_cfg.read_text() + "reconfigEnabled=true\n")

@@ -20,8 +20,11 @@ from zkprov.model.server import Server, ServerAddress
 from zkprov.plan.fencing import HealWish
 from zkprov.plan.heal import other_sides, plan_heal
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
-from zkprov.run.healing import with_list
+from zkprov.run.healer import told_of
+from zkprov.run.healing import Aside, with_list
+from zkprov.run.journal import State
 from zkprov.run.planning_heal import with_disks
+from zkprov.run.result import Result
 from zkprov.run.world import as_static
 from zkprov.shipped.remote.backup import answer
 from zkprov.shipped.remote.backup_files import LOG_HEADER
@@ -181,3 +184,19 @@ def test_a_disk_of_another_side_that_cannot_be_reached_is_refused(outcome: Outco
 def test_a_disk_of_the_side_to_keep_that_cannot_be_copied_is_refused() -> None:
     refused = planned(outage().having(2, disk=found("disk", Outcome.TIMEOUT)), keep="A")
     assert isinstance(refused, Refusal) and (refused.rule, refused.exit_code) == ("R8", 4)
+
+
+def test_the_end_names_the_disks_of_each_side_as_salvage_takes_them() -> None:
+    plan = planned()
+    assert isinstance(plan, Plan)
+    here = Aside("B", "zk4", "/srv/data.heal-4f1c", "/srv/log.heal-4f1c", True)
+    there = Aside("B", "zk5", "/srv/data.heal-4f1c", "", False)
+    done = Result("4f1c", State.DONE, 0, "done")
+    assert told_of(plan, done, [here]).next == (
+        "zkprov salvage /srv/data.heal-4f1c:/srv/log.heal-4f1c -o dead-letters-B",
+    )
+    both = told_of(plan, done, [here, there])
+    assert "zk5-data.heal-4f1c" in both.next[0] and both.next[0].endswith("once its disks are copied here")
+    assert any("zk5:/srv/data.heal-4f1c" in e for e in both.evidence)
+    stopped = msgspec.structs.replace(done, state=State.STOPPED)
+    assert told_of(plan, stopped, [here]) == stopped

@@ -124,7 +124,7 @@ def test_a_wait_is_ended_wherever_its_server_is(kind: StepKind, tmp_path: Path) 
 def test_a_host_that_another_run_has_is_given_back_by_commands_that_there_are(tmp_path: Path) -> None:
     held = SimpleNamespace(fenced_by=lambda: "abc", fence_file="/var/lib/zkprov/zk4/run")
     with pytest.raises(Busy, match="run abc has this host") as busy:
-        conductor(healthy(3), tmp_path, host=lambda _: held)._free(plan(), "zk4")
+        conductor(healthy(3), tmp_path, host=lambda _: held).free(plan(), "zk4")
     assert "zkprov resume, or zkprov abort;" in busy.value.remedy
     assert "rm /var/lib/zkprov/zk4/run, on zk4" in busy.value.remedy
 

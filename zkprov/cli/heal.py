@@ -61,6 +61,8 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
     fenced = given["fenced"]
     named = [s for one in fenced for s in str(one).split(",") if s] if isinstance(fenced, tuple) else []
     reason = str(given["reason"]).strip()
+    if given["overrides"]:
+        raise click.UsageError("--override: no rule can be set aside where a split is healed")
     if named and not reason:
         raise click.UsageError("--fenced is a person's word: say --reason as well, it stands in the plan")
     asked = options_of(world, given)

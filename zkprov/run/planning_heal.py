@@ -13,6 +13,7 @@ from zkprov import __version__
 from zkprov.act import backups
 from zkprov.act.backups import Known
 from zkprov.judge.health import Health, judge
+from zkprov.judge.incidents import Shape
 from zkprov.judge.keeping import Proposal, propose
 from zkprov.judge.leaders import one_leader
 from zkprov.judge.picture import Picture, own_list
@@ -30,6 +31,10 @@ from zkprov.run.world import World
 
 APART_S = 0.4
 """Between the two looks: a leader that takes writes shows it by then."""
+LOOKS = 8
+"""So often it is looked again where something is wrong, and one look does not show both sides: servers that cannot join come and go."""
+UNTOLD = frozenset({Shape.CANNOT_COMMIT})
+"""Incidents without a second side: there is nobody to fence."""
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -44,9 +49,27 @@ class Looked(msgspec.Struct, frozen=True):
 def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | None:
     """None where there is one side alone: nothing to heal. Raises `NotHealthy` where that cannot be told, or nobody leads."""
     first = world.survey()
-    world.stop.wait(APART_S)
-    survey = world.survey()
-    health = judge(survey, Purpose.LOOK, earlier=first)
+    for _ in range(LOOKS):
+        world.stop.wait(APART_S)
+        survey = world.survey()
+        health = judge(survey, Purpose.LOOK, earlier=first)
+        if (found := _looked(world, first, health, remembered)) is not None:
+            return found
+        # what is no incident, nor may be one, is healthy as far as this goes
+        gate = health.gate("no incident")
+        untold = {i.shape for i in health.incidents}
+        if gate.verdict is Verdict.PASS or (untold and untold <= UNTOLD):
+            return None
+        first = survey
+    remedy = "zkprov status; then look again: zkprov heal"
+    raise NotHealthy(
+        f"something is wrong, and one side alone shows itself: {gate.summary}", place="sides", remedy=remedy
+    )
+
+
+def _looked(world: World, first: Survey, health: Health, remembered: Set[str]) -> Looked | None:
+    """Of two looks, one after the other."""
+    survey = health.picture.survey
     picture = health.picture
     sides = sides_of(picture, first)
     led = [s for s in sides if s.leader]
@@ -60,6 +83,9 @@ def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | 
     disks = _told_by_disks(world, looking)
     sides = with_disks(sides, picture, looking, disks)
     told_by = "leaders"
+    if len(sides) < 2 and (shown := _of_incident(health)):
+        disks |= _told_by_disks(world, {n for s in shown if not s.leader for n in s.servers} - disks.keys())
+        sides = tuple(s if s.leader else _holding(s, _furthest(s, disks)) for s in shown)
     if len(sides) < 2:
         sides = tuple(s for s in by_data(picture) if any(_serves(survey, name) for name in s.servers))
         told_by = BY_DATA
@@ -72,6 +98,15 @@ def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | 
     )
     proposal = propose(sides, unread=unread, remembered=remembered, by_data=told_by == BY_DATA)
     return Looked(health, sides, proposal, told_by)
+
+
+def _of_incident(health: Health) -> tuple[Side, ...]:
+    """The sides of the first incident that names two of them: of a lost history the other side lies on the disk of one that is down."""
+    return next((i.sides for i in health.incidents if len(i.sides) > 1 and i.shape not in (Shape.MERGED, *UNTOLD)), ())
+
+
+def _furthest(side: Side, disks: Mapping[str, Known]) -> Known | None:
+    return max((disks[n] for n in side.servers if n in disks), key=lambda k: k.zxid, default=None)
 
 
 def _looks(facts: ServerFacts) -> bool:
@@ -104,10 +139,7 @@ def with_disks(
     Named anew. What a side without a leader holds is told by its disks.
     """
     found = [s for s in sides if s.leader]
-    for side in sides:
-        if not side.leader and looking & set(side.servers):
-            known = max((disks[n] for n in side.servers if n in disks), key=lambda k: k.zxid, default=None)
-            found.append(_holding(side, known))
+    found += [_holding(s, _furthest(s, disks)) for s in sides if not s.leader and looking & set(s.servers)]
     taken = {name for s in found for name in s.servers}
     apart: dict[Identity, list[str]] = {}
     for name in sorted(looking - taken):

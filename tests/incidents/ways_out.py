@@ -20,19 +20,23 @@ QUICK = (
 )  # fmt: skip
 
 
+APART = ("/zookeeper", "/lab/ephemeral")
+
+
 def data_of(host: InventoryHost, ending: str = "") -> str:
     """A server's data as `zkprov salvage` takes it: two folders where the logs lie apart."""
     data, logs = f"{host.data_dir}{ending}", f"{host.data_log_dir}{ending}"
     return data if data == logs else f"{data}:{logs}"
 
 
-def set_aside(lab: Lab) -> dict[int, str]:
-    """Id → the data of each server whose disk a heal has moved."""
-    found = {}
-    for host in lab.hosts:
-        for folder in sorted(Path(host.data_dir).parent.glob(f"{Path(host.data_dir).name}.heal-*")):
-            found[host.id or 0] = data_of(host, f".{folder.name.partition('.')[2]}")
-    return found
+def set_aside(lab: Lab, ids: Iterable[int]) -> list[str]:
+    """The data of each of these servers whose disk a heal has moved."""
+    moved = (
+        (host, folder)
+        for host in (lab.host(i) for i in ids)
+        for folder in sorted(Path(host.data_dir).parent.glob(f"{Path(host.data_dir).name}.heal-*"))
+    )
+    return [data_of(host, f".{folder.name.partition('.')[2]}") for host, folder in moved]
 
 
 def history_of(hosts: Iterable[InventoryHost]) -> set[tuple[int, str]]:
@@ -45,23 +49,42 @@ def history_of(hosts: Iterable[InventoryHost]) -> set[tuple[int, str]]:
     return found
 
 
-def nothing_is_lost(lab: Lab, zkprov: Zkprov, kept: list[InventoryHost], file: Path) -> tuple[int, int]:
-    """Each acknowledged write is on the kept side, or a dead letter. How many of each.
+def lost_already(lab: Lab) -> set[tuple[int, str]]:
+    """Acknowledged writes that are in no server's log by now: who joined the other side's leader had its log cut off (TRUNC)."""
+    written = [line for line in acknowledged(lab.folder) if line.kind != "ephemeral"]
+    there = history_of(host for host in lab.hosts if Path(host.data_dir, "version-2").exists())
+    return {(line.zxid, line.path) for line in written} - there
 
-    What both sides have from before they parted is on the kept side, whoever of it came in later, by a snapshot.
+
+def nothing_is_lost(
+    lab: Lab, zkprov: Zkprov, kept: list[InventoryHost], files: list[Path], gone: set[tuple[int, str]]
+) -> tuple[int, int]:
+    """Each acknowledged write is on the kept side, or a dead letter; but for those that were `gone` before. How many of each.
+
+    What a writer itself has written over since is where that is: a server that came in later, by a snapshot, has only the last.
     """
     written = [line for line in acknowledged(lab.folder) if line.kind != "ephemeral"]
-    shown = zkprov("salvage", "show", str(file), "--data", "--limit", "0", "--output", "json").expect(0).json
-    parted = shown["origin"]["parted"]
-    letters = {(int(str(x["zxid"]), 16), x["path"]) for x in shown["letters"]}
+    letters = set()
+    for file in files:
+        shown = zkprov("salvage", "show", str(file), "--data", "--limit", "0", "--output", "json").expect(0).json
+        letters |= {(int(str(x["zxid"]), 16), x["path"]) for x in shown["letters"]}
     history = history_of(kept)
     with client(*kept) as session:
         session.sync("/lab")
-        living = {path: data for path, (data, _) in tree(session, "/lab").items()}
-    there = [
-        x for x in written if x.zxid <= parted or (x.zxid, x.path) in history or living.get(x.path) == x.data.encode()
-    ]
-    missing = [x for x in written if x not in there and (x.zxid, x.path) not in letters]
+        living = tree(session, "/lab")
+
+    def lives(x: Acknowledged) -> bool:
+        data, stat = living.get(x.path, (b"", None))
+        if stat is None:
+            return False
+        # a disk that was taken over has the log of its former history still
+        ours = x.kind == "create" or stat.czxid < x.zxid <= stat.mzxid
+        return data == x.data.encode() or (ours and (x.zxid, x.path) in history and stat.mzxid >= x.zxid)
+
+    there = [x for x in written if lives(x)]
+    last = {(x.writer, x.path): x.zxid for x in there}
+    there += [x for x in written if x not in there and x.zxid < last.get((x.writer, x.path), 0)]
+    missing = [x for x in written if x not in there and (x.zxid, x.path) not in letters | gone]
     assert not missing, f"{len(missing)} of {len(written)} acknowledged writes are nowhere: {missing[:5]}"
     return len(there), len(written) - len(there)
 
@@ -89,13 +112,11 @@ def one_ensemble(lab: Lab, zkprov: Zkprov, members: list[InventoryHost]) -> None
         assert not differ, f"the members hold different trees: {sorted(differ)[:5]}"
 
 
-def stayed(lab: Lab, incident: Incident, lines: Iterable[Acknowledged]) -> str:
-    """The server to keep: of the side whose writer was there first, the one whose disk has most of what it was told is stored."""
-    first = [line for line in lines if line.writer == incident.writers[0].name and line.kind == "create"]
+def to_keep(lab: Lab, incident: Incident) -> str:
+    """The server to keep: of the side that was there before; after a merge the one that has most of what the first writer was told."""
+    side = next((side for side in incident.sides if side.name in ("old", "members")), None)
+    known = side.servers if side else {i for side in incident.sides for i in side.servers}
+    first = [x for x in acknowledged(lab.folder) if x.writer == incident.writers[0].name and x.kind == "create"]
     wanted = {(line.zxid, line.path) for line in first}
-    known = {i for side in incident.sides for i in side.servers}
-    ranked = {}
-    for host in lab.hosts:
-        if host.id in known and Path(host.data_dir, "version-2").exists():
-            ranked[host.name] = len(wanted & history_of([host]))
-    return max(ranked, key=lambda name: ranked[name])
+    hosts = [host for host in lab.hosts if host.id in known and Path(host.data_dir, "version-2").exists()]
+    return max(hosts, key=lambda host: len(wanted & history_of([host]))).name

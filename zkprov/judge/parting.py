@@ -61,20 +61,34 @@ def same_transaction(one: bytes, other: bytes) -> bool:
 def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Parting:
     """By what the kept tree has of the losing side's transactions: a znode that one of them wrote, at the same zxid and millisecond.
 
-    They do not part before the last such; `losing_tree` is the losing side's oldest snapshot. The log is read to its end.
+    They do not part before the last such, unless the kept side has another transaction at a zxid of the losing side's: then before that,
+    whatever both have after it. (After a merge both go on with one history again.) `losing_tree` is the losing side's oldest snapshot. The
+    log is read to its end.
     """
-    last = 0
+    common: list[int] = []
+    clash = 0
     for path in losing_tree or ():
         one = losing_tree.get(path) if losing_tree else None
         other = kept.get(path)
-        if one and other and one.mzxid > last and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
-            last = one.mzxid
+        if one and other and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
+            common.append(one.mzxid)
     known = kept.zxids()
     for zxid, body in losing:
         at = bisect_left(known, zxid)
         # most are none of those, and need not be read
-        if zxid > last and at < len(known) and known[at] == zxid and _written(body, kept):
-            last = zxid
+        if at < len(known) and known[at] == zxid:
+            if _written(body, kept):
+                common.append(zxid)
+            else:
+                clash = clash or zxid
+    if clash and any(zxid > clash for zxid in common):
+        last = max((zxid for zxid in common if zxid < clash), default=0)
+        return Parting(
+            last,
+            False,
+            f"each has another transaction {clash:#x}; what both have after it, they have from after a merge",
+        )
+    last = max(common, default=0)
     if last:
         return Parting(last, False, f"by the znodes that both have: not before {last:#x}")
     return Parting(0, False, "no znode of the kept side was written by a transaction of the losing side")

@@ -150,8 +150,11 @@ class _WayOut(Fencing):
             hosts=tuple(n for n in self.kept.servers if self.inventory.host(n)),
             after=spare(self.members.quorums, here),
         )
-        for one in (x for x in self.back if x not in self.seeds):
-            if one.server.votes and newcomers_rule(self.members, young | {one.server.id}):
+        later = [x for x in self.back if x not in self.seeds]
+        for number, one in enumerate(later):
+            # a voter that is not back yet is a newcomer too: nobody knows its disk
+            absent = {x.server.id for x in later[number:] if x.server.votes}
+            if one.server.votes and young and newcomers_rule(self.members, young | absent):
                 last = max(young)
                 step(StepKind.SEASON, last, wait_s=self.wish.options.season_s, after=spare(self.members.quorums, here))
                 young.clear()
@@ -210,10 +213,15 @@ class _WayOut(Fencing):
         return (Weighed("data", each),) if each else ()
 
 
-def other_sides(split: Split, sides: Sequence[Side], picture: Picture) -> str:
-    """Why the sides are not those of the plan; empty where they are. Who has gone since is no other side."""
+def other_sides(split: Split, sides: Sequence[Side], picture: Picture, *, begun: bool = False) -> str:
+    """Why the sides are not those of the plan; empty where they are. Who has gone since is no other side.
+
+    `begun`: somebody is fenced already. Who follows the kept side since then, for want of its own leader, is fenced all the same.
+    """
     known = {x.name: side.name for side in split.sides for x in side.servers}
     for side in sides:
+        if begun and known.get(side.leader) == split.keep:
+            continue
         of = {known.get(name, "") for name in side.servers}
         unknown = [name for name in side.servers if name not in known]
         if unknown:

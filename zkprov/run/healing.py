@@ -340,7 +340,9 @@ class Healing:
         survey = self.world.survey(clients=False)
         health = judge(survey, Purpose.LOOK)
         picture = health.picture
-        if why := other_sides(self.split, [s for s in sides_of(picture) if s.leader], picture):
+        first = next((s.number for s in self.plan.steps if s.kind is StepKind.FENCE), 0)
+        led = [s for s in sides_of(picture) if s.leader]
+        if why := other_sides(self.split, led, picture, begun=self.in_hand.number > first > 0):
             raise Stale(why, place=f"plan {self.plan.id}", remedy="zkprov status; then plan again: zkprov heal")
         return survey
 

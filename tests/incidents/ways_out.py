@@ -29,11 +29,11 @@ def data_of(host: InventoryHost, ending: str = "") -> str:
     return data if data == logs else f"{data}:{logs}"
 
 
-def set_aside(lab: Lab, ids: Iterable[int]) -> list[str]:
+def set_aside(lab: Lab, names: Iterable[str]) -> list[str]:
     """The data of each of these servers whose disk a heal has moved."""
     moved = (
         (host, folder)
-        for host in (lab.host(i) for i in ids)
+        for host in (h for h in lab.hosts if h.name in set(names))
         for folder in sorted(Path(host.data_dir).parent.glob(f"{Path(host.data_dir).name}.heal-*"))
     )
     return [data_of(host, f".{folder.name.partition('.')[2]}") for host, folder in moved]
@@ -102,11 +102,9 @@ def one_ensemble(lab: Lab, zkprov: Zkprov, members: list[InventoryHost]) -> None
     for host in members:
         with client(host) as session:
             session.sync("/")
-            # what is below /zookeeper each server writes by itself, outside of transactions
-            own = {
-                p: (d, s.czxid, s.mzxid) for p, (d, s) in tree(session, "/").items() if p.split("/")[1] != "zookeeper"
-            }
-            found.append(own)
+            everything = tree(session, "/").items()
+            # /zookeeper each server writes by itself, outside of transactions; the writers' sessions expire about now
+            found.append({p: (d, s.czxid, s.mzxid) for p, (d, s) in everything if not p.startswith(APART)})
     for other in found[1:]:
         differ = [p for p in found[0].keys() | other.keys() if found[0].get(p) != other.get(p)]
         assert not differ, f"the members hold different trees: {sorted(differ)[:5]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -20,7 +21,7 @@ from zkprov.tree.flaw import Flaw
 from zkprov.tree.transactions import head_of
 from zkprov.tree.znodes import Znode
 
-E1, E2 = 1 << 32, 2 << 32
+E1, E2, E3 = 1 << 32, 2 << 32, 3 << 32
 ROOT = [zk.node(""), zk.node("/zookeeper"), zk.node("/zookeeper/quota"), zk.node("/zookeeper/config")]
 
 
@@ -114,8 +115,6 @@ def test_without_the_kept_logs_the_znodes_that_both_have_tell_where_they_part(tm
     lost = find(zk.disk(tmp_path / "lost", [*COMMON, *LOST], nodes=ROOT))
     kept = kept_of(find(zk.disk(tmp_path / "kept", [*COMMON, *KEPT], nodes=ROOT)))
     full = list(Salvage([lost], kept, lambda _: None).letters())
-    import msgspec
-
     live = msgspec.structs.replace(kept, files=None)
     made = Salvage([lost], live, lambda _: None)
     assert (made.parting.zxid, made.parting.sure) == (P, False)
@@ -193,6 +192,29 @@ def test_a_snapshot_younger_than_the_parting_tells_what_stood_and_nobody_knows_w
         ("stood", "/new/x", b"1", Why.NOT_KEPT),
         ("set", "/new/x", b"2", Why.NOT_KEPT),
     ]
+
+
+def test_after_a_merge_they_part_where_they_first_differ(tmp_path: Path) -> None:
+    """What both have from after the merge says nothing of what came before it."""
+    both = bodies(zk.create("/after", b"m"), zk.put("/d", b"m", 1), first=E3 + 1, session=0x40)
+    lost = find(zk.disk(tmp_path / "lost", [*COMMON, *LOST[:4], *both], nodes=ROOT))
+    kept = kept_of(find(zk.disk(tmp_path / "kept", [*COMMON, *KEPT, *both], nodes=ROOT)))
+    live = msgspec.structs.replace(kept, files=None)
+    made = Salvage([lost], live, lambda _: None)
+    assert (made.parting.zxid, made.parting.sure) == (P, False) and "after a merge" in made.parting.how
+    assert ("create", "/new", b"n", Why.CREATED_THERE) in told(list(made.letters()))
+
+
+def test_what_a_server_threw_away_for_another_s_snapshot_is_a_letter(tmp_path: Path) -> None:
+    """It joined another leader, and has its own log still, below a snapshot that knows nothing of it."""
+    disk = zk.disk(tmp_path / "lost", LOST[:4], nodes=None)
+    theirs = [*ROOT, *(zk.node(f"/{n}", b"0", czxid=E1 + i, mzxid=E1 + i) for i, n in enumerate("abcd", 2))]
+    (disk / f"version-2/snapshot.{E2 + 9:x}").write_bytes(zk.snapshot(theirs))
+    kept = kept_of(find(zk.disk(tmp_path / "kept", [*COMMON, *KEPT], nodes=ROOT)))
+    made = Salvage([find(disk)], msgspec.structs.replace(kept, files=None), lambda _: None)
+    found = told(list(made.letters()))
+    assert ("create", "/new", b"n", Why.NOT_KEPT) in found and ("set", "/a", b"lost", Why.DIFFERS) in found
+    assert all(x.last is not None for x in made.letters() if x.path.startswith("/new")), "it is replayed, and not there"
 
 
 def test_a_hole_in_the_log_is_told_and_a_snapshot_behind_it_is_used(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ class Salvage:
                 "is not known"
             )
         self.tree, self.based = found.tree, found
+        self._deleted = self._deleted_below(found.zxid)
         at_first: tuple[tuple[bytes, int], ...] | None = None
         for txn in data_files.transactions(files, flaws, found.zxid):
             if txn.zxid > parted:
@@ -148,6 +149,26 @@ class Salvage:
             self.tree.apply(txn)
         self.ephemerals = Ephemerals(tuple(self.tree.ephemeral_paths()) if at_first is None else at_first)
         self.members = _members(self.tree)
+
+    def _deleted_below(self, zxid: int) -> frozenset[bytes]:
+        """What the logs say was deleted since the parting, up to a snapshot that is younger than that."""
+        if zxid <= self.parting.zxid:
+            return frozenset()
+        deleted: set[bytes] = set()
+        for txn in data_files.transactions(self.main, self.flaws, self.parting.zxid):
+            if txn.zxid > zxid:
+                break
+            deleted.update(change.path for change in txn.changes if change.kind == "delete")
+        return frozenset(deleted)
+
+    def _thrown_away(self, kind: Kind, path: bytes, zxid: int, final: Znode | None) -> bool:
+        """Whether the log tells a change that a later snapshot of the same disk knows nothing of, and nobody undid.
+
+        The snapshot is another server's then: it joined a leader of another history, which sent its own data.
+        """
+        if zxid > self.based.zxid or kind not in (Kind.CREATE, Kind.SET) or path in self._deleted:
+            return False
+        return final is None or final.mzxid < zxid
 
     def _tree_at(self, covered: Cover) -> Tree | None:
         """The tree at the parting, where the way from there to the end has a hole."""
@@ -257,7 +278,9 @@ class Salvage:
             counts.left_out += 1
             return None
         final, kept = self.tree.get(path), self.kept.tree.get(path)
-        if main:
+        if main and self._thrown_away(kind, path, head[2], final):
+            last, reason = _astray(kind, data, kept)
+        elif main:
             last, reason = final.sum if final else None, why(final, kept, self._before_of(path), known=self.known)
         else:
             last, reason = _astray(kind, data, kept)

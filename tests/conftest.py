@@ -87,7 +87,7 @@ def nothing_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Labs, journals, defaults and the CI of whoever runs the tests are neither seen nor touched. The download cache is shared."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        kept = ("ZKPROV_SEED", "ZKPROV_WHOLE", "ZKPROV_TEST_RUN")
+        kept = ("ZKPROV_SEED", "ZKPROV_WHOLE", "ZKPROV_TEST_RUN", "ZKPROV_OUTCOMES")
         of_ci = ("GITHUB_", "GITLAB_")
         for name in [n for n in os.environ if n.startswith(("ZKPROV_", *of_ci)) and n not in kept]:
             patch.delenv(name)

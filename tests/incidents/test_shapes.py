@@ -23,11 +23,8 @@ from zkprov.model.problems import BadInput
 
 pytestmark = pytest.mark.real
 
-NOT_SEEN_YET = {"pair", "lonely", "wiped-two", "wiped-and-stale", "epoch-loop", "captured", "unresolvable-name"}
-"""Shapes that `zkprov status` calls safe or degraded."""
 
-
-@pytest.mark.matrix(keep=5)
+@pytest.mark.matrix(keep=2)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_shape_is_what_is_stated_of_it(broken: Broken, tmp_path: Path, name: str) -> None:
     shape = SHAPES[name]
@@ -46,11 +43,9 @@ def test_a_shape_is_what_is_stated_of_it(broken: Broken, tmp_path: Path, name: s
     if not shape.after.commits:
         (side,) = incident.sides
         assert side.leader and opens_no_session(lab.host(side.leader))
-    code = Zkprov(lab, tmp_path / "runs")("status").code
-    if name in NOT_SEEN_YET:
-        assert code == 0, "status says it: take it out of NOT_SEEN_YET"
-    elif shape.after.leaders is not None:
-        assert code in (3, 4)
+    if shape.after.leaders is not None and not shape.after.differ:
+        # what differs is seen with the next digest (test_ways_out.py)
+        assert Zkprov(lab, tmp_path / "runs")("status").code in (3, 4)
 
 
 def who_leads_whom(lab: Lab, incident: Incident, shape: Shape) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.incidents import outcomes
 from tests.incidents.conftest import Broken
 from tests.incidents.ways_out import QUICK, lost_already, nothing_is_lost, one_ensemble, set_aside, to_keep
 from tests.real.driver import Zkprov, wait_for
@@ -36,12 +38,14 @@ NAMED = {
 def test_seen_healed_and_nothing_lost(broken: Broken, tmp_path: Path, name: str) -> None:
     lab, incident = broken(name)
     zkprov = Zkprov(lab, tmp_path / "runs")
+    began = time.monotonic()
     seen_by_name(zkprov, NAMED[name])
+    seen_s = time.monotonic() - began
     keep = to_keep(lab, incident)
     shown = zkprov("plan", "heal", "--keep", keep, *QUICK, "--output", "json").expect(0).json["plan"]
     # what no log has any more: only a merge cuts logs off
     gone = lost_already(lab) if name == "merged" else set[tuple[int, str]]()
-    zkprov("heal", "--keep", keep, "--yes", *QUICK, timeout_s=240).expect(0, "done:")
+    healed = zkprov("heal", "--keep", keep, "--yes", *QUICK, timeout_s=240).expect(0, "done:")
     stop_writers(lab.folder)
     members = [lab.host(s["id"]) for s in shown["base"]["servers"]]
     one_ensemble(lab, zkprov, members)
@@ -54,6 +58,8 @@ def test_seen_healed_and_nothing_lost(broken: Broken, tmp_path: Path, name: str)
             zkprov("salvage", *disks, "-o", str(files[-1]), timeout_s=120).expect(0)
     there, letters = nothing_is_lost(lab, zkprov, members, files, gone)
     assert there and (letters or len(incident.writers) == 1)
+    row = {"seen_s": seen_s, "healed_s": healed.took_s, "there": there, "letters": letters, "gone": len(gone)}
+    outcomes.keep(shape=name, named=NAMED[name], **row)
 
 
 def seen_by_name(zkprov: Zkprov, shape: str) -> None:

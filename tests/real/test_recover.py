@@ -84,6 +84,7 @@ def lost(make_lab, tmp_path: Path) -> Lost:
     return Lost(make_lab(5, spares=0, tick_ms=500), tmp_path / "runs")
 
 
+@pytest.mark.matrix(keep=1, of="a quorum lost for good", among="heals")
 def test_a_quorum_that_is_lost_for_good(lost: Lost) -> None:
     zkprov = lost.zkprov
     refused = zkprov("recover", "--yes").expect(3, "Refused by R1", "3 (zk3): its host answers, and its disk is empty")
@@ -104,7 +105,7 @@ def test_a_quorum_that_is_lost_for_good(lost: Lost) -> None:
     assert mode(lost.hosts[2]) == "follower"
 
 
-@pytest.mark.matrix(keep=1, of="recoveries that are killed")
+@pytest.mark.matrix(keep=1, of="recoveries that are killed", among="heals")
 @pytest.mark.parametrize("number", range(8))
 def test_it_is_killed_at_some_instant_and_goes_on(lost: Lost, number: int) -> None:
     """In half of them it is still at the disks; in the others it adds somebody already, which `resume` goes on with."""

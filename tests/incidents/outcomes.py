@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from zkprov.lab.shapes.registry import SHAPES
+
 BEGIN, END = "<!-- outcomes: ", "<!-- /outcomes -->"
 FILE = "ZKPROV_OUTCOMES"
 HEAD = (
-    "| shape | `zkprov status` says | seen in | healed in | acknowledged | on the kept side | dead letters | gone before |",
+    "| shape | `zkprov status` says | seen in | healed in | acknowledged | on the kept side | dead letters | cut off by the merge |",
     "|---|---|---|---|---|---|---|---|",
 )
 
@@ -24,9 +26,10 @@ def keep(**row: Any) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
+    rows = sorted(rows, key=lambda row: list(SHAPES).index(row["shape"]))
     lines = [
-        f"| `{r['shape']}` | {r['named']} | {r['seen_s']:.1f} s | {r['healed_s']:.1f} s | {r['there'] + r['letters']} "
-        f"| {r['there']} | {r['letters'] - r['gone']} | {r['gone'] or ''} |"
+        f"| `{r['shape']}` | {r['named']} | {r['seen_s']:.1f} s | {r['healed_s']:.1f} s | {r['there'] + r['letters'] + r['gone']} "
+        f"| {r['there']} | {r['letters']} | {r['gone'] or ''} |"
         for r in rows
     ]
     return "\n".join((*HEAD, *lines))

@@ -49,16 +49,19 @@ def history_of(hosts: Iterable[InventoryHost]) -> set[tuple[int, str]]:
     return found
 
 
-def lost_already(lab: Lab) -> set[tuple[int, str]]:
-    """Acknowledged writes that are in no server's log by now: who joined the other side's leader had its log cut off (TRUNC)."""
+def lost_already(lab: Lab, losing: Iterable[str]) -> set[tuple[int, str]]:
+    """Acknowledged writes that are in no log of the losing servers by now.
+
+    Who joined the other side's leader had its log cut off (TRUNC); or has it still below that leader's snapshot, and is kept.
+    """
     written = [line for line in acknowledged(lab.folder) if line.kind != "ephemeral"]
-    there = history_of(host for host in lab.hosts if Path(host.data_dir, "version-2").exists())
+    there = history_of(host for host in lab.hosts if host.name in set(losing))
     return {(line.zxid, line.path) for line in written} - there
 
 
 def nothing_is_lost(
     lab: Lab, zkprov: Zkprov, kept: list[InventoryHost], files: list[Path], gone: set[tuple[int, str]]
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Each acknowledged write is on the kept side, or a dead letter; but for those that were `gone` before. How many of each.
 
     What a writer itself has written over since is where that is: a server that came in later, by a snapshot, has only the last.
@@ -86,7 +89,8 @@ def nothing_is_lost(
     there += [x for x in written if x not in there and x.zxid < last.get((x.writer, x.path), 0)]
     missing = [x for x in written if x not in there and (x.zxid, x.path) not in letters | gone]
     assert not missing, f"{len(missing)} of {len(written)} acknowledged writes are nowhere: {missing[:5]}"
-    return len(there), len(written) - len(there)
+    in_letters = [x for x in written if x not in there and (x.zxid, x.path) in letters]
+    return len(there), len(in_letters), len(written) - len(there) - len(in_letters)
 
 
 def one_ensemble(lab: Lab, zkprov: Zkprov, members: list[InventoryHost]) -> None:

@@ -123,7 +123,7 @@ def test_values_become_words_of_the_command_line_whatever_is_in_them() -> None:
         (of_steps("- restart: {settle: '{{ nothing }}'}"), "there is no parameter 'nothing'"),
         (of_steps("- restart: {settle: '{% if x %}'}"), "nothing else is a template here"),
         (of_steps("- apply: {plan: x}"), "'x' is no earlier step that plans"),
-        (of_steps("- plan: {kind: heal}"), "not a kind of plan"),
+        (of_steps("- plan: {kind: mend}"), "not a kind of plan"),
         (of_steps("- plan: {kind: upgrade}"), "upgrade lacks `to`"),
         (of_steps("- probe: {command: rm -rf /}"), "a list of words: no shell is in between"),
         (of_steps("- notify: {}"), "either a command or a webhook"),

@@ -34,7 +34,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.matrix(keep=1, of="runbooks on real servers")
+@pytest.mark.matrix(keep=1, of="runbooks on real servers", among="long changes")
 @pytest.mark.parametrize("change", CHANGES)
 def test_through_windows_killed_and_resumed(make_lab: Any, tmp_path: Path, change: str) -> None:
     lab = make_lab(3) if change == "restart" else make_lab(3, release="3.8.6", also=["3.9.5"])
@@ -164,7 +164,7 @@ def kinds(journal: Path, run: str) -> set[str]:
     return found
 
 
-@pytest.mark.matrix(keep=1, of="runbooks on real servers")
+@pytest.mark.matrix(keep=1, of="runbooks on real servers", among="long changes")
 def test_steps_of_every_kind_a_failure_and_its_retry(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov, hosts = Zkprov(lab, tmp_path / "runs"), list(lab.founders)

@@ -27,7 +27,11 @@ from zkprov.observe.data_files import base, find, transactions
 from zkprov.tree.transactions import CONTAINER, TTL_MARK, Change
 from zkprov.tree.znodes import Tree, sum_of
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("salvage")]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.xdist_group("salvage"),
+    pytest.mark.matrix(keep=3, of="salvage", among="heals"),
+]
 
 MANY = 100
 OPEN = (Right(ANYONE, ALL),)

@@ -132,7 +132,7 @@ def cut_off(zkprov: Zkprov, rng: random.Random, whole: bool) -> None:
 ROUNDS = (rolling_restart, leader_killed, paused, add_and_remove, cut_off)
 
 
-@pytest.mark.matrix(keep=3)
+@pytest.mark.matrix(keep=1)
 @pytest.mark.parametrize("number", range(50), ids=lambda n: f"{n}-{ROUNDS[n % len(ROUNDS)].__name__}")
 def test_a_moment_is_never_called_an_incident(
     watched: tuple[Zkprov, Watch], number: int, rng: random.Random, request: pytest.FixtureRequest

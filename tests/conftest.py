@@ -13,6 +13,7 @@ import pytest
 
 CI = bool(os.environ.get("CI"))
 AMONG = 2
+FEWER = {"stories on hosts": 1}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,7 +56,7 @@ def _set_up_hypothesis(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of each test with `@pytest.mark.matrix(keep=N)`, keep N of its cases, drawn by the seed and the test's own name.
 
-    `of="…"` makes one matrix of all tests that have it. Of all matrices with the same `among="…"` two are drawn at all.
+    `of="…"` makes one matrix of all tests that have it. Of all matrices with the same `among="…"` two are drawn at all, or as many as `FEWER` says.
     """
     if config.option.whole:
         return
@@ -71,7 +72,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 rivals[among].add(test)
     dropped = set[pytest.Item]()
     for among, matrices in rivals.items():
-        drawn_ones = random.Random(f"{config.option.seed}:{among}").sample(sorted(matrices), min(AMONG, len(matrices)))
+        drawn_ones = random.Random(f"{config.option.seed}:{among}").sample(
+            sorted(matrices), min(FEWER.get(among, AMONG), len(matrices))
+        )
         for test in matrices.difference(drawn_ones):
             keep[test] = 0
     for test, of_test in cases.items():

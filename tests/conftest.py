@@ -56,7 +56,8 @@ def _set_up_hypothesis(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of each test with `@pytest.mark.matrix(keep=N)`, keep N of its cases, drawn by the seed and the test's own name.
 
-    `of="…"` makes one matrix of all tests that have it. Of all matrices with the same `among="…"` two are drawn at all, or as many as `FEWER` says.
+    `of="…"` makes one matrix of all tests that have it. Of all matrices with the same `among="…"` two are drawn at all
+    (or as many as `FEWER` says).
     """
     if config.option.whole:
         return

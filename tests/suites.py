@@ -42,10 +42,10 @@ _BY_FILE = ("loadscope", "--no-loadscope-reorder")
 SUITES = (
     Suite("unit", 3.5, 30, min(_CORES, 4)),
     Suite("cases", 0.25, 10, min(_CORES, 4)),
-    Suite("real", 9, 60, min(_CORES, 4), _BY_FILE),
+    Suite("real", 9.25, 60, min(_CORES, 4), _BY_FILE),
     Suite("faults", 4.5, 90, min(_CORES, 4)),
     Suite("hosts", 5, 100, min(_CORES, 4)),
-    Suite("incidents", 2, 30, min(_CORES, 4)),
+    Suite("incidents", 1.75, 30, min(_CORES, 4)),
 )
 
 

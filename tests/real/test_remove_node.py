@@ -163,7 +163,7 @@ def kill_follower(lab: Lab) -> InventoryHost:
     return host
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_a_dead_member_leaves(four: tuple[Lab, Zkprov]) -> None:
     lab, zkprov = four
     leader_of(list(lab.founders))
@@ -175,7 +175,7 @@ def test_a_dead_member_leaves(four: tuple[Lab, Zkprov]) -> None:
     zkprov("check").expect(0)
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_a_dead_member_that_cannot_be_reached_stays_named(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
     """Its host is in no inventory any more. It comes back, and elects nobody; then somebody attests what became of it."""
     lab, zkprov = four
@@ -206,7 +206,7 @@ def test_a_dead_member_that_cannot_be_reached_stays_named(four: tuple[Lab, Zkpro
     assert ledger(rest[0], f"members/{dead.id}") is None
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_its_clients_are_waited_for(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
     lab, zkprov = four
     leader = leader_of(list(lab.founders))
@@ -223,7 +223,7 @@ def test_its_clients_are_waited_for(four: tuple[Lab, Zkprov], tmp_path: Path) ->
         assert session.exists("/there")
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_one_that_is_put_back_by_hand_is_not_stopped(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
     """While its clients are waited for somebody wants it back: it is a voter again, and nobody stops a voter."""
     lab, zkprov = four
@@ -245,7 +245,7 @@ def test_one_that_is_put_back_by_hand_is_not_stopped(four: tuple[Lab, Zkprov], t
     assert not list(Path(host.config_dir).parent.glob("*.retired-*"))
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_an_id_that_came_back_is_not_forgotten(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
     """Attested wiped, its id may be used again; to clear what was retired then takes nothing from the voter that has it now."""
     lab, zkprov = four
@@ -259,7 +259,7 @@ def test_an_id_that_came_back_is_not_forgotten(four: tuple[Lab, Zkprov], tmp_pat
     assert again("status", "--output", "json").expect(0).json["ensemble"]["newcomers"].keys() == {"4"}
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_a_silent_host_keeps_nobody_out(make_lab: Any, tmp_path: Path) -> None:
     """A host of the inventory that is switched off, here one that takes connections and says nothing, makes each look 3 s long."""
     lab = make_lab(3)
@@ -284,7 +284,7 @@ def three(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         lab.down()
 
 
-@pytest.mark.matrix(keep=4, of="changes that are refused")
+@pytest.mark.matrix(keep=3, of="changes that are refused")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -307,7 +307,7 @@ def test_refused(three: Zkprov, arguments: tuple[str, ...], code: int, words: tu
     touched.nothing()
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_a_plan_is_saved_applied_and_stale_then(three: Zkprov, tmp_path: Path) -> None:
     """In an emergency three become two, by a plan; made before somebody else's change it is stale."""
     plan, late = tmp_path / "plan.json", tmp_path / "late.json"
@@ -320,7 +320,7 @@ def test_a_plan_is_saved_applied_and_stale_then(three: Zkprov, tmp_path: Path) -
     assert members(three.lab.host(2)) == {2, 3}
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_cut_off_by_sigterm_it_is_resumed(four: tuple[Lab, Zkprov], tmp_path: Path) -> None:
     lab, zkprov = four
     leader = leader_of(list(lab.founders))

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.real, pytest.mark.xdist_group("replace node")]
 QUICK = ("--yes", "--settle", "0", "--samples", "1", "--drain", "0", "--season", "3s", "--reason", "a lab")
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 @pytest.mark.timeout(400)
 def test_all_three_are_replaced_under_load(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
@@ -56,7 +56,7 @@ def test_all_three_are_replaced_under_load(make_lab: Any, tmp_path: Path) -> Non
         LocalHost(host).stop(5)
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_a_dead_one_is_replaced_out_first(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov, events = Zkprov(lab, tmp_path / "runs"), tmp_path / "events.jsonl"
@@ -74,7 +74,7 @@ def test_a_dead_one_is_replaced_out_first(make_lab: Any, tmp_path: Path) -> None
     zkprov("check").expect(0)
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_one_that_is_alone_is_replaced(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(1)
     zkprov = Zkprov(lab, tmp_path / "runs")
@@ -96,7 +96,7 @@ def three(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         lab.down()
 
 
-@pytest.mark.matrix(keep=4, of="changes that are refused")
+@pytest.mark.matrix(keep=3, of="changes that are refused")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -120,7 +120,7 @@ def test_refused(three: Zkprov, arguments: tuple[str, ...], code: int, words: tu
     touched.nothing()
 
 
-@pytest.mark.matrix(keep=4, of="changes that are refused")
+@pytest.mark.matrix(keep=3, of="changes that are refused")
 def test_a_plan_shows_all_of_it(three: Zkprov, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     three("plan", "replace", "zk1", "zk4", "--out", str(plan), "--detailed-exitcode").expect(

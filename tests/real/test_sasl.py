@@ -54,7 +54,7 @@ def who_may_read(folder: Path, secrets: tuple[str, ...]) -> dict[Path, int]:
     return found
 
 
-@pytest.mark.matrix(keep=2, of="secured and grown")
+@pytest.mark.matrix(keep=1, of="secured and grown")
 @pytest.mark.parametrize(
     ("secured", "posture"),
     [
@@ -198,7 +198,7 @@ def known_by_none_but_the_digest(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(founding, "_properties", lambda s: usual({k: v for k, v in s.items() if not k.endswith("superUser")}))
 
 
-@pytest.mark.matrix(keep=2, of="secured and grown")
+@pytest.mark.matrix(keep=1, of="secured and grown")
 @pytest.mark.parametrize(
     ("kind", "made"),
     [

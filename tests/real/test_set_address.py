@@ -125,7 +125,7 @@ def test_a_follower_moves_under_load_and_back(lab: Lab, tmp_path: Path) -> None:
     zkprov("check").expect(0)
 
 
-@pytest.mark.matrix(keep=2, of="moves that meet something else")
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
 def test_a_leader_moves_its_clients_only(lab: Lab, tmp_path: Path) -> None:
     zkprov, leader = at_home(lab, tmp_path), leader_of(lab)
     touched = Touched(lab, leader.name)
@@ -163,7 +163,7 @@ def test_what_is_refused(lab: Lab, tmp_path: Path) -> None:
     touched.nothing()
 
 
-@pytest.mark.matrix(keep=2, of="moves that meet something else")
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
 @pytest.mark.parametrize("port", ["client_port", "election_port"])
 def test_one_that_cannot_listen_there_is_taken_back_and_lives(lab: Lab, tmp_path: Path, port: str) -> None:
     """ZooKeeper says so in its log only, and ends after three tries of an election port."""
@@ -185,7 +185,7 @@ def test_one_that_cannot_listen_there_is_taken_back_and_lives(lab: Lab, tmp_path
         pass
 
 
-@pytest.mark.matrix(keep=2, of="moves that meet something else")
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
 @pytest.mark.parametrize("at", ["answer", "settling"])
 def test_one_that_dies_on_its_way_is_not_called_taken_back(lab: Lab, tmp_path: Path, at: str) -> None:
     zkprov, host = at_home(lab, tmp_path), follower_of(lab)
@@ -201,7 +201,7 @@ def test_one_that_dies_on_its_way_is_not_called_taken_back(lab: Lab, tmp_path: P
     zkprov("check").expect(0)
 
 
-@pytest.mark.matrix(keep=2, of="moves that meet something else")
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
 def test_one_that_came_to_lead_meanwhile_is_not_moved(lab: Lab, tmp_path: Path) -> None:
     """The list is the same, so the plan is not stale: the step looks for itself."""
     zkprov, leader = at_home(lab, tmp_path), leader_of(lab)
@@ -217,7 +217,7 @@ def test_one_that_came_to_lead_meanwhile_is_not_moved(lab: Lab, tmp_path: Path) 
     zkprov("check").expect(0)
 
 
-@pytest.mark.matrix(keep=2, of="moves that meet something else")
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
 def test_a_plan_is_applied_once_and_then_stands(lab: Lab, tmp_path: Path) -> None:
     zkprov, host = at_home(lab, tmp_path), follower_of(lab)
     there, plan = moved(zkprov, tmp_path / "there.yml", host.name, **spare_ports(lab)), tmp_path / "plan.json"
@@ -228,7 +228,7 @@ def test_a_plan_is_applied_once_and_then_stands(lab: Lab, tmp_path: Path) -> Non
     there("apply", str(plan), "--yes").expect(6, "plan again: zkprov plan set-address")
 
 
-@pytest.mark.matrix(keep=2, of="moves that meet something else")
+@pytest.mark.matrix(keep=1, of="moves that meet something else")
 def test_not_without_a_quorum_of_the_others(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(2)
     zkprov, host = at_home(lab, tmp_path), follower_of(lab)

@@ -21,7 +21,7 @@ def role(config: str, server_id: int) -> str:
     return found[1] if found else ""
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_there_and_back_under_load(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(4)
     zkprov, hosts = Zkprov(lab, tmp_path / "runs"), list(lab.founders)
@@ -48,7 +48,7 @@ def test_there_and_back_under_load(make_lab: Any, tmp_path: Path) -> None:
     assert not zkprov("status", "--output", "json").expect(0).json["ensemble"]["newcomers"]
 
 
-@pytest.mark.matrix(keep=2, of="members that change")
+@pytest.mark.matrix(keep=1, of="members that change")
 def test_a_newcomer_that_gives_its_vote_up_begins_anew(make_lab: Any, tmp_path: Path) -> None:
     lab = make_lab(3)
     zkprov = Zkprov(lab, tmp_path / "runs")

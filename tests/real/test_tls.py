@@ -65,7 +65,7 @@ def by_endpoint(lab: Lab, count: int, files: ClientFiles) -> tuple[str, ...]:
     return "--connect", endpoints, "--ca-file", files.ca, "--cert-file", files.cert, "--key-file", files.key
 
 
-@pytest.mark.matrix(keep=2, of="secured and grown")
+@pytest.mark.matrix(keep=1, of="secured and grown")
 def test_it_is_grown_as_any_other(zkprov: Zkprov) -> None:
     lab, posture = zkprov.lab, zkprov.lab.host(1).posture
     zkprov("add-node", "zk4", *QUICK).expect(0, "done: {1,2,3,4}")
@@ -95,7 +95,7 @@ def test_it_is_grown_as_any_other(zkprov: Zkprov) -> None:
         zkprov("prove", *by_endpoint(lab, 4, files), inventory=False).expect(0, "SAFE")
 
 
-@pytest.mark.matrix(keep=2, of="secured and grown")
+@pytest.mark.matrix(keep=1, of="secured and grown")
 def test_a_certificate_is_right_enough(make_lab, tmp_path: Path) -> None:
     """From bare hosts on: no password anywhere, the super user is who has the certificate; without one nobody gets in (3.7 and later)."""
     lab: Lab = make_lab(3, start=False, spares=0, posture=Posture.TLS)

@@ -55,16 +55,23 @@ def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | 
         health = judge(survey, Purpose.LOOK, earlier=first)
         if (found := _looked(world, first, health, remembered)) is not None:
             return found
-        # what is no incident, nor may be one, is healthy as far as this goes
-        gate = health.gate("no incident")
-        untold = {i.shape for i in health.incidents}
-        if gate.verdict is Verdict.PASS or (untold and untold <= UNTOLD):
+        if one_side(health):
             return None
         first = survey
     remedy = "zkprov status; then look again: zkprov heal"
-    raise NotHealthy(
-        f"something is wrong, and one side alone shows itself: {gate.summary}", place="sides", remedy=remedy
-    )
+    what = f"something is wrong, and one side alone shows itself: {health.gate('no incident').summary}"
+    raise NotHealthy(what, place="sides", remedy=remedy)
+
+
+def one_side(health: Health) -> bool:
+    """Whether there is nothing to heal, where one side shows itself: no incident, nor what may be one.
+
+    Raises `NotHealthy` with its remedy for an incident of one side alone: it is none for `heal`, and not nothing.
+    """
+    alone = next((i for i in health.incidents if i.shape in UNTOLD), None)
+    if alone is not None:
+        raise NotHealthy(f"{alone}; there is no other side to fence", place="sides", remedy="; ".join(alone.next[:2]))
+    return health.gate("no incident").verdict is Verdict.PASS
 
 
 def _looked(world: World, first: Survey, health: Health, remembered: Set[str]) -> Looked | None:

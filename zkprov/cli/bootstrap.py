@@ -14,8 +14,6 @@ from zkprov.cli.target import source_options, target_options
 if TYPE_CHECKING:
     from zkprov.plan.founding import Founding
     from zkprov.plan.steps import Options
-    from zkprov.run.result import Result
-    from zkprov.run.runner import Conductor
     from zkprov.run.world import World
 
 
@@ -121,19 +119,8 @@ def _show(made: Founding, world: World) -> None:
 def _carry_out(
     ctx: click.Context, world: World, made: Founding, options: Options, events: str | None, given: dict[str, object]
 ) -> int:
-    from zkprov.cli.conduct import conducted
+    from zkprov.cli.conduct import told
     from zkprov.run.founding import bootstrap as carried_out
 
     who = given["made_by"] if isinstance(given["made_by"], str) else None
-
-    known = account()
-
-    def say(line: str) -> None:
-        click.echo(line, err=True)
-        if known is not None:
-            known.say(line)
-
-    def work(conductor: Conductor) -> Result | None:
-        return carried_out(conductor, made, options, say)
-
-    return conducted(ctx, world, work, events=events, who=who) or 0
+    return told(ctx, world, lambda conductor, say: carried_out(conductor, made, options, say), events=events, who=who)

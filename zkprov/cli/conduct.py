@@ -78,6 +78,27 @@ def conducted(
     return result.exit_code
 
 
+def told(
+    ctx: click.Context,
+    world: World,
+    work: Callable[[Conductor, Callable[[str], None]], Result | None],
+    *,
+    events: str | None,
+    who: str | None,
+) -> int:
+    """As `conducted`, of what tells each thing that it does in a line, on stderr and in the reports. The exit code."""
+    from zkprov.cli.reporting import account
+
+    known = account()
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+        if known is not None:
+            known.say(line)
+
+    return conducted(ctx, world, lambda conductor: work(conductor, say), events=events, who=who) or 0
+
+
 def journal_path(ctx: click.Context) -> Path:
     """Of `--journal`, else where it is by default."""
     from zkprov.run.journal import default_path

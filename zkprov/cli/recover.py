@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from zkprov.plan.recovery import Attested
     from zkprov.plan.steps import Options
     from zkprov.run.recovering import Standing
-    from zkprov.run.result import Result
-    from zkprov.run.runner import Conductor
     from zkprov.run.world import World
 
 
@@ -158,18 +156,8 @@ def _carry_out(
     events: str | None,
     given: dict[str, object],
 ) -> int:
-    from zkprov.cli.conduct import conducted
+    from zkprov.cli.conduct import told
     from zkprov.run.recovering import recover as carried_out
 
     who = given["made_by"] if isinstance(given["made_by"], str) else None
-    known = account()
-
-    def say(line: str) -> None:
-        click.echo(line, err=True)
-        if known is not None:
-            known.say(line)
-
-    def work(conductor: Conductor) -> Result | None:
-        return carried_out(conductor, made, options, say)
-
-    return conducted(ctx, world, work, events=events, who=who) or 0
+    return told(ctx, world, lambda conductor, say: carried_out(conductor, made, options, say), events=events, who=who)

@@ -7,6 +7,7 @@ What stands is read from the hosts and the servers, so the same command goes on 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from zkprov.observe.credentials import SETTING, credential_of
 from zkprov.plan.founding import Founding, Stage, founder_of, plan_founding, starting
 from zkprov.plan.steps import Options, Refusal
 from zkprov.run.acts import GLANCE_S, log_of
+from zkprov.run.clock import Clock
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import ledger_writer, make_plan, missing
 from zkprov.run.result import Result
@@ -89,6 +91,20 @@ def _certified(world: World, made: Founding, now_s: float) -> Founding | Refusal
     return Refusal("R8", headline, evidence, (("", gate.remedy), again), exit_code=4)
 
 
+def await_founder(world: World, name: str, clock: Clock, stop: threading.Event, checkpoint: Callable[[], None]) -> None:
+    """Until the host's server leads itself. Raises `NotHealthy` with its log when it does not, and what `checkpoint` raises."""
+    deadline = clock.monotonic() + FOUNDER_S
+    while True:
+        srvr = world.glance(name).srvr
+        if srvr.value is not None and srvr.value.mode is Mode.LEADER:
+            return
+        checkpoint()
+        if clock.monotonic() > deadline:
+            log = log_of(world.inventory_host(name))
+            raise NotHealthy(f"the founder does not lead: {srvr}", place=name, remedy=log)
+        clock.wait(stop, GLANCE_S)
+
+
 class Founder:
     """Founds. `say` gets one line for each thing that is done."""
 
@@ -108,7 +124,7 @@ class Founder:
         elif self.made.stage is Stage.LAID:
             self._start()
         if self.made.stage is not Stage.FOUNDED:
-            self._await_leader()
+            await_founder(self.world, self.made.host, self.clock, self.stop, self._checkpoint)
             self._write_ledger(options)
         for host in reversed(hosts):
             host.unfence(self.made.run, self.attempt)
@@ -159,18 +175,6 @@ class Founder:
         host.fence(self.made.run, self.attempt)
         host.enable()
         host.start()
-
-    def _await_leader(self) -> None:
-        deadline = self.clock.monotonic() + FOUNDER_S
-        while True:
-            srvr = self.world.glance(self.made.host).srvr
-            if srvr.value is not None and srvr.value.mode is Mode.LEADER:
-                return
-            self._checkpoint()
-            if self.clock.monotonic() > deadline:
-                log = log_of(self.world.inventory_host(self.made.host))
-                raise NotHealthy(f"the founder does not lead: {srvr}", place=self.made.host, remedy=log)
-            self.clock.wait(self.stop, GLANCE_S)
 
     def _write_ledger(self, options: Options) -> None:
         made = self.made

@@ -21,13 +21,13 @@ from zkprov.judge.newcomers import SEASON_S
 from zkprov.judge.picture import client_of
 from zkprov.judge.verdict import Purpose
 from zkprov.model.backup import About, Reached, name_of
-from zkprov.model.facts import LedgerMember, Mode, Retired
+from zkprov.model.facts import LedgerMember, Retired
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy, Problem, Stale
 from zkprov.model.recovery import FENCE, Recovery, Survivor
 from zkprov.plan.recovery import Attested, plan_recovery
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
-from zkprov.run.acts import GLANCE_S, log_of
+from zkprov.run.founding import await_founder
 from zkprov.run.journal import OPEN_STATES, State
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import make_plan, missing
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 KIND = "recovery"
 """Of the journal's document, by ensemble."""
 AGAIN = "zkprov recover: it goes on from here"
-FOUNDER_S = 60.0
 STOP_S = 30.0
 
 
@@ -128,7 +127,7 @@ class Recoverer:
             self._set_aside(hosts)
             self._lay(hosts[self.made.host])
         self._start(hosts[self.made.host])
-        self._await_leader()
+        await_founder(self.world, self.made.host, self.clock, self.stop, self._checkpoint)
         self._write_ledger(hosts)
         for host in reversed(hosts.values()):
             host.unfence(self.made.run, self.attempt)
@@ -225,18 +224,6 @@ class Recoverer:
         if not host.is_active():
             self.say(f"{self.made.host}: start {self.made.founder.id} as the founder")
             host.start()
-
-    def _await_leader(self) -> None:
-        deadline = self.clock.monotonic() + FOUNDER_S
-        while True:
-            srvr = self.world.glance(self.made.host).srvr
-            if srvr.value is not None and srvr.value.mode is Mode.LEADER:
-                return
-            self._checkpoint()
-            if self.clock.monotonic() > deadline:
-                log = log_of(self.world.inventory_host(self.made.host))
-                raise NotHealthy(f"the founder does not lead: {srvr}", place=self.made.host, remedy=log)
-            self.clock.wait(self.stop, GLANCE_S)
 
     def _write_ledger(self, hosts: dict[str, Host]) -> None:
         """Who is gone, on whose word; and what stood in hand when the quorum was lost is over."""

@@ -17,7 +17,7 @@ from zkprov.model.server import HostPort
 from zkprov.observe.sessions import Sessions
 from zkprov.observe.survey import take_survey
 from zkprov.observe.target import Target
-from zkprov.shipped.remote.peers import connected, listening
+from zkprov.shipped.remote.peers import connected, established, listening
 
 __all__ = ["stubs"]
 
@@ -55,7 +55,7 @@ def test_who_is_connected_by_the_ports_for_servers(tmp_path: Path) -> None:
         ("0.0.0.0", 3888, "0.0.0.0", 0, "0A"),
         ("127.0.0.1", 3888, "127.0.0.1", 50003, "01"),  # who of this host, nobody can say
     )
-    assert connected([2888, 3888], folder) == [
+    assert connected([2888, 3888], established([2888, 3888], folder)) == [
         ("10.0.0.7", 0),
         ("10.0.0.8", 3888),
         ("10.0.0.9", 0),
@@ -65,7 +65,7 @@ def test_who_is_connected_by_the_ports_for_servers(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_such_file(tmp_path: Path) -> None:
-    assert connected([3888], str(tmp_path)) == [] and listening(str(tmp_path)) == []
+    assert connected([3888], established([3888], str(tmp_path))) == [] and listening(str(tmp_path)) == []
 
 
 def disk_with(*peers: Peer) -> Fact[Disk]:

@@ -12,7 +12,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -347,14 +347,14 @@ class LocalHost:
             return self._run(self.host.is_active_command).returncode == 0
         return bool(self.processes())
 
-    def processes(self) -> list[ServerProcess]:
-        """The server processes on this host's zoo.cfg: the recorded one if it still runs, else whatever a look at all processes finds."""
+    def processes(self, running: Callable[[], Iterable[ServerProcess]] = running_servers) -> list[ServerProcess]:
+        """The server processes on this host's zoo.cfg: the recorded one if it still runs, else whatever a look at all (`running`) finds."""
         _reap()
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             recorded = _RECORD.decode((self._control / "server").read_bytes())
             if recorded.zoo_cfg == self._zoo_cfg and server_process(recorded.pid) == recorded:
                 return [recorded]
-        return [p for p in running_servers() if p.zoo_cfg == self._zoo_cfg]
+        return [p for p in running() if p.zoo_cfg == self._zoo_cfg]
 
     def boot(self) -> Boot:
         return boot_here()

@@ -34,7 +34,9 @@ def running_servers() -> Iterator[ServerProcess]:
 def server_process(pid: int) -> ServerProcess | None:
     """The server that runs as `pid`, or None when there is no such process or it is none."""
     try:
-        arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+        # of every process of the machine, several times a second: so no Path, which takes as long as the reading
+        with open(f"{_PROC}/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123
+            arguments = file.readall().split(b"\0")
         if MAIN_CLASS.encode() not in arguments:
             return None
         state, started = _stat(pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ import msgspec
 from zkprov.act.hosts import Host
 from zkprov.judge.rendering import joiner_list, judge_rendered
 from zkprov.model.certificates import Stores, client_tls, quorum_tls, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Ledger, Outcome, Peer, Retired, ServerFacts, Survey
+from zkprov.model.facts import Disk, Fact, Ledger, Outcome, Retired, ServerFacts, Survey
 from zkprov.model.hiding import Seal
 from zkprov.model.installed import Installed
 from zkprov.model.inventory import Inventory, InventoryHost
@@ -38,6 +37,7 @@ from zkprov.observe.target import Target
 from zkprov.observe.tls import Tls, context_of, tls_of
 from zkprov.observe.tunnels import Tunnels
 from zkprov.run.journal import default_path
+from zkprov.run.local_disks import LocalDisks
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
@@ -172,7 +172,8 @@ class World:
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""
         hosts = [h for h in self.inventory.hosts if names is None or h.name in names]
-        found = [self._target(h) for h in hosts] + self._extra
+        disks = LocalDisks([h for h in hosts if h.connection == "local"])
+        found = [self._target(h, disks) for h in hosts] + self._extra
         if names is None:
             found += [
                 Target(f"{r.host} (retired {r.id})", r.client, known_as=("retired",))
@@ -286,16 +287,18 @@ class World:
         server = self.places.get(host.name)
         return host if server is None else host.at(server)
 
-    def _target(self, host: InventoryHost) -> Target:
+    def _target(self, host: InventoryHost, disks: LocalDisks) -> Target:
         host = self._at(host)
         # where the line does not say where clients are served
         hidden = host.posture.clients or host.client in self.tunnels
         address = host.server_address if hidden else None
-        return Target(host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host), address)
+        return Target(
+            host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host, disks), address
+        )
 
-    def _read_disk(self, host: InventoryHost) -> Fact[Disk]:
+    def _read_disk(self, host: InventoryHost, disks: LocalDisks) -> Fact[Disk]:
         if host.connection == "local":
-            return read_local(host)
+            return disks.read(host)
         if not over_ssh(host):
             return Fact("disk", Outcome.NOT_ASKED, detail=f"no way to read files over {host.connection}")
         from zkprov.observe.remote import read_remote
@@ -408,27 +411,6 @@ def as_static(files: Mapping[str, str], members: Members, host: InventoryHost) -
 
 def over_ssh(host: InventoryHost) -> bool:
     return host.access is not None and host.connection in SSH
-
-
-def read_local(host: InventoryHost) -> Fact[Disk]:
-    """The files of a host of this machine, and whether a server runs on them."""
-    from zkprov.act.local import LocalHost
-    from zkprov.act.processes import since
-    from zkprov.observe.disk import ZOO_CFG, read_host
-    from zkprov.observe.files import LocalFiles
-    from zkprov.shipped.remote.peers import connected
-
-    here, written = LocalHost(host), None
-    runs = here.processes()
-    fact = read_host(host, LocalFiles(walk=not runs))
-    if fact.value is None:
-        return fact
-    active = here.is_active() if host.is_active_command else bool(runs)
-    with contextlib.suppress(OSError):
-        written = (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
-    peers = tuple(Peer(*one) for one in connected([host.quorum_port, host.election_port])) if active else ()
-    found = msgspec.structs.replace(fact.value, active=active, written_since=written, peers=peers)
-    return msgspec.structs.replace(fact, value=found)
 
 
 def _retired_in(survey: Survey) -> set[Retired]:

@@ -42,7 +42,7 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     found["history"] = room["history_at"](data[0] + "/version-2", data[1] + "/version-2", not runs)
     found["free"] = {path: free(path) for path in wanted["space"]}
     found["listening"] = room["listening"]()
-    found["connected"] = room["connected"](wanted["ports"])
+    found["connected"] = room["connected"](wanted["ports"], room["established"](wanted["ports"]))
     found["unit"] = unit_state(unit)
     found["command"] = ended(command)
     found["java"] = java_says(java)

@@ -46,14 +46,20 @@ def listening(folder: "str" = "/proc/net") -> "list[tuple[str, int]]":
     return sorted({(address, port) for address, port, _, _ in sockets(LISTENS, frozenset(), folder)})
 
 
-def connected(own: "list[int]", folder: "str" = "/proc/net") -> "list[tuple[str, int]]":
-    """(address, port) of who is connected to the server with these ports; 0 where the port is one of a moment.
+def established(own: "list[int]", folder: "str" = "/proc/net") -> "set[tuple[str, int, str, int]]":
+    """The connections at the ports of these servers, whichever of them each belongs to."""
+    return sockets(ESTABLISHED, frozenset(own) | frozenset(USUAL), folder)
+
+
+def connected(own: "list[int]", among: "set[tuple[str, int, str, int]]") -> "list[tuple[str, int]]":
+    """(address, port) of who is connected to the server with these ports, `among` what was found established; 0 where the port is one
+    of a moment.
 
     Who lies on this very host by its usual address (127.0.0.1) and has no port to be told by is left out.
     """
     ports = frozenset(own) | frozenset(USUAL)
     found = set()
-    for _, port, there, remote in sockets(ESTABLISHED, ports, folder):
+    for _, port, there, remote in among:
         told = remote if remote in ports else 0
         if (port in own or told) and (told or there not in ("127.0.0.1", "::1")):
             found.add((there, told))

@@ -21,6 +21,7 @@ from typing import TypeVar
 from zkprov.model.facts import Fact, Outcome
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
+from zkprov.observe.in_turn import InTurn
 from zkprov.observe.tls import Tls, untrusted
 from zkprov.observe.tunnels import NO_TUNNELS, Tunnels
 
@@ -117,6 +118,7 @@ class Limits:
         self.sockets = asyncio.Semaphore(sockets_at_once(sockets))
         self.threads = asyncio.Semaphore(MAX_THREADS)
         self.disks = asyncio.Semaphore(MAX_DISKS)
+        self.here = InTurn()
 
 
 class Dialer:

@@ -260,7 +260,9 @@ class _Look:
         if not target.disk:
             return
         source = f"disk@{target.name}"
-        read = await self._dialer.fact(source, in_thread(target.disk, self._dialer.limits.disks))
+        limits = self._dialer.limits
+        reading = limits.here.read(target.disk) if target.disk_here else in_thread(target.disk, limits.disks)
+        read = await self._dialer.fact(source, reading)
         # the reader gives a fact itself; ours says only that it was late or failed
         inner = read.value or Fact(source, read.outcome, at=read.at, detail=read.detail)
         self._facts[number]["disk"] = msgspec.structs.replace(inner, at=read.at)

@@ -25,6 +25,8 @@ class Target(msgspec.Struct, frozen=True):
     """Where its line has it, for a host whose line does not say where clients are served."""
     unasked: str = ""
     """Why there is no client address, for a server that is only named."""
+    disk_here: bool = False
+    """Whether the disk is one of this machine's, which is read in milliseconds."""
 
     def merged(self, other: Target) -> Target:
         """One target for two names of one endpoint; the first one's name stays."""
@@ -35,6 +37,7 @@ class Target(msgspec.Struct, frozen=True):
             expected_id=self.expected_id if self.expected_id is not None else other.expected_id,
             known_as=tuple(dict.fromkeys((*self.known_as, *other.known_as))),
             disk=self.disk or other.disk,
+            disk_here=self.disk_here if self.disk else other.disk_here,
             address=self.address or other.address,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,30 +17,38 @@ from zkprov.model.inventory import InventoryHost
 if TYPE_CHECKING:
     from zkprov.act.processes import ServerProcess
 
-TURN_S = 0.05
-"""A reading that takes longer (a disk that hangs) keeps the others no more."""
+AGAIN_S = 0.9
+"""A run looks several times a second, and the kernel takes 4 ms to tell all connections, those that have ended included."""
 
 
 class LocalDisks:
-    """One look at them: all processes, and all connections, are gone through once for it.
-
-    They are read one after the other: many at once keep the interpreter's lock from each other and from whoever asks the servers
-    meanwhile (measured: nine hosts at once took 80 ms, in turn 20).
-    """
+    """`of_look` is one look at them, for which all processes are gone through once."""
 
     def __init__(self, hosts: Sequence[InventoryHost]) -> None:
-        self._ports = [port for host in hosts for port in (host.quorum_port, host.election_port)]
-        self._turn = threading.Lock()
+        self._ports = {port for host in hosts for port in (host.quorum_port, host.election_port)}
+        self._established: set[tuple[str, int, str, int]] = set()
+        self._read_at = float("-inf")
+
+    def of_look(self) -> LocalLook:
+        return LocalLook(self)
+
+    def peers(self, host: InventoryHost) -> tuple[Peer, ...]:
+        """Who is connected to the server, or was `AGAIN_S` ago."""
+        from zkprov.shipped.remote.peers import connected, established
+
+        own = [host.quorum_port, host.election_port]
+        if time.monotonic() - self._read_at > AGAIN_S or not self._ports.issuperset(own):
+            self._ports.update(own)
+            self._established = established(sorted(self._ports))
+            self._read_at = time.monotonic()
+        return tuple(Peer(*one) for one in connected(own, self._established))
+
+
+class LocalLook:
+    def __init__(self, disks: LocalDisks) -> None:
+        self._disks = disks
 
     def read(self, host: InventoryHost) -> Fact[Disk]:
-        mine = self._turn.acquire(timeout=TURN_S)
-        try:
-            return self._read(host)
-        finally:
-            if mine:
-                self._turn.release()
-
-    def _read(self, host: InventoryHost) -> Fact[Disk]:
         from zkprov.act.local import LocalHost
         from zkprov.act.processes import since
         from zkprov.observe.disk import ZOO_CFG, read_host
@@ -56,7 +64,7 @@ class LocalDisks:
             written = (
                 (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
             )
-        peers = self._peers(host) if active else ()
+        peers = self._disks.peers(host) if active else ()
         found = msgspec.structs.replace(fact.value, active=active, written_since=written, peers=peers)
         return msgspec.structs.replace(fact, value=found)
 
@@ -65,14 +73,3 @@ class LocalDisks:
         from zkprov.act.processes import running_servers
 
         return tuple(running_servers())
-
-    @cached_property
-    def _established(self) -> set[tuple[str, int, str, int]]:
-        from zkprov.shipped.remote.peers import established
-
-        return established(self._ports)
-
-    def _peers(self, host: InventoryHost) -> tuple[Peer, ...]:
-        from zkprov.shipped.remote.peers import connected
-
-        return tuple(Peer(*one) for one in connected([host.quorum_port, host.election_port], self._established))

@@ -37,7 +37,7 @@ from zkprov.observe.target import Target
 from zkprov.observe.tls import Tls, context_of, tls_of
 from zkprov.observe.tunnels import Tunnels
 from zkprov.run.journal import default_path
-from zkprov.run.local_disks import LocalDisks
+from zkprov.run.local_disks import LocalDisks, LocalLook
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
@@ -80,6 +80,7 @@ class World:
         self._opening = threading.Lock()
         self.retired: tuple[Retired, ...] = ()
         self._extra: list[Target] = []
+        self._disks = LocalDisks([h for h in inventory.hosts if h.connection == "local"])
         self._acting: WeakSet[KazooClient] = WeakSet()
         self.last: Survey | None = None
         self.places: dict[str, Server] = {}
@@ -172,7 +173,7 @@ class World:
     def targets(self, names: Sequence[str] | None = None) -> list[Target]:
         """The hosts of the inventory (or those named), and every retired server's address."""
         hosts = [h for h in self.inventory.hosts if names is None or h.name in names]
-        disks = LocalDisks([h for h in hosts if h.connection == "local"])
+        disks = self._disks.of_look()
         found = [self._target(h, disks) for h in hosts] + self._extra
         if names is None:
             found += [
@@ -287,16 +288,22 @@ class World:
         server = self.places.get(host.name)
         return host if server is None else host.at(server)
 
-    def _target(self, host: InventoryHost, disks: LocalDisks) -> Target:
+    def _target(self, host: InventoryHost, disks: LocalLook) -> Target:
         host = self._at(host)
         # where the line does not say where clients are served
         hidden = host.posture.clients or host.client in self.tunnels
         address = host.server_address if hidden else None
         return Target(
-            host.name, host.client, host.admin, None, ("inventory",), partial(self._read_disk, host, disks), address
+            host.name,
+            host.client,
+            host.admin,
+            known_as=("inventory",),
+            disk=partial(self._read_disk, host, disks),
+            address=address,
+            disk_here=host.connection == "local",
         )
 
-    def _read_disk(self, host: InventoryHost, disks: LocalDisks) -> Fact[Disk]:
+    def _read_disk(self, host: InventoryHost, disks: LocalLook) -> Fact[Disk]:
         if host.connection == "local":
             return disks.read(host)
         if not over_ssh(host):

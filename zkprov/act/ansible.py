@@ -23,7 +23,7 @@ from zkprov.shipped import shipped
 CONTROL = "/var/lib/zkprov"
 """There, `<host>/run` is the fence and `<host>/disabled` keeps a server down for good."""
 _COMMAND_S = 130.0
-STOP_MORE_S = 20.0
+STOP_MORE_S = 50.0
 """For a server that must be ended by force, and the way there and back."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from zkprov.act import reconfig
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.certificates import NO_TLS
 from zkprov.judge.gates import serving_voters
 from zkprov.judge.health import Health
@@ -58,7 +59,7 @@ def start(run: Engine, step: Step) -> str:
         health = run.gates.passed()
         live = live_of(health)
     if host.exists() and run.attempt and mine:
-        host.stop(10)
+        host.stop(STOP_S)
         run.fence(step.number)
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
         run.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")

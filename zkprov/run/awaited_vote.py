@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.awaited_vote import Awaited, awaited_vote, is_second_vote
 from zkprov.judge.picture import picture_of
 from zkprov.model.facts import Survey
@@ -55,7 +56,7 @@ def bring_vote(
     host.fence(run.id, run.attempt)
     events.step = step.number
     events.emit("mend", what=_told(found))
-    host.stop(10)
+    host.stop(STOP_S)
     if not found.laid:
         host.lay_list(found.path, found.text, run.id, run.attempt)
     host.start()

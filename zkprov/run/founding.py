@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from zkprov.act.hosts import STOP_S
 from zkprov.act.session import close
 from zkprov.judge.certificates import founders_certificates
 from zkprov.judge.gates import serving_voters
@@ -160,7 +161,7 @@ class Founder:
                 raise NotHealthy(
                     "data came since it was looked at", place=made.host, remedy="zkprov bootstrap: it looks again"
                 )
-            host.stop(10)
+            host.stop(STOP_S)
             where = host.set_aside(f"set-aside-{self.attempt}")
             self.say(f"{made.host}: what an earlier attempt left is at {where}")
         self.say(f"{made.host}: install, configure ({', '.join(sorted(files))})")

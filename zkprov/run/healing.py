@@ -16,7 +16,7 @@ import msgspec
 
 from zkprov import __version__
 from zkprov.act import backups
-from zkprov.act.hosts import place_aside
+from zkprov.act.hosts import STOP_S, place_aside
 from zkprov.judge.health import judge
 from zkprov.judge.leaders import leaders_of
 from zkprov.judge.leaving import not_to_be_started
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from zkprov.act.hosts import Host
 
 LOOK_S = 0.2
-STOP_S = 10.0
 ALONE_S = 10.0
 """For the kept side to elect by itself once the others are gone, before those of its servers that serve nobody are restarted."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.act import reconfig
-from zkprov.act.hosts import place_aside
+from zkprov.act.hosts import STOP_S, place_aside
 from zkprov.judge.leaving import in_sync, leaver_of, may_be_up, not_its_disk, vote_may_go
 from zkprov.judge.newcomers import ledger_in
 from zkprov.judge.picture import client_of
@@ -19,7 +19,7 @@ from zkprov.model.server import Role, Server
 from zkprov.plan.steps import Leaver, Step, StepKind, seconds
 from zkprov.run.acts import answered, ask, confirm, intended, live_of, prove, take
 from zkprov.run.gating import GateFailed
-from zkprov.run.undo import STOP_S, listed
+from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host

@@ -14,7 +14,7 @@ import msgspec
 
 from zkprov import __version__
 from zkprov.act import backups
-from zkprov.act.hosts import place_aside
+from zkprov.act.hosts import STOP_S, place_aside
 from zkprov.act.session import close
 from zkprov.judge.health import judge
 from zkprov.judge.newcomers import SEASON_S
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 KIND = "recovery"
 """Of the journal's document, by ensemble."""
 AGAIN = "zkprov recover: it goes on from here"
-STOP_S = 30.0
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.health import Health, judge
 from zkprov.judge.leaving import in_sync, ok_to_stop
 from zkprov.judge.new_disk import not_new
@@ -20,8 +21,6 @@ from zkprov.run.restarting import await_serving
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host
     from zkprov.run.engine import Engine
-
-STOP_S = 10.0
 
 
 def bring_back(run: Engine, step: Step) -> str:

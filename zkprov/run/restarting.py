@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.act import reconfig
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.drift import UNIT
 from zkprov.judge.leaving import in_sync, not_to_be_started, ok_to_stop
 from zkprov.judge.transfer import leader_in, transfer_proofs, why_no_transfer
@@ -23,7 +24,7 @@ from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_
 from zkprov.run.gating import GateFailed
 from zkprov.run.laying import check, lay, unit_of
 from zkprov.run.switching import may_run, runs_it_already
-from zkprov.run.undo import STOP_S, listed
+from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host

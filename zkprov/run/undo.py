@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zkprov.act import reconfig
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.gates import release_told
 from zkprov.judge.health import judge
 from zkprov.judge.leaving import as_it_is, not_to_be_started, ok_to_stop
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 TRIES = 3
 AGAIN_S = 0.05
-STOP_S = 10.0
-"""For a server to end by itself, before it is ended by force."""
 
 
 def undo(engine: Engine, step: Step, *, asked: bool = False) -> str | None:

@@ -231,12 +231,19 @@ def end(zoo_cfg: str, timeout_s: float) -> bool:
     return not servers(zoo_cfg)
 
 
+OTHERS_S = 30.0
+
+
 def stop_unit(zoo_cfg: str, unit: str, timeout_s: float) -> bool:
     """The unit, and whatever else runs on its zoo.cfg; by force after `timeout_s` seconds. Whether anything ran."""
     if at_rest(zoo_cfg, unit):
         return False
     name = unit + ".service"
-    if unit_state(unit).get("ActiveState", "inactive") not in ("inactive", "failed"):
+    state = unit_state(unit)
+    if state.get("ActiveState", "inactive") not in ("inactive", "failed"):
+        if state.get("ExecStop"):
+            # a command of somebody else's, who may do more with it than end the server
+            timeout_s = max(timeout_s, OTHERS_S)
         systemctl("stop", "--no-block", name)
         if not unit_ended(unit, timeout_s):
             systemctl("kill", "--signal=SIGKILL", name)

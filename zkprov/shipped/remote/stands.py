@@ -136,7 +136,7 @@ def same(cwd: str, argument: str, zoo_cfg: str) -> bool:
 
 def unit_state(unit: str) -> Dict[str, str]:
     """LoadState, ActiveState, SubState, … of systemd's unit; nothing where there is no systemd."""
-    names = "LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,NeedDaemonReload"
+    names = "LoadState,ActiveState,SubState,UnitFileState,FragmentPath,Result,NeedDaemonReload,ExecStop"
     try:
         done = run(["systemctl", "show", "--property=" + names, unit + ".service"], 20.0)
     except OSError:

@@ -32,10 +32,13 @@ from zkprov.run.undo import listed
 
 if TYPE_CHECKING:
     from zkprov.act.hosts import Host
+    from zkprov.run.clock import Clock
     from zkprov.run.engine import Engine
 
 GLANCE_S = 0.02
 """Between two glances at one server that starts."""
+ALIVE_S = 0.5
+"""Between two looks whether its process still runs."""
 FRESH_S = 2.0
 """How old the look may be that an act rests on: far less than it takes to elect a leader and to change a list by hand."""
 
@@ -47,18 +50,19 @@ def start(run: Engine, step: Step) -> str:
     if listed(run.plan, live, step.server):
         return "is in the list already"
     host = run.world.host(step.host)
+    fenced = host.fenced_by() is not None
     # an earlier attempt's leavings lie behind its fence; without one they are somebody else's, also when a run is taken up
-    if host.fenced_by() is None and (host.is_active() or host.has_data()):
+    if not fenced and (host.is_active() or host.has_data()):
         what = f"{step.host}: a server runs or data lies there now, and neither did when this was planned (R5)"
         raise GateFailed(GateResult("joiner", Verdict.FAIL, what, remedy="zkprov status"))
-    if host.fenced_by() is None:
+    if not fenced:
         _still_empty(run, health, step)
     mine = take(run, host, step)
     run.checkpoint()
     if run.clock.monotonic() - run.gates.looked_at > FRESH_S:
         health = run.gates.passed()
         live = live_of(health)
-    if host.exists() and run.attempt and mine:
+    if run.attempt and mine and host.exists():
         host.stop(STOP_S)
         run.fence(step.number)
         where = host.set_aside(f"set-aside-{run.plan.id}-{run.attempt}")
@@ -73,7 +77,7 @@ def start(run: Engine, step: Step) -> str:
     run.fence(step.number)
     host.enable()
     host.start()
-    deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
+    deadline, process = run.clock.monotonic() + run.plan.options.step_timeout_s, Process(host, run.clock)
     while True:
         facts = run.world.glance(step.host)
         if facts.serving:
@@ -90,13 +94,27 @@ def start(run: Engine, step: Step) -> str:
                 summary,
                 remedy=log_of(run.world.inventory_host(step.host)),
             )
-        if not host.is_active():
+        if process.ended():
             raise GateFailed(
                 msgspec.structs.replace(gate, verdict=Verdict.FAIL, summary=f"{step.host}: the server ended by itself")
             )
         if run.clock.monotonic() > deadline:
             raise GateFailed(gate)
         run.gates.pause(GLANCE_S)
+
+
+class Process:
+    """Whether a server that comes up still runs: asked now and then, since over SSH each question takes time from its start."""
+
+    def __init__(self, host: Host, clock: Clock) -> None:
+        self._host, self._clock, self._asked = host, clock, clock.monotonic()
+
+    def ended(self) -> bool:
+        now = self._clock.monotonic()
+        if now - self._asked < ALIVE_S:
+            return False
+        self._asked = now
+        return not self._host.is_active()
 
 
 def log_of(host: InventoryHost) -> str:

@@ -243,11 +243,11 @@ class Engine:
         left: list[str] = []
         for name in self.plan.hosts:
             try:
-                host = self.world.host(name)
-                if host.fenced_by() == self.plan.id:
-                    host.unfence(self.plan.id, self.attempt)
-            except (Interrupted, Busy):
+                self.world.host(name).unfence(self.plan.id, self.attempt)
+            except Interrupted:
                 raise
+            except Busy:
+                continue  # another run's by now
             except Problem:
                 if name not in leaving:
                     raise

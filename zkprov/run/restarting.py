@@ -20,7 +20,7 @@ from zkprov.model.server import Role, Server
 from zkprov.plan.rolling import leader_last
 from zkprov.plan.steps import ADOPTION, Step, seconds
 from zkprov.run import adopting, rebooting
-from zkprov.run.acts import GLANCE_S, answered, confirm, intended, live_of, log_of, prove, take
+from zkprov.run.acts import GLANCE_S, Process, answered, confirm, intended, live_of, log_of, prove, take
 from zkprov.run.gating import GateFailed
 from zkprov.run.laying import check, lay, unit_of
 from zkprov.run.switching import may_run, runs_it_already
@@ -262,13 +262,13 @@ def _its_vote(run: Engine, step: Step, meant: Server) -> None:
 def await_serving(run: Engine, host: Host, step: Step) -> None:
     """Raises `GateFailed` where the server ends, or does not serve in the step's time."""
     deadline = run.clock.monotonic() + run.plan.options.step_timeout_s
-    where = log_of(run.world.inventory_host(step.host))
+    where, process = log_of(run.world.inventory_host(step.host)), Process(host, run.clock)
     while True:
         facts = run.world.glance(step.host)
         if facts.serving:
             return
         gate = GateResult(str(step.kind), Verdict.FAIL, f"{step.host}: {facts.srvr}", remedy=where)
-        if not host.is_active():
+        if process.ended():
             ended = f"{step.host}: the server ended by itself"
             raise GateFailed(msgspec.structs.replace(gate, summary=ended), step.server)
         if run.clock.monotonic() > deadline:

@@ -5,14 +5,13 @@ A blocking call (a name server, a disk on a dead mount) runs in a daemon thread:
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import errno
 import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import TypeVar
 from zkprov.model.facts import Fact, Outcome
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
-from zkprov.observe.in_turn import InTurn
+from zkprov.observe.threads import InTurn, in_thread
 from zkprov.observe.tls import Tls, untrusted
 from zkprov.observe.tunnels import NO_TUNNELS, Tunnels
 
@@ -45,37 +44,6 @@ class Unanswered(Exception):
         super().__init__(detail)
         self.outcome = outcome
         self.detail = detail
-
-
-async def in_thread(call: Callable[[], T], limit: asyncio.Semaphore) -> T:
-    """`call()` in a daemon thread of its own; raises what it raises. Cancelled, it leaves the thread to end by itself."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def work() -> None:
-        result: T | None = None
-        error: BaseException | None = None
-        try:
-            result = call()
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:
-            return  # the loop is gone: nobody waits any more
-
-    async with limit:
-        # `threading` would wait until the new thread runs, with all questions to all servers waiting meanwhile.
-        _thread.start_new_thread(work, ())
-        return await future
 
 
 def sockets_at_once(most: int = MAX_SOCKETS) -> int:

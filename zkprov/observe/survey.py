@@ -22,9 +22,10 @@ from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
 from zkprov.observe.client_place import client_of
 from zkprov.observe.connected import WITHIN_S, candidates, worth_telling
-from zkprov.observe.dial import Unanswered, in_thread
+from zkprov.observe.dial import Unanswered
 from zkprov.observe.sessions import Loop, Sessions, sessions_or_own
 from zkprov.observe.target import Target, merge
+from zkprov.observe.threads import in_thread
 
 REFUSED_WITHIN_S = 0.01
 """A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""

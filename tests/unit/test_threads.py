@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from zkprov.observe.in_turn import InTurn
+from zkprov.observe.threads import InTurn
 
 
 def test_one_after_the_other_in_one_thread() -> None:

@@ -45,7 +45,9 @@ class Machine:
         self._start = start
         self._group = place.group / name
         self._keeper: subprocess.Popen[bytes] | None = None
-        self._cut: set[str] | None = set()
+        # whose packets are dropped when they arrive here, and when they leave for there; None: all
+        self._deaf: set[str] | None = set()
+        self._mute: set[str] | None = set()
         self._base = Path()
 
     def __repr__(self) -> str:
@@ -107,19 +109,20 @@ class Machine:
 
     # Net, disk, clock, names ----------------------------------------------------------------------------------------
 
-    def partition(self, *others: Machine | str) -> None:
-        """Drops both ways all between it and `others` (machines or addresses), besides what is cut already; without any, everything.
+    def partition(self, *others: Machine | str, way: str = "both") -> None:
+        """Drops all between it and `others` (machines or addresses), besides what is cut already; without any, everything.
 
-        It holds over reboots and power cuts, until `heal`.
+        `way`: "both", or only what is "arriving" here, or only what is "leaving". It holds over reboots and power cuts, until `heal`.
         """
-        if not others:
-            self._cut = None
-        elif self._cut is not None:
-            self._cut |= {other if isinstance(other, str) else other.address for other in others}
+        found = {other if isinstance(other, str) else other.address for other in others}
+        if way in ("both", "arriving"):
+            self._deaf = self._deaf | found if others and self._deaf is not None else None
+        if way in ("both", "leaving"):
+            self._mute = self._mute | found if others and self._mute is not None else None
         self._filter()
 
     def heal(self) -> None:
-        self._cut = set()
+        self._deaf, self._mute = set(), set()
         self._filter()
 
     @contextmanager
@@ -317,11 +320,16 @@ class Machine:
     def _filter(self) -> None:
         # One transaction: a table of that name is there for the second line to delete.
         rules = "table inet zkprov_partition\ndelete table inet zkprov_partition\n"
-        if self._cut is None or self._cut:
-            chosen = "" if self._cut is None else f" {{ {', '.join(sorted(self._cut))} }}"
-            arriving, leaving = (f"ip saddr{chosen} drop", f"ip daddr{chosen} drop") if chosen else ("drop", "drop")
+        arriving, leaving = _drop("saddr", self._deaf), _drop("daddr", self._mute)
+        if arriving or leaving:
             rules += f"""table inet zkprov_partition {{
-                chain arriving {{ type filter hook input priority raw; iifname "lo" accept; {arriving}; }}
-                chain leaving {{ type filter hook output priority raw; oifname "lo" accept; {leaving}; }}
+                chain arriving {{ type filter hook input priority raw; iifname "lo" accept; {arriving} }}
+                chain leaving {{ type filter hook output priority raw; oifname "lo" accept; {leaving} }}
             }}\n"""
         run("nsenter", f"--net=/run/netns/{self.namespace}", "nft", "-f", "-", text=rules)
+
+
+def _drop(end: str, whose: set[str] | None) -> str:
+    if whose is None:
+        return "drop;"
+    return f"ip {end} {{ {', '.join(sorted(whose))} }} drop;" if whose else ""

@@ -89,6 +89,12 @@ def test_from_bare_hosts_on(make_lab, tmp_path: Path, secured: Secured, posture:
     assert not any(m & 0o077 for m in holders.values())
     if secured.clients and posture is Posture.PLAIN:
         nobody_gets_in(one.client)
+        connect = ("--connect", ",".join(str(h.client) for h in lab.hosts))
+        known = ("--sasl-user", "zkprov", "--sasl-password-file", str(lab.folder / CLIENT_FILE))
+        nobody = "no session without authentication"
+        zkprov("status", *connect, inventory=False).expect(0, nobody)
+        for command in ("status", "check", "prove"):
+            assert nobody not in zkprov(command, *connect, *known, inventory=False).expect(0, "SAFE").said
 
 
 def test_the_quorums_password_is_compared_before_anything_is_laid(
@@ -162,6 +168,30 @@ def test_a_wrong_password_of_a_client_is_one_clear_error(calm: Zkprov, monkeypat
     )
 
 
+def test_without_an_inventory(calm: Zkprov, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who we are is said by a user's name alone; the password by the environment, or a file that nobody else reads; never by an option."""
+    connect = ("--connect", ",".join(str(h.client) for h in calm.lab.founders))
+    file = calm.lab.folder / CLIENT_FILE
+    known = ("--sasl-user", "zkprov", "--sasl-password-file")
+    calm("status", *connect, *known, str(file), inventory=False).expect(0, "SAFE")
+    open_to_all = tmp_path / "open"
+    open_to_all.write_text(file.read_text())
+    open_to_all.chmod(0o644)
+    calm("status", *connect, *known, str(open_to_all), inventory=False).expect(2, "others can read", "chmod 600")
+    calm("status", *connect, *known[:2], inventory=False).expect(2, "nothing says the password", "ZKPROV_SASL_PASSWORD")
+    calm("status", *connect, *known[2:], str(file), inventory=False).expect(2, "needs --sasl-user")
+    calm("status", *known[:2]).expect(2, "--sasl-user belongs to --connect")
+    with monkeypatch.context() as given:
+        given.setenv("ZKPROV_SASL_PASSWORD", "c4nary-of-nobody")
+        calm("status", *connect, inventory=False).expect(0, "SAFE")
+        given.setenv("ZKPROV_SASL_USER", "zkprov")
+        told = calm("status", *connect, *known[2:], str(file), inventory=False)
+        assert "it refused our SASL credentials (user zkprov)" in told.said and "c4nary" not in told.said, told
+        given.setenv("ZKPROV_SASL_PASSWORD", file.read_text().strip())
+        calm("status", *connect, inventory=False).expect(0, "SAFE")
+        calm("status").expect(0, "SAFE")
+
+
 def test_its_super_user_needs_no_other_password(calm: Zkprov, tmp_path: Path) -> None:
     """The digest is not even sent: a wrong one does no harm."""
     wrong = tmp_path / "wrong"
@@ -233,8 +263,17 @@ def test_grant_once_and_then_without_the_super_user(
             *(["znodes of the ledger"] if kind == "digest" else []),
         )
         zkprov("grant").expect(2, "--yes")
-        zkprov("grant", "--yes").expect(0, "may change the ensemble", "proved")
+        zkprov("grant", "--yes", "--as", "ann").expect(0, "may change the ensemble", "proved")
+        (run,) = zkprov("history", "--kind", "grant", "--output", "json", inventory=False).expect(0).json
+        assert (run["who"], run["state"], run["plan"]["steps"]) == ("ann", "done", [])
+        assert run["plan"]["notes"][0].startswith("ACL of /zookeeper/config: world:anyone r becomes world:anyone r, ")
+        told = zkprov("history", run["id"], inventory=False).expect(
+            0, "ACL of /zookeeper/config: world:anyone r becomes"
+        )
+        assert told.out.index("run.begun") < told.out.index(" act ") < told.out.index("run.ended")
+        zkprov("report", "last", inventory=False).expect(0, "Done: grant on", "planned by ann")
         zkprov("grant", "--yes").expect(0, "has the right already; nothing to do", "proved")
+        assert len(zkprov("history", "--kind", "grant", "--output", "json", inventory=False).json) == 1
         zkprov("grant", "--to", "sasl:other", "--replace", "--dry-run").expect(0, f"loses {kind}:")
         zkprov("grant", "--to", "digest:a:plain").expect(2, "never the password")
     zkprov("add-node", "zk4", *QUICK).expect(0, "done: {1,2,3,4}")

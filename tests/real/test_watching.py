@@ -6,17 +6,15 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.real.driver import QUICK, Load, Running, Zkprov, client, mode, wait_for
+from tests.real.driver import QUICK, Load, Zkprov, client, mode, wait_for
+from tests.real.watch import Watch, leader_of, up_again
 from zkprov.act.local import LocalHost
 from zkprov.lab import founding
 from zkprov.lab.lab import Lab
 from zkprov.lab.outage import freeze, kill, thaw
-from zkprov.model.inventory import InventoryHost
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("watching")]
 
@@ -24,34 +22,6 @@ SEEN_WITHIN_S = 2.0
 """From its first answer as a leader on: with an interval of 1 s, on a machine that has time for it."""
 LOADED = 3
 """Times as long, where other tests have the machine's cores: the figure itself is `bench/watch.py`'s."""
-
-
-class Watch:
-    """`zkprov status --watch`, its looks as they come, and what was told of them."""
-
-    def __init__(self, zkprov: Zkprov, folder: Path, *, interval_s: float = 0.5) -> None:
-        self.told, self.metrics = folder / "told.jsonl", folder / "zk.prom"
-        notify = f"tee -a {self.told}"
-        options = ("--interval", str(interval_s), "--timeout", "1", "--metrics-file", str(self.metrics))
-        self._running: Running = zkprov.start("status", "--watch", "--output", "json", "--notify", notify, *options)
-        self._out = self._running._out
-
-    def looks(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._out.read_bytes().split(b"\n")[:-1] if line]
-
-    def after(self, count: int, verdict: str) -> dict[str, Any]:
-        """The first look with that verdict after the first `count` ones."""
-        found: dict[str, Any] = wait_for(
-            lambda: next((x for x in self.looks()[count:] if x["ensemble"]["verdict"] == verdict), None),
-            60,
-            f"a look that is {verdict}",
-        )
-        return found
-
-    def end(self) -> None:
-        self._running.signal()
-        done = self._running.wait(15)
-        assert "Traceback" not in done.err, done
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +43,6 @@ def watched(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         lab.down()
 
 
-def leader_of(lab: Lab) -> InventoryHost:
-    found: InventoryHost = wait_for(
-        lambda: next((h for h in lab.founders if mode(h) == "leader"), None), what="a leader"
-    )
-    return found
-
-
-def up_again(lab: Lab) -> None:
-    wait_for(
-        lambda: sorted(mode(h) for h in lab.founders) == ["follower", "follower", "leader"], 60, "three that serve"
-    )
-
-
 def rolling_restart(zkprov: Zkprov, _: random.Random, __: bool) -> None:
     zkprov("restart", *QUICK).expect(0)
 
@@ -97,7 +54,7 @@ def add_and_remove(zkprov: Zkprov, _: random.Random, __: bool) -> None:
 
 
 def leader_killed(zkprov: Zkprov, _: random.Random, __: bool) -> None:
-    killed = leader_of(zkprov.lab)
+    killed = leader_of(zkprov.lab.founders)
     kill(zkprov.lab, killed.id or 0)
     wait_for(lambda: any(mode(h) == "leader" for h in zkprov.lab.founders if h != killed), what="another leader")
     LocalHost(killed).start()
@@ -105,7 +62,7 @@ def leader_killed(zkprov: Zkprov, _: random.Random, __: bool) -> None:
 
 def paused(zkprov: Zkprov, rng: random.Random, whole: bool) -> None:
     """A server that stands still for longer than its limits, and goes on: a deposed leader that has not noticed yet."""
-    host = leader_of(zkprov.lab) if rng.random() < 0.7 else rng.choice(zkprov.lab.founders)
+    host = leader_of(zkprov.lab.founders) if rng.random() < 0.7 else rng.choice(zkprov.lab.founders)
     others = [h for h in zkprov.lab.founders if h != host]
     freeze(zkprov.lab, host.id or 0)
     frozen = time.monotonic()
@@ -138,26 +95,20 @@ def test_a_moment_is_never_called_an_incident(
     watched: tuple[Zkprov, Watch], number: int, rng: random.Random, request: pytest.FixtureRequest
 ) -> None:
     zkprov, watch = watched
+    up_again(zkprov.lab.founders)
     before = len(watch.looks())
-    ROUNDS[number % len(ROUNDS)](zkprov, rng, request.config.option.whole)
-    up_again(zkprov.lab)
-    done = len(watch.looks())
+    with Load(zkprov.lab.founders, per_s=50) as load:
+        ROUNDS[number % len(ROUNDS)](zkprov, rng, request.config.option.whole)
+        up_again(zkprov.lab.founders)
+        done = len(watch.looks())
     watch.after(done, "safe")
-    seen = watch.looks()[before:]
-    assert len(seen) > 1
-    for look in seen:
-        head = look["ensemble"]
-        assert look["incidents"] == [] and head["verdict"] != "unsafe", look
-        if len(head["leaders"]) > 1:
-            assert head["verdict"] == "unknown" and " s of " in head["headline"], head["headline"]
-    assert not watch.told.exists() or all(
-        json.loads(line)["verdict"] != "unsafe" for line in watch.told.read_text().splitlines()
-    )
+    watch.called_nothing(before)
+    assert load.acknowledged
 
 
 def test_trees_that_are_written_to_are_told_to_be_equal(watched: tuple[Zkprov, Watch]) -> None:
     zkprov, _ = watched
-    up_again(zkprov.lab)
+    up_again(zkprov.lab.founders)
     with Load(zkprov.lab.founders):
         found = zkprov("check", "--trees", "--output", "json").expect(0).json
     trees = found["trees"]
@@ -168,7 +119,7 @@ def test_trees_that_are_written_to_are_told_to_be_equal(watched: tuple[Zkprov, W
 def test_a_second_leader_is_seen_told_and_counted(watched: tuple[Zkprov, Watch]) -> None:
     """A host of the inventory leads an ensemble of its own."""
     zkprov, watch = watched
-    up_again(zkprov.lab)
+    up_again(zkprov.lab.founders)
     host = zkprov.lab.host(5)
     local = LocalHost(host)
     local.fence("other")

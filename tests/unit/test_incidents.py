@@ -67,7 +67,7 @@ def test_weak_servers_and_elections_are_none(data: st.DataObject) -> None:
 @pytest.mark.parametrize("doubted", [0.0, 1.2, 11.9])
 def test_a_deposed_leader_is_waited_for(doubted: float) -> None:
     health = woken().health(doubted_s=doubted)
-    assert health.incidents == () and f"{doubted:.1f} s of 12 s" in health.headline
+    assert health.incidents == () and f"for {doubted:.1f} s, limit 12 s" in health.headline
 
 
 def test_each_is_in_the_page() -> None:

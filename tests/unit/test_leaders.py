@@ -214,7 +214,7 @@ class TestDeposed:
     def test_frozen_and_woken(self) -> None:
         found = gate(woken(), LOOK)
         assert (found.verdict, found.unsafe) == (UNKNOWN, False)
-        assert "0.0 s of 12 s" in found.summary
+        assert "for 0.0 s, limit 12 s" in found.summary
         assert "3 (epoch 7, followed by nobody)" in found.summary
         assert gate(woken(), LOOK, doubted_s=11.99).verdict is UNKNOWN
         assert gate(woken(), LOOK, doubted_s=12.0).unsafe

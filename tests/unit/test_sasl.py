@@ -25,10 +25,11 @@ from zkprov.model.posture import Posture
 from zkprov.model.problems import BadInput
 from zkprov.model.release import Release
 from zkprov.model.sasl import Sasl
+from zkprov.model.server import HostPort
 from zkprov.observe import sasl as observed
 from zkprov.observe.ansible_inventory import QUORUM_SASL, SASL, SASL_USERS, Listing
 from zkprov.observe.inventory import inventory_of, read_inventory
-from zkprov.observe.sasl import jaas_of, sasl_of
+from zkprov.observe.sasl import jaas_of, sasl_at, sasl_of
 
 CANARY = "c4nary-S3cret"
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30)
@@ -258,6 +259,25 @@ def test_where_passwords_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         sasl_of(read_inventory(written(tmp_path, zkprov_quorum_sasl="true", zkprov_quorum_sasl_password="x"))) is None
     )
     assert QUORUM_SASL != SASL
+
+
+def test_without_an_inventory_the_named_servers_alone_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = HostPort("zk1", 2181), HostPort("zk2", 2181)
+    file = tmp_path / "password"
+    file.write_text(f"{CANARY}\n")
+    file.chmod(0o600)
+    found = sasl_at([one], "kafka", str(file))
+    assert found.pair_at(one) == ("kafka", CANARY) and found.pair_at(two) is None and CANARY not in repr(found)
+    monkeypatch.setenv(SASL_PASSWORD, "other")
+    assert sasl_at([one], "kafka", str(file)).pair == ("kafka", "other")
+    monkeypatch.delenv(SASL_PASSWORD)
+    with pytest.raises(BadInput, match="nothing says the password of the SASL user kafka"):
+        sasl_at([one], "kafka", "")
+    with pytest.raises(BadInput, match="--sasl-user: not the name of a SASL user"):
+        sasl_at([one], 'a"b', str(file))
+    file.chmod(0o640)
+    with pytest.raises(BadInput, match=r"others can read --sasl-password-file \(mode 0640\)"):
+        sasl_at([one], "kafka", str(file))
 
 
 def test_no_password_to_whom_the_inventory_does_not_name() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
+from zkprov.cli.conduct import journal_path
 from zkprov.cli.planned import ask
 from zkprov.cli.target import inventory_of, target_options
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="Take the right from everybody else who has it by an ACL.")
 @click.option("--dry-run", is_flag=True, help="Look and tell only.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
 @click.pass_context
 def grant(
     ctx: click.Context,
@@ -29,14 +32,17 @@ def grant(
     replace: bool,
     dry_run: bool,
     yes: bool,
+    made_by: str | None,
 ) -> None:
     """Let an ordinary identity change the ensemble: an ACL on /zookeeper/config and on zkprov's ledger, set once by the super user.
 
-    Afterwards no command needs the super user. Anybody may still read the list of members.
+    Afterwards no command needs the super user. Anybody may still read the list of members. It stands in `zkprov history`.
     """
     from zkprov.model.problems import NotHealthy
     from zkprov.model.rights import parse_identity
     from zkprov.run.granting import Granter
+    from zkprov.run.journal import Journal
+    from zkprov.run.planning import who_am_i
     from zkprov.run.world import World
 
     who = parse_identity(to) if to else None
@@ -49,7 +55,8 @@ def grant(
             if dry_run:
                 ctx.exit(0)
             ask(yes)
-            granter.carry_out(made)
+            with closing(Journal(journal_path(ctx))) as journal:
+                granter.carry_out(made, journal, who_am_i(made_by))
             click.echo(f"{made.ensemble}: {made.who} may change the ensemble")
         if not made.ours:
             return

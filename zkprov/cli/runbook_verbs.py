@@ -24,6 +24,8 @@ UNSAID = frozenset(
         "ca-file",
         "cert-file",
         "key-file",
+        "sasl-user",
+        "sasl-password-file",
         "events",
         "yes",
         "dry-run",

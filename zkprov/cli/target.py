@@ -40,37 +40,66 @@ def target_options(connect: bool = False) -> Callable[[F], F]:
 
 
 class Connect(NamedTuple):
-    """What `--connect` says: servers, and what TLS to them takes."""
+    """What `--connect` says: servers, what TLS to them takes, and who we are by SASL (empty: nobody) with the file of the password."""
 
     endpoints: str
     files: ClientFiles | None
+    sasl_user: str = ""
+    password_file: str = ""
 
     def world(self, timeout_s: float) -> World:
         """These servers, and those that they name. Raises `BadInput`."""
+        from zkprov.observe.sasl import sasl_at
         from zkprov.run.world import World
 
-        return World.connected(endpoints_of(self.endpoints), timeout_s=timeout_s, files=self.files)
+        endpoints = endpoints_of(self.endpoints)
+        sasl = sasl_at(endpoints, self.sasl_user, self.password_file) if self.sasl_user else None
+        return World.connected(endpoints, timeout_s=timeout_s, files=self.files, sasl=sasl)
 
 
 def connect_options(command: F) -> F:
-    """`--connect` with its files; the command gets them as `connect`, a `Connect` or None."""
+    """`--connect` with its files and user; the command gets them as `connect`, a `Connect` or None."""
 
     @wraps(command)
     def with_connect(
-        *args: Any, connect: str | None, ca_file: str | None, cert_file: str | None, key_file: str | None, **more: Any
+        *args: Any,
+        connect: str | None,
+        ca_file: str | None,
+        cert_file: str | None,
+        key_file: str | None,
+        sasl_user: str | None,
+        sasl_password_file: str | None,
+        **more: Any,
     ) -> Any:
         if (cert_file is None) != (key_file is None) or (cert_file and not ca_file):
             raise click.UsageError("--cert-file and --key-file go together, and need --ca-file")
         if ca_file and not connect:
             raise click.UsageError("--ca-file belongs to --connect; an inventory has zkprov_ca_file")
+        if (sasl_user or sasl_password_file) and not connect:
+            raise click.UsageError("--sasl-user belongs to --connect; an inventory has zkprov_client_sasl")
+        # of the environment it is for --connect alone
+        user = sasl_user or os.environ.get("ZKPROV_SASL_USER") or ""
+        if sasl_password_file and not user:
+            raise click.UsageError("--sasl-password-file needs --sasl-user")
         from zkprov.model.posture import ClientFiles
 
         files = ClientFiles(ca_file, cert_file or "", key_file or "") if ca_file else None
-        return command(*args, connect=Connect(connect, files) if connect else None, **more)
+        given = Connect(connect, files, user, sasl_password_file or "") if connect else None
+        return command(*args, connect=given, **more)
 
     a_file = click.Path(dir_okay=False)
     found: Callable[..., Any] = with_connect
     for option in (
+        click.option(
+            "--sasl-password-file",
+            type=a_file,
+            help="The password of --sasl-user, readable by its owner alone. [env: ZKPROV_SASL_PASSWORD, the password itself]",
+        ),
+        click.option(
+            "--sasl-user",
+            metavar="NAME",
+            help="Who we are to the servers of --connect, by SASL. [env: ZKPROV_SASL_USER]",
+        ),
         click.option("--key-file", type=a_file, help="The key of --cert-file, readable by its owner alone."),
         click.option("--cert-file", type=a_file, help="PEM file: who we are, where they ask for a certificate."),
         click.option("--ca-file", type=a_file, help="PEM file: whom to trust; the servers of --connect speak TLS."),

@@ -252,7 +252,7 @@ def one_leader(
         return result(Verdict.FAIL, summary, change_nothing, unsafe=True)
     if doubted_s >= limit:
         return result(Verdict.FAIL, f"{summary}, for {doubted_s:.1f} s", change_nothing, unsafe=True)
-    doubt = f"one may be deposed and not know it yet: {doubted_s:.1f} s of {limit:.0f} s"
+    doubt = f"one may be deposed and not know it yet: for {doubted_s:.1f} s, limit {limit:g} s"
     return result(Verdict.UNKNOWN, f"{summary}; {doubt}", AGAIN)
 
 

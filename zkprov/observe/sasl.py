@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 
 from zkprov.model.inventory import QUORUM_SASL_PASSWORD, SASL_PASSWORD, Inventory, InventoryHost
 from zkprov.model.jaas import jaas, unfit
 from zkprov.model.problems import BadInput
 from zkprov.model.sasl import Sasl
+from zkprov.model.server import HostPort
 from zkprov.observe.ansible_inventory import QUORUM_SASL, SASL, SASL_USERS, sasl_passwords
 from zkprov.observe.inventory import read_password
+from zkprov.observe.variable_values import READERS, REMEDIES
 
 _ENVIRONMENT = {QUORUM_SASL: QUORUM_SASL_PASSWORD, SASL: SASL_PASSWORD}
 
@@ -22,6 +25,28 @@ def sasl_of(inventory: Inventory) -> Sasl | None:
         return None
     # the same on all hosts, as the inventory was checked to say
     return Sasl(inventory.hosts[0].sasl_user, _password(inventory, SASL), at)
+
+
+def sasl_at(endpoints: Iterable[HostPort], user: str, password_file: str) -> Sasl:
+    """Who zkprov is to these servers, without an inventory; the password is `$ZKPROV_SASL_PASSWORD`, else the one line of that file.
+
+    Servers that these name are told nothing. Raises `BadInput` for a missing or unfit password, or a name that is none.
+    """
+    try:
+        name = str(READERS["sasl_user"](user))
+    except ValueError as wrong:
+        raise BadInput(str(wrong), place="--sasl-user", remedy=REMEDIES["sasl_user"]) from None
+    if given := os.environ.get(SASL_PASSWORD):
+        password = _fit(given, SASL_PASSWORD, "$" + SASL_PASSWORD)
+    elif password_file:
+        password = read_password(password_file, "--sasl-password-file")
+    else:
+        raise BadInput(
+            f"nothing says the password of the SASL user {name}",
+            place="--connect",
+            remedy=f"set {SASL_PASSWORD} in the environment, or name a file of mode 0600 with --sasl-password-file",
+        )
+    return Sasl(name, password, frozenset(endpoints))
 
 
 def jaas_of(inventory: Inventory, host: InventoryHost) -> str:

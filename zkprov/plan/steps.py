@@ -72,6 +72,8 @@ SET_ADDRESS = "set-address"
 """The kind of a plan by which a member is known at another place."""
 HEAL = "heal"
 """The kind of a plan by which one side of a split is kept, the others fenced, and the list brought to its full number again."""
+GRANT = "grant"
+"""The kind of a record, not of a plan: a right was given, and it has no steps."""
 SPLIT_STEPS = frozenset({StepKind.FREEZE, StepKind.FENCE, StepKind.ALONE, StepKind.SEED, StepKind.ELECT})
 """The steps that are taken without a quorum to ask: by the journal and the hosts' fences alone."""
 

@@ -94,6 +94,8 @@ def _step(plan: Plan, number: int, read: Reader) -> StepRow:
 
 def _verdict(run: Run, attempts: Sequence[Attempt], steps: Sequence[StepRow], pause_s: float | None) -> str:
     """One sentence."""
+    if not steps:
+        return _of_no_steps(run, attempts)
     done = sum(s.ending is Ending.DONE for s in steps)
     last = attempts[-1] if attempts else None
     took = seconds(round(sum(a.took_s for a in attempts), 1))
@@ -120,13 +122,27 @@ def _verdict(run: Run, attempts: Sequence[Attempt], steps: Sequence[StepRow], pa
             return f"Not over{where}: it goes on, or was cut off without a word; zkprov status tells which."
 
 
+def _of_no_steps(run: Run, attempts: Sequence[Attempt]) -> str:
+    """Of a right that was given."""
+    last = attempts[-1] if attempts else None
+    told = f": {last.headline.rstrip('.')}" if last and last.headline else ""
+    match run.state:
+        case State.DONE:
+            return f"Done: {run.kind} on {run.ensemble}."
+        case State.RUNNING:
+            return "Not over: it goes on, or was cut off without a word; made again, it does what is left."
+        case _:
+            return f"Given up{told}."
+
+
 def _artifacts(run: Run, read: Reader, journal: str) -> list[Artifact]:
     found = [
         Artifact("the journal, with every event", journal, f"zkprov history {run.id}"),
         Artifact("this report as data", "", f"zkprov report {run.id} --output json"),
-        Artifact("the plan and its head, in the ensemble until the next run", "/zkprov/run"),
         Artifact("the inventory it was made with", run.inventory),
     ]
+    if run.plan.steps:
+        found.insert(2, Artifact("the plan and its head, in the ensemble until the next run", "/zkprov/run"))
     found += [Artifact("a backup", name, "zkprov backup list") for name in dict.fromkeys(read.backups) if name]
     kept = [h.what for h in read.happenings if h.kind in ("act", "undo") and " is at " in h.what]
     return found + [Artifact("set aside, not deleted", what) for what in dict.fromkeys(kept)]

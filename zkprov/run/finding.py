@@ -11,7 +11,8 @@ from zkprov.run.journal import Journal, Run, State
 KINDS = {
     "add-node": ("add",), "remove-node": ("remove",), "replace-node": ("replace", "renew"), "set-role": ("set-role",),
     "set-address": ("set-address",), "restart": ("restart",), "upgrade": ("upgrade",), "downgrade": ("downgrade",),
-    "adopt": ("adopt",), "heal": ("heal",), "add": ("add",), "remove": ("remove",), "replace": ("replace", "renew"), "renew": ("renew",),
+    "adopt": ("adopt",), "heal": ("heal",), "grant": ("grant",),
+    "add": ("add",), "remove": ("remove",), "replace": ("replace", "renew"), "renew": ("renew",),
 }  # fmt: skip
 """A verb as it is typed, or the kind that `history` prints → the kinds of plans."""
 REFUSED = "refused"

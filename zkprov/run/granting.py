@@ -10,13 +10,16 @@ import msgspec
 
 from zkprov.act import reconfig, rights
 from zkprov.act.session import close
-from zkprov.judge.health import judge
+from zkprov.judge.health import Health, judge
 from zkprov.judge.verdict import Purpose
 from zkprov.model.facts import Survey
+from zkprov.model.members import Members
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.model.rights import ALL, ANYONE, READ, WRITE, Acl, Identity, Right, lost, widened
 from zkprov.observe.identities import identities_of
 from zkprov.run.endpoints import endpoints_of
+from zkprov.run.granted import Record
+from zkprov.run.journal import Journal
 from zkprov.run.world import World
 
 if TYPE_CHECKING:
@@ -38,6 +41,10 @@ class Change(msgspec.Struct, frozen=True):
     @property
     def lost(self) -> Acl:
         return lost(self.before, self.after)
+
+    def __str__(self) -> str:
+        before, after = (", ".join(map(str, acl)) for acl in (self.before, self.after))
+        return f"ACL of {self.path}: {before} becomes {after}"
 
 
 class Granting(msgspec.Struct, frozen=True):
@@ -101,15 +108,22 @@ class Granter:
         found = tuple(c for c in changes if set(c.before) != set(c.after))
         return Granting(self.world.inventory.ensemble, who, who in ours, found)
 
-    def carry_out(self, granting: Granting) -> None:
-        """The list of members first: without that right the others are of no use. Each may be done again after a crash in between."""
-        for change in granting.changes:
-            with self._told(change.path):
-                rights.write(self.client, change.path, change.after, change.version)
-        with self._told(rights.CONFIG):
-            now = {r.who: r.perms for r in rights.read(self.client, rights.CONFIG)[0]}
-        if now.get(granting.who, 0) & WRITE != WRITE:
-            raise NotHealthy(f"{granting.who} has no right there after all", place=rights.CONFIG, remedy=AGAIN)
+    def carry_out(self, granting: Granting, journal: Journal, who: str) -> None:
+        """The list of members first: without that right the others are of no use. Each may be done again after a crash in between.
+
+        `who` does it, for the record. Raises `BadInput` where the journal cannot be written; nothing is done then.
+        """
+        health, live = self._live()
+        notes = [str(change) for change in granting.changes]
+        with Record(journal, health, live, self.world.inventory, who=who, notes=notes) as record:
+            for change in granting.changes:
+                record.intends(str(change))
+                with self._told(change.path):
+                    rights.write(self.client, change.path, change.after, change.version)
+            with self._told(rights.CONFIG):
+                now = {r.who: r.perms for r in rights.read(self.client, rights.CONFIG)[0]}
+            if now.get(granting.who, 0) & WRITE != WRITE:
+                raise NotHealthy(f"{granting.who} has no right there after all", place=rights.CONFIG, remedy=AGAIN)
 
     def proved(self, granting: Granting) -> str:
         """Why zkprov, as `granting.who` and nobody else, still may not change the ensemble; empty where it may."""
@@ -120,9 +134,13 @@ class Granter:
             close(client)
 
     def _member(self) -> Server:
-        live = judge(self._survey, Purpose.LOOK).picture.live
+        return self._live()[1].servers[0]
+
+    def _live(self) -> tuple[Health, Members]:
+        health = judge(self._survey, Purpose.LOOK)
+        live = health.picture.live
         assert live is not None  # noqa: S101 — there are endpoints by it
-        return live.servers[0]
+        return health, live
 
     @contextlib.contextmanager
     def _told(self, path: str) -> Iterator[None]:

@@ -234,8 +234,8 @@ class Journal:
             raise BadInput(f"run {row[0]} cannot be read: {wrong}", place=str(self.path), remedy=remedy) from None
 
     def unfinished(self, ensemble: str) -> tuple[Run, ...]:
-        """Those that `resume` has something to do for, as far as this machine knows; newest first."""
-        return self.runs(ensemble, OPEN_STATES)
+        """Those that `resume` has something to do for, as far as this machine knows; newest first. What has no steps has no rest."""
+        return tuple(run for run in self.runs(ensemble, OPEN_STATES) if run.plan.steps)
 
     def events(self, run: str) -> tuple[Event, ...]:
         with self._told():

@@ -64,6 +64,7 @@ class World:
         playbooks: Path | None = None,
         artifacts: Path | None = None,
         tls: Tls | None = None,
+        sasl: Sasl | None = None,
         loop: Loop | None = None,
     ) -> None:
         """`loop`: what its sessions live on, together with those of other worlds."""
@@ -73,7 +74,7 @@ class World:
         self.on_play: Callable[[dict[str, Any]], None] | None = None
         """Hears of each task of a play; a run sets its own."""
         self.playbooks, self.artifacts = playbooks, artifacts or default_path().parent / "plays"
-        self._tls, self._sasl = tls or tls_of(inventory), sasl_of(inventory)
+        self._tls, self._sasl = tls or tls_of(inventory), sasl or sasl_of(inventory)
         self.tunnels = Tunnels(inventory.hosts, lambda: self.connections)
         self.sessions = Sessions(timeout_s=10.0, tls=self._tls, sasl=self._sasl, tunnels=self.tunnels, loop=loop)
         self._connections: Connections | None = None
@@ -88,15 +89,20 @@ class World:
 
     @classmethod
     def connected(
-        cls, endpoints: Sequence[HostPort], *, timeout_s: float = 3.0, files: ClientFiles | None = None
+        cls,
+        endpoints: Sequence[HostPort],
+        *,
+        timeout_s: float = 3.0,
+        files: ClientFiles | None = None,
+        sasl: Sasl | None = None,
     ) -> World:
         """A world without an inventory, for looking only: these servers, and those that they name.
 
-        `files`: these servers are asked over TLS. Raises `BadInput` for files that do not serve.
+        `files`: these servers are asked over TLS; `sasl`: who we are to them. Raises `BadInput` for files that do not serve.
         """
         tls = Tls(context_of(files, "--{}-file"), frozenset(endpoints)) if files else None
         named = Inventory(",".join(str(e) for e in endpoints[:3]), "--connect", (), "")
-        world = cls(named, timeout_s=timeout_s, tls=tls)
+        world = cls(named, timeout_s=timeout_s, tls=tls, sasl=sasl)
         world._extra = [Target(str(e), e, known_as=("connect",)) for e in endpoints]
         return world
 

@@ -556,3 +556,33 @@ def test_who_else_writes_at_this_moment_is_not_written_over(
     with pytest.raises(NotHealthy, match="written by somebody else just now"):
         remote.edit_zoo_cfg(WANTED, "r1")
     assert own_zoo_cfg.read_bytes() == b"tickTime=1\n"
+
+
+SYSTEMCTL = """#!/bin/sh
+cd {folder}
+case $1 in
+show) cat state ;;
+stop) echo ActiveState=deactivating >state ;;
+kill) {ends}; echo "Failed to kill unit zk.service: Unit zk.service not loaded." >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_unit_that_ends_just_before_it_is_killed(
+    remote: AnsibleHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    """Disabled before, as one that is fenced or retired: systemd has forgotten it by then, and that is its end and no failure."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "state").write_text("ActiveState=active\n")
+    ends = "echo ActiveState=inactive >state" if ended else "true"
+    (folder / "systemctl").write_text(SYSTEMCTL.format(folder=folder, ends=ends))
+    (folder / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    if ended:
+        remote.stop(0.1)
+        assert not remote.is_active()
+    else:
+        with pytest.raises(NotHealthy, match="not loaded"):
+            remote.stop(0.1)

@@ -246,7 +246,12 @@ def stop_unit(zoo_cfg: str, unit: str, timeout_s: float) -> bool:
             timeout_s = max(timeout_s, OTHERS_S)
         systemctl("stop", "--no-block", name)
         if not unit_ended(unit, timeout_s):
-            systemctl("kill", "--signal=SIGKILL", name)
+            try:
+                systemctl("kill", "--signal=SIGKILL", name)
+            except Problem:
+                # it ended just now: systemd forgets a disabled unit along with its last process
+                if not unit_ended(unit, 0):
+                    raise
             unit_ended(unit, 5.0)
     # one that was started by hand belongs to no unit
     if not end(zoo_cfg, timeout_s) or not at_rest(zoo_cfg, unit):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.facts_made import SETTINGS, Made, disk_of, healthy, inventory, members
+from tests.unit.facts_made import SETTINGS, Made, disk_of, healthy, inventory, members, outage
 from zkprov.judge.health import judge
 from zkprov.model.backup import Reached
 from zkprov.model.facts import Outcome
@@ -150,7 +150,29 @@ def test_a_list_with_groups_is_done_by_hand() -> None:
     grouped = msgspec.structs.replace(FIVE, groups=((1, (1, 2)), (2, (3, 4)), (3, (5,))))
     made = lost(1, 2).having(1, disk=disk_of(1, grouped)).having(2, disk=disk_of(2, grouped))
     refused = planned(made, {1: FAR, 2: FAR}, ALL_DEAD)
-    assert isinstance(refused, Refusal) and refused.rule == "R12"
+    assert isinstance(refused, Refusal) and (refused.rule, refused.exit_code) == ("R12", 3)
+    assert refused.evidence[0].startswith("has its disk: 2 (zk2)") or refused.evidence[0].startswith(
+        "has its disk: 1 (zk1)"
+    )
+    assert "{1,2} are no quorum" in refused.evidence[-1]
+    assert refused.next[0][1].startswith("bring {5} back"), "its group lacks nobody else"
+    assert 'docs: recover, "A list with groups"' in refused.next[-1][1]
+
+
+def test_a_list_with_groups_that_has_its_quorum_is_only_started() -> None:
+    grouped = msgspec.structs.replace(FIVE, groups=((1, (1, 2)), (2, (3, 4)), (3, (5,))))
+    made = lost(1, 2, 5)
+    for i in (1, 2, 5):
+        made = made.having(i, disk=disk_of(i, grouped))
+    refused = planned(made, dict.fromkeys((1, 2, 5), FAR), Attested())
+    assert isinstance(refused, Refusal) and refused.headline.startswith("the quorum is not lost: {1,2,5}")
+
+
+def test_an_unsafe_ensemble_is_not_nothing_to_recover() -> None:
+    refused = planned(outage(), {})
+    assert isinstance(refused, Refusal) and (refused.rule, refused.exit_code) == ("R1", 3)
+    assert "second-leader" in refused.headline and refused.evidence
+    assert refused.next[0][0] == "zkprov heal --plan"
 
 
 def test_survivors_that_could_elect_without_the_founder_are_seen() -> None:

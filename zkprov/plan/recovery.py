@@ -9,12 +9,14 @@ of them could take it over.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations, islice
 
 import msgspec
 
-from zkprov.judge.health import Health
+from zkprov.judge.health import Condition, Health
 from zkprov.judge.may_act import lists_on_disk
 from zkprov.judge.picture import client_of
+from zkprov.judge.verdict import Verdict
 from zkprov.model import proof
 from zkprov.model.acting import ProofServer, SeenList
 from zkprov.model.backup import Reached
@@ -29,6 +31,8 @@ from zkprov.plan.steps import Refusal
 
 STATUS = ("zkprov status", "shows what each server tells")
 DEAD, WIPED = "--dead", "--wiped"
+TRIED = 5000
+"""So many sets of servers that could come back are tried for one that makes a quorum, the smallest first."""
 
 
 class Attested(msgspec.Struct, frozen=True):
@@ -52,10 +56,6 @@ def plan_recovery(
     if base is None:
         told = tuple(f"{f.name}: {f.disk}" for f in survey.servers)
         return Refusal("R8", "no list of members could be read on any disk.", told, (STATUS,), exit_code=4)
-    if base.hierarchical:
-        told = (f"the list is {base}",)
-        by_hand = ("", 'docs: incidents, "No quorum", tells how it is done by hand')
-        return Refusal("R12", "a list with groups is not founded anew by zkprov.", told, (by_hand,))
     voters = [s for s in base.servers if s.votes]
     hosts = {s.id: next((h for h in inventory.hosts if h.is_server(s)), None) for s in base.servers}
     survivors, without = [], []
@@ -74,6 +74,8 @@ def plan_recovery(
         survivors.append(Survivor(server.id, host.name, _list_of(disk) or base, far))
     if base.quorums.contains_quorum(frozenset(s.id for s in survivors)):
         return _not_lost(base, survivors)
+    if base.hierarchical:
+        return _groups(base, survivors, without)
     gone = _gone(base, without, hosts, survey, attested)
     if isinstance(gone, Refusal):
         return gone
@@ -110,6 +112,8 @@ def _list_of(disk: Disk) -> Members | None:
 
 
 def _serves(health: Health, serving: list[ServerFacts]) -> Refusal | None:
+    if health.condition is Condition.UNSAFE:
+        return _unsafe(health)
     if health.spare >= 0:
         return None
     told = tuple(f"{f.name} serves" + (f" as {f.srvr.value.mode}" if f.srvr.value else "") for f in serving[:5])
@@ -117,6 +121,37 @@ def _serves(health: Health, serving: list[ServerFacts]) -> Refusal | None:
     return Refusal(
         "R8", headline, told, (STATUS, ("zkprov heal --plan", "leads out of a second ensemble")), exit_code=4
     )
+
+
+def _unsafe(health: Health) -> Refusal:
+    """A quorum serves, and not all is well: what is told here is no quorum that was lost."""
+    incident = next(iter(health.incidents), None)
+    bad = next(g for g in health.gates if g.unsafe and g.verdict is Verdict.FAIL)
+    told = tuple(str(e) for e in (incident.evidence if incident else bad.evidence)[:5])
+    what = str(incident) if incident else f"{bad.gate}: {bad.summary}"
+    headline = f"no quorum is lost, and the ensemble is unsafe: {what}."
+    heal = ("zkprov heal --plan", "shows the sides, and leads out of it")
+    return Refusal("R1", headline, told, (heal, STATUS))
+
+
+def _groups(base: Members, survivors: list[Survivor], without: list[Server]) -> Refusal:
+    """Of a list with groups: who would have to come back, and else the way by hand."""
+    left = frozenset(s.id for s in survivors)
+    told = [f"has its disk: {s}" for s in sorted(survivors, key=lambda s: s.rank, reverse=True)]
+    told.append(f"{braces(left)} are no quorum: {base.quorums.describe()}")
+    sizes = range(1, len(without) + 1)
+    some = (frozenset(s.id for s in back) for n in sizes for back in combinations(without, n))
+    fewest = next((ids for ids in islice(some, TRIED) if base.quorums.contains_quorum(left | ids)), None)
+    ways = [
+        (
+            "",
+            'docs: recover, "A list with groups": a list without groups is founded by hand on the one that reaches furthest',
+        )
+    ]
+    if fewest:
+        what = f"bring {braces(fewest)} back with the disks that they had, if that can be: with them there is a quorum, and nothing is lost"
+        ways.insert(0, ("", what))
+    return Refusal("R12", "a list with groups is not founded anew by zkprov.", tuple(told), tuple(ways))
 
 
 def _not_lost(base: Members, survivors: list[Survivor]) -> Refusal:

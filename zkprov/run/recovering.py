@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 KIND = "recovery"
 """Of the journal's document, by ensemble."""
 AGAIN = "zkprov recover: it goes on from here"
+APART_S = 0.4
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -75,8 +76,12 @@ def standing(journal: Journal, ensemble: str) -> Standing | None:
 
 def look(world: World, attested: Attested) -> Recovery | Refusal | None:
     """What is to be done, of a fresh survey (`plan_recovery`). Raises `BadInput`, `Busy` where a run has one of the hosts."""
-    survey = world.survey()
-    health = judge(survey, Purpose.LOOK)
+    survey, before = world.survey(), None
+    if any(f.serving for f in survey.servers):
+        # what may be an election in one look is told by the next
+        world.stop.wait(APART_S)
+        before, survey = survey, world.survey()
+    health = judge(survey, Purpose.LOOK, earlier=before)
     reached: dict[str, Reached | str] = {}
     for host in world.inventory.hosts:
         facts = survey.by_name(host.name)

@@ -196,7 +196,11 @@ def test_the_end_names_the_disks_of_each_side_as_salvage_takes_them() -> None:
         "zkprov salvage /srv/data.heal-4f1c:/srv/log.heal-4f1c -o dead-letters-B",
     )
     both = told_of(plan, done, [here, there])
-    assert "zk5-data.heal-4f1c" in both.next[0] and both.next[0].endswith("once its disks are copied here")
+    assert both.next[0].endswith(
+        "zkprov salvage /srv/data.heal-4f1c:/srv/log.heal-4f1c zk5:/srv/data.heal-4f1c -o dead-letters-B"
+    )
+    apart = Aside("B", "zk6", "/srv/data.heal-4f1c", "/srv/log.heal-4f1c", False)
+    assert "zk6:/srv/data.heal-4f1c:/srv/log.heal-4f1c -o" in told_of(plan, done, [apart]).next[0]
     assert any("zk5:/srv/data.heal-4f1c" in e for e in both.evidence)
     stopped = msgspec.structs.replace(done, state=State.STOPPED)
     assert told_of(plan, stopped, [here]) == stopped

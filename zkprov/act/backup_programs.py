@@ -18,7 +18,8 @@ from zkprov.shipped import shipped
 
 QUICK_S, SLOW_S = 60.0, 3600.0
 """For an answer: of what reads a manifest, and of what reads all data."""
-_SLOW = frozenset({"damaged", "load", "history", "reached", "restore"})
+_SLOW = frozenset({"damaged", "load", "history", "reached", "restore", "disk_files"})
+_OF_DISKS = frozenset({"disk_files", "disk_read"})
 
 
 class _Answer(msgspec.Struct):
@@ -48,6 +49,10 @@ def answered(said: Any, act: str, name: str) -> Any:
 def backup_here(host: InventoryHost, act: str, given: Mapping[str, Any]) -> Any:
     """On this machine."""
     arguments = _arguments(host, act, given)
+    if act in _OF_DISKS:
+        from zkprov.shipped.remote import disk
+
+        return answered(disk.answer(arguments), act, host.name)
     if act != "load":
         from zkprov.shipped.remote import backup
 
@@ -71,7 +76,7 @@ def backup_here(host: InventoryHost, act: str, given: Mapping[str, Any]) -> Any:
 
 def backup_program(host: InventoryHost, act: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], float]:
     """What is to be run on the host, with what, and how many seconds it has."""
-    program = _text("load") if act == "load" else _backup_text()
+    program = _text("load") if act == "load" else _disk_text() if act in _OF_DISKS else _backup_text()
     return program, _arguments(host, act, given), SLOW_S if act in _SLOW else QUICK_S
 
 
@@ -112,6 +117,10 @@ def _backup_text() -> str:
     return f"{_text('backup_files')}\n{_text('backup')}"
 
 
-@lru_cache(maxsize=3)
+def _disk_text() -> str:
+    return f"{_text('backup_files')}\n{_text('disk')}"
+
+
+@lru_cache(maxsize=4)
 def _text(name: str) -> str:
     return (shipped("remote") / f"{name}.py").read_text()

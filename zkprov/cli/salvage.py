@@ -56,14 +56,21 @@ def from_(
     """Read the disks of the losing side, compare with the kept side, and write what is not there to FILE.
 
     FROM is a data folder of a server of the losing side: a set-aside disk, a backup's folder, a copy; of several of its servers, if you
-    have them: it is told of each letter on how many it is. Nothing of either side is changed.
+    have them: it is told of each letter on how many it is. On a host of the inventory it is HOST:DATADIR, or HOST:DATADIR:LOGDIR: it is
+    copied to FILE.disks/ first. Nothing of either side is changed.
     """
     from zkprov.report.salvage import SalvageDocument, show_made
     from zkprov.run.planning import who_am_i
-    from zkprov.run.salvage_file import make, ready
+    from zkprov.run.salvage_file import can_be_made, make, ready
 
-    side = ready(sources, out)
-    kept_side = _kept(ctx, kept, inventory, ensemble, connect, timeout_s, logs=True)
+    can_be_made(out)
+    copies = _copies(ctx, sources, out, inventory, ensemble, connect, timeout_s)
+    side = ready(sources, out, copies)
+    # an inventory says then where the disks are; the folder, what they are compared with
+    of_disks = copies and kept is not None
+    kept_side = _kept(
+        ctx, kept, None if of_disks else inventory, None if of_disks else ensemble, connect, timeout_s, logs=True
+    )
     origin = make(side, kept_side, out, who_am_i(made_by), _say)
     document = SalvageDocument("from", str(out), origin)
     if output == "json":
@@ -193,6 +200,23 @@ def apply(
     else:
         show_applied(document)
     ctx.exit(7 if done.stopped else 3 if done.counts[Fate.CONFLICT] else 0)
+
+
+def _copies(
+    ctx: click.Context, sources: tuple[Path, ...], out: Path, inventory: str | None, ensemble: str | None,
+    connect: Connect | None, timeout_s: float,
+) -> dict[Path, Path]:  # fmt: skip
+    """Of those sources that lie on hosts: where they are copied to."""
+    from zkprov.run.remote_disks import copies_beside, fetched, on_host
+
+    named = {source: disk for source in sources if (disk := on_host(source)) is not None}
+    if not named:
+        return {}
+    if connect:
+        raise click.UsageError("disks on hosts are reached by an inventory: -i, not --connect")
+    with world_to_look_at(ctx, inventory, ensemble, None, timeout_s) as world:
+        found = fetched(world, named.values(), copies_beside(out), _say)
+    return {source: found[disk] for source, disk in named.items()}
 
 
 def _kept(

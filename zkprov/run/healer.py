@@ -199,10 +199,8 @@ def told_of(plan: Plan, result: Result, disks: Sequence[Aside]) -> Result:
     following = []
     for side in plan.split.lost:
         own = [d for d in disks if d.side == side.name]
-        sources = " ".join(d.source if d.local else f"{d.host}-{d.data.rpartition('/')[2]}" for d in own)
         if own:
-            copied = "" if all(d.local for d in own) else ", once its disks are copied here"
-            following.append(f"zkprov salvage {sources} -o dead-letters-{side.name}{copied}")
+            following.append(f"zkprov salvage {' '.join(d.source for d in own)} -o dead-letters-{side.name}")
     return msgspec.structs.replace(result, evidence=(*result.evidence, *evidence), next=(*result.next, *following))
 
 

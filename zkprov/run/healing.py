@@ -374,8 +374,8 @@ class Aside(msgspec.Struct, frozen=True):
 
     @property
     def source(self) -> str:
-        """As `salvage` takes it."""
-        return f"{self.data}:{self.log}" if self.log else self.data
+        """As `salvage` takes it, here or on its host."""
+        return ":".join(filter(None, ("" if self.local else self.host, self.data, self.log)))
 
 
 def fenced_disks(plan: Plan, world: World, journal: Journal) -> tuple[Aside, ...]:

@@ -6,8 +6,9 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -31,15 +32,22 @@ MOST_SHOWN = 1000
 """Letters that `apply` tells of one by one; the file has them all."""
 
 
-def ready(sources: Sequence[Path], out: Path) -> list[DataFiles]:
-    """The disks, found. Raises `BadInput` before anything is read, for a file that is there too."""
+def can_be_made(out: Path) -> None:
+    """Raises `BadInput` for a file that is there, or a place where none can be."""
     if out.exists() or out.is_symlink():
         raise BadInput(
             "there is a file already", place=str(out), remedy="give -o another name; nothing is written over"
         )
     if not out.absolute().parent.is_dir():
         raise BadInput("there is no such folder", place=str(out.absolute().parent), remedy="give -o another place")
-    found = [find(folder) for folder in dict.fromkeys(sources)]
+
+
+def ready(sources: Sequence[Path], out: Path, copies: Mapping[Path, Path] = MappingProxyType({})) -> list[DataFiles]:
+    """The disks, found; `copies`: where the one of a host was copied to. Raises `BadInput` before any is read, as `can_be_made` too."""
+    can_be_made(out)
+    found = [
+        msgspec.structs.replace(find(copies.get(folder, folder)), name=str(folder)) for folder in dict.fromkeys(sources)
+    ]
     for n, one in enumerate(found):
         twice = next((o for o in found[:n] if one.myid is not None and o.myid == one.myid), None)
         if twice is not None:

@@ -198,5 +198,14 @@ def test_the_end_names_the_disks_of_each_side_as_salvage_takes_them() -> None:
     both = told_of(plan, done, [here, there])
     assert "zk5-data.heal-4f1c" in both.next[0] and both.next[0].endswith("once its disks are copied here")
     assert any("zk5:/srv/data.heal-4f1c" in e for e in both.evidence)
+    kept = Aside("A", "zk1", "/srv/data.backups/20261129T000000Z-4f1c", "", True)
+    assert told_of(plan, done, [here], [kept]).next == (
+        f"zkprov salvage /srv/data.heal-4f1c:/srv/log.heal-4f1c --kept-disk {kept.data} -o dead-letters-B",
+    )
+    far = Aside("A", "zk2", "copies/20261129T000000Z-4f1c/zk2", "", False)
+    fetch, salvage = told_of(plan, done, [here], [kept, far]).next
+    assert (
+        fetch.startswith("zkprov backup fetch copies ") and f"--kept-disk {kept.data} --kept-disk {far.data}" in salvage
+    )
     stopped = msgspec.structs.replace(done, state=State.STOPPED)
-    assert told_of(plan, stopped, [here]) == stopped
+    assert told_of(plan, stopped, [here], [kept]) == stopped

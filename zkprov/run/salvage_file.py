@@ -31,27 +31,32 @@ MOST_SHOWN = 1000
 """Letters that `apply` tells of one by one; the file has them all."""
 
 
-def ready(sources: Sequence[Path], out: Path) -> list[DataFiles]:
-    """The disks, found. Raises `BadInput` before anything is read, for a file that is there too."""
+def ready(sources: Sequence[Path], out: Path, beside: Sequence[Path] = ()) -> tuple[list[DataFiles], list[DataFiles]]:
+    """The losing side's disks, and those of the kept side. Raises `BadInput` before anything is read, for a file that is there too."""
     if out.exists() or out.is_symlink():
         raise BadInput(
             "there is a file already", place=str(out), remedy="give -o another name; nothing is written over"
         )
     if not out.absolute().parent.is_dir():
         raise BadInput("there is no such folder", place=str(out.absolute().parent), remedy="give -o another place")
-    found = [find(folder) for folder in dict.fromkeys(sources)]
+    side = [find(folder) for folder in dict.fromkeys(sources)]
+    found = [*side, *(find(folder) for folder in dict.fromkeys(beside))]
     for n, one in enumerate(found):
         twice = next((o for o in found[:n] if one.myid is not None and o.myid == one.myid), None)
         if twice is not None:
             raise BadInput(
-                f"{twice.name} and {one.name} are both of server {one.myid}", place="FROM", remedy="give one of them"
+                f"{twice.name} and {one.name} are both of server {one.myid}",
+                place="FROM",
+                remedy="give one of them: as FROM one of the losing side, with --kept-disk one of the kept side",
             )
-    return found
+    return side, found[len(side) :]
 
 
-def make(side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Callable[[str], None]) -> Origin:
+def make(
+    side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Callable[[str], None], beside: Sequence[DataFiles] = ()
+) -> Origin:  # fmt: skip
     """Writes the file. Raises as `Salvage` and `dead_letters.write`."""
-    salvage = Salvage(side, kept, say)
+    salvage = Salvage(side, kept, say, beside)
     made: list[Origin] = []
 
     def origin() -> Origin:
@@ -63,7 +68,8 @@ def make(side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Ca
             how=salvage.parting.how, first=counts.first, last=counts.last, transactions=counts.transactions,
             letters=counts.letters, conflicts=counts.conflicts, ephemeral=counts.ephemeral, same=counts.same,
             left_out=counts.left_out, flaws=(*salvage.flaws.told(), *kept.flaws),
-            notes=tuple(notes), at=time.time(), who=who, zkprov=__version__,
+            notes=tuple(notes), at=time.time(), who=who, zkprov=__version__, cut_off=salvage.cut_off,
+            beside=tuple(f.name for f in beside),
         )  # fmt: skip
         made.append(found)
         return found

@@ -121,6 +121,26 @@ def test_what_the_kept_history_has_too_is_no_letter_though_it_looks_different_by
     assert [x.path for x in letters] == ["/a", "/new", "/new/x", "/new/x"] and made.counts.same == 1
 
 
+def test_what_the_kept_history_has_too_and_could_not_do_there_is_a_letter(tmp_path: Path) -> None:
+    """After a merge a leader's create goes to servers that have such a znode already: it is acknowledged, and nothing on them."""
+    kept_own = bodies(zk.create("/both", b"kept"), zk.create("/gone", b"k"), first=E2 + 1, session=0x30)
+    both = bodies(
+        zk.create("/both", b"lost"), zk.create("/new/y", b"y"), zk.put("/new", b"2", 1), zk.create("/short", b"s"), zk.delete("/short"),
+        zk.delete("/d"), first=E3 + 1, session=0x40,
+    )  # fmt: skip
+    lost = find(zk.disk(tmp_path / "lost", [*COMMON, *LOST[1:2], *both], nodes=ROOT))
+    kept_disk = find(zk.disk(tmp_path / "kept", [*COMMON, *kept_own, *both], nodes=ROOT))
+    kept = msgspec.structs.replace(kept_of(kept_disk), files=None)
+    made, letters = letters_of([lost], kept, kept_disk)
+    assert told(letters) == [
+        ("create", "/new", b"n", Why.CREATED_THERE),
+        ("create", "/both", b"lost", Why.CREATED_BOTH),
+        ("create", "/new/y", b"y", Why.CREATED_THERE),
+        ("set", "/new", b"2", Why.CREATED_THERE),
+    ]
+    assert made.parting.zxid == P and made.counts.same == 3
+
+
 def test_a_kept_log_that_begins_after_the_merge_says_nothing_of_the_time_before(tmp_path: Path) -> None:
     both = bodies(zk.create("/after", b"m"), zk.put("/d", b"m", 1), first=E3 + 1, session=0x40)
     lost = find(zk.disk(tmp_path / "lost", [*COMMON, *LOST[:4], *both], nodes=ROOT))

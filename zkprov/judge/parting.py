@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from zkprov.model.letters import Why
+from zkprov.model.letters import Kind, Why
 from zkprov.tree.compare import own
 from zkprov.tree.flaw import Torn
 from zkprov.tree.transactions import DIGEST, Transaction, transaction
@@ -159,6 +159,19 @@ def why(final: Znode | None, kept: Znode | None, before: Before | None, *, known
     if (kept.czxid, kept.mzxid, kept.aversion) != before:
         return Why.CHANGED_BOTH
     return Why.DELETED_THERE if final is None else Why.CHANGED_THERE
+
+
+def took_effect(kind: Kind, zxid: int, kept: Znode | None, deleted: int) -> bool:
+    """Whether a transaction that both histories have did on the kept side what it tells, or has been written over there since.
+
+    Two that came together hold different trees, and one transaction does different things to them: a create fails where there is one. It
+    was acknowledged for all that. `deleted`: the zxid of the last deletion of that znode that the kept logs tell, 0 for none.
+    """
+    if kept is None:
+        return kind is Kind.DELETE or deleted >= zxid
+    if kind is Kind.DELETE or kind is Kind.CREATE:
+        return kept.czxid >= zxid
+    return kept.mzxid >= zxid or kind is Kind.ACL
 
 
 def same(one: Znode | None, other: Znode | None) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from zkprov.judge.parting import Before, Ephemerals, why
+from zkprov.judge.parting import Before, Ephemerals, took_effect, why
 from zkprov.model.letters import CutOff, Kept, Kind, Letter, Why
 from zkprov.model.members import Members
 from zkprov.observe import data_files
@@ -18,7 +18,7 @@ from zkprov.observe.fourletter import membership_of
 from zkprov.run.crossings import Former, cover_of, cuts, formers, parting_of, present
 from zkprov.run.flaws import Flaws
 from zkprov.run.remains import unexplained
-from zkprov.run.sources import Found, Sources
+from zkprov.run.sources import Found, Sources, deleted_in
 from zkprov.tree.compare import own
 from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, is_ephemeral
 from zkprov.tree.znodes import Tree, Znode, sum_of
@@ -105,6 +105,7 @@ class Salvage:
             self.notes.append(f"{files.name} has no transaction log, only what its snapshots hold is known ({remedy})")
         covered, end = self.covered, self.reaches
         self._joined: set[int] = set()
+        self._kept_deleted = deleted_in(self._kept_now, self.parting.zxid)
         self._told: set[tuple[int, bytes]] = set()
         self._before: dict[bytes, Before] = {}
         self._parted: Tree | None = None
@@ -249,13 +250,10 @@ class Salvage:
             txn = data_files.parsed(found.body, zxid, source, self.flaws)
             if txn is None or zxid <= parted:
                 continue
-            if found.kept:
-                self._had(txn)
-                continue
-            if found.side:
-                self._joined.update(found.former)
-            counts.transactions += 1
-            counts.first, counts.last = counts.first or zxid, zxid
+            if not found.kept:
+                self._joined.update(found.former if found.side else ())
+                counts.transactions += 1
+                counts.first, counts.last = counts.first or zxid, zxid
             doubt = self._doubt(found, main=main)
             former = None if found.side else max((self._formers[n] for n in found.former), key=lambda f: f.files.upto)
             disks, head, part = len(found.side) + len(found.former), txn.head, 0
@@ -265,7 +263,7 @@ class Salvage:
                     ephemerals.born(path, change.owner)
                 made = self._letter(
                     head, part, Kind(kind), path, change.data, 0 if kind == "create" else change.version,
-                    change.acl, change.owner, path in ephemerals, disks, doubt, main=main, former=former,
+                    change.acl, change.owner, path in ephemerals, disks, doubt, main=main, former=former, common=found.kept,
                 )  # fmt: skip
                 if kind == "delete":
                     ephemerals.gone(path)
@@ -275,34 +273,26 @@ class Salvage:
             if txn.type == close:
                 for path in ephemerals.ended(txn):
                     made = self._letter(
-                        head, part, Kind.DELETE, path, None, 0, b"", 0, True, disks, doubt, main=main, former=former
-                    )
+                        head, part, Kind.DELETE, path, None, 0, b"", 0, True, disks, doubt, main=main, former=former, common=found.kept,
+                    )  # fmt: skip
                     part += 1
                     if made is not None:
                         yield made
 
-    def _had(self, txn: Transaction) -> None:
-        """The kept history has it as well: both sides came together before it."""
-        for change in txn.changes:
-            if change.kind == "create" and change.owner and change.ephemeral:
-                self.ephemerals.born(change.path, change.owner)
-            elif change.kind == "delete":
-                self.ephemerals.gone(change.path)
-            self.counts.same += 1
-        if txn.type == CLOSE_SESSION:
-            self.counts.same += sum(1 for _ in self.ephemerals.ended(txn))
-
     def _letter(
         self, head: tuple[int, int, int, int, int], part: int, kind: Kind, path: bytes, data: bytes | None,
         version: int, acl: bytes, owner: int, ephemeral: bool, disks: int, doubt: str, *, main: bool = True,
-        former: Former | None = None,
+        former: Former | None = None, common: bool = False,
     ) -> Letter | None:  # fmt: skip
-        """None where it is on the kept side, or nobody's to bring there."""
+        """None where it is on the kept side, or nobody's to bring there. `common`: the kept history has the transaction too."""
         counts = self.counts
         if own(path):
             counts.left_out += 1
             return None
         final, kept = (former.tree if former else self.tree).get(path), self.kept.tree.get(path)
+        if common and took_effect(kind, head[2], kept, self._kept_deleted.get(path, 0)):
+            counts.same += 1
+            return None
         if former is not None:
             last, reason = final.sum if final else None, why(final, kept, None, known=False)
         elif main and self._thrown_away(kind, path, head[2], final):

@@ -83,8 +83,18 @@ class Sources:
             )
         for found in held:
             found.other = len(held) > 1
-            if found.side or found.former:
+            if found.side or (found.former and not found.kept):
                 yield found
+
+
+def deleted_in(logs: Sequence[DataFiles], beyond: int) -> dict[bytes, int]:
+    """The last deletion of each znode that these logs tell, by its zxid."""
+    found: dict[bytes, int] = {}
+    for files in logs:
+        for txn in data_files.transactions(files, lambda _: None, beyond):
+            for path in (*(c.path for c in txn.changes if c.kind == "delete"), *txn.closed):
+                found[path] = max(found.get(path, 0), txn.zxid)
+    return found
 
 
 def _of(n: int, bodies: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, int, bytes]]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.incidents import outcomes
 from tests.incidents.conftest import Broken
-from tests.incidents.ways_out import QUICK, lost_already, nothing_is_lost, one_ensemble, set_aside, to_keep
+from tests.incidents.ways_out import QUICK, is_named, nothing_is_lost, on_no_disk, one_ensemble, salvaged, to_keep
 from tests.real.driver import Zkprov, wait_for
 from zkprov.lab.shapes.registry import SHAPES
 from zkprov.lab.writers import stop_writers
@@ -43,23 +43,16 @@ def test_seen_healed_and_nothing_lost(broken: Broken, tmp_path: Path, name: str)
     seen_s = time.monotonic() - began
     keep = to_keep(lab, incident)
     shown = zkprov("plan", "heal", "--keep", keep, *QUICK, "--output", "json").expect(0).json["plan"]
-    losing = [
-        x["host"] for side in shown["split"]["sides"] if side["name"] != shown["split"]["keep"] for x in side["servers"]
-    ]
-    # only a merge cuts logs off
-    gone = lost_already(lab, losing) if name == "merged" else set[tuple[int, str]]()
+    gone = on_no_disk(lab)
     healed = zkprov("heal", "--keep", keep, "--yes", *QUICK, timeout_s=240).expect(0, "done:")
     stop_writers(lab.folder)
     members = [lab.host(s["id"]) for s in shown["base"]["servers"]]
     one_ensemble(lab, zkprov, members)
     zkprov("heal", "--yes").expect(0, "nothing to heal")
-    files = []
-    for side in shown["split"]["sides"]:
-        if side["name"] != shown["split"]["keep"]:
-            files.append(tmp_path / f"dead-letters-{side['name']}")
-            disks = set_aside(lab, [x["host"] for x in side["servers"]])
-            zkprov("salvage", *disks, "-o", str(files[-1]), timeout_s=120).expect(0)
-    there, letters, cut_off = nothing_is_lost(lab, zkprov, members, files, gone)
+    files = salvaged(zkprov, healed.out, tmp_path)
+    assert len(files) == len(shown["split"]["sides"]) - 1
+    there, letters, cut_off = nothing_is_lost(lab, members, files, gone)
+    assert all(is_named(lost, incident, lab, files) for lost in gone), "what lies on no disk is named"
     assert there and (letters or len(incident.writers) == 1)
     row = {"seen_s": seen_s, "healed_s": healed.took_s, "there": there, "letters": letters, "gone": cut_off}
     outcomes.keep(shape=name, named=NAMED[name], **row)

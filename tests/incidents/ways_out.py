@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from zkprov.lab.lab import Lab
 from zkprov.lab.writers import Acknowledged, acknowledged
 from zkprov.model.inventory import InventoryHost
 from zkprov.observe.data_files import find, transactions
+from zkprov.run.dead_letters import DeadLetters
 
 QUICK = (
     "--settle", "0", "--samples", "1", "--sample-interval", "0.1", "--season", "1s", "--reason", "a lab",
@@ -29,49 +32,66 @@ def data_of(host: InventoryHost, ending: str = "") -> str:
     return data if data == logs else f"{data}:{logs}"
 
 
-def set_aside(lab: Lab, names: Iterable[str]) -> list[str]:
-    """The data of each of these servers whose disk a heal has moved."""
-    moved = (
-        (host, folder)
-        for host in (h for h in lab.hosts if h.name in set(names))
-        for folder in sorted(Path(host.data_dir).parent.glob(f"{Path(host.data_dir).name}.heal-*"))
-    )
-    return [data_of(host, f".{folder.name.partition('.')[2]}") for host, folder in moved]
+Write = tuple[int, str, bytes | None]
+"""(zxid, path, data): two histories have different ones of one zxid, and a writer's data are its own."""
 
 
-def history_of(hosts: Iterable[InventoryHost]) -> set[tuple[int, str]]:
-    """(zxid, path) of every change in the logs that these servers have now."""
+def history_of(folders: Iterable[str]) -> set[Write]:
+    """Every change in the logs of these folders."""
     found = set()
-    for host in hosts:
-        files = find(Path(data_of(host)))
-        for txn in transactions(files, lambda _: None):
-            found |= {(txn.zxid, change.path.decode(errors="replace")) for change in txn.changes}
+    for folder in folders:
+        for txn in transactions(find(Path(folder)), lambda _: None):
+            found |= {(txn.zxid, change.path.decode(errors="replace"), change.data) for change in txn.changes}
     return found
 
 
-def lost_already(lab: Lab, losing: Iterable[str]) -> set[tuple[int, str]]:
-    """Acknowledged writes that are in no log of the losing servers by now.
+def of(line: Acknowledged) -> Write:
+    return line.zxid, line.path, line.data.encode()
 
-    Who joined the other side's leader had its log cut off (TRUNC); or has it still below that leader's snapshot, and is kept.
-    """
+
+def on_no_disk(lab: Lab) -> list[Acknowledged]:
+    """Acknowledged writes that are in no log of any server by now: who joined another side's leader had its log cut off."""
     written = [line for line in acknowledged(lab.folder) if line.kind != "ephemeral"]
-    there = history_of(host for host in lab.hosts if host.name in set(losing))
-    return {(line.zxid, line.path) for line in written} - there
+    disks = history_of(data_of(host) for host in lab.hosts if Path(host.data_dir, "version-2").exists())
+    return [line for line in written if of(line) not in disks]
+
+
+def salvaged(zkprov: Zkprov, healed: str, home: Path) -> list[Path]:
+    """The commands that a heal ends with, as they stand there, one for each side that was not kept."""
+    files = []
+    for number, told in enumerate(re.findall(r"zkprov (salvage .*)", healed)):
+        *words, file = shlex.split(told)
+        assert words[-1] == "-o" and file.startswith("dead-letters-"), told
+        files.append(home / f"{number}-{file}")
+        zkprov(*words, str(files[-1]), timeout_s=120).expect(0)
+    return files
+
+
+def is_named(lost: Acknowledged, incident: Incident, lab: Lab, files: Iterable[Path]) -> bool:
+    """Whether one of the files says that it is on the disk of a server no more to which its writer wrote."""
+    servers = next(w.servers for w in incident.writers if w.name == lost.writer)
+    folders = [Path(lab.host(i).data_dir).parent for i in servers]
+    for file in files:
+        with DeadLetters(file) as letters:
+            for cut in letters.origin.cut_off:
+                if cut.sure and cut.after < lost.zxid and any(cut.disk.startswith(f"{folder}/") for folder in folders):
+                    return True
+    return False
 
 
 def nothing_is_lost(
-    lab: Lab, zkprov: Zkprov, kept: list[InventoryHost], files: list[Path], gone: set[tuple[int, str]]
+    lab: Lab, kept: list[InventoryHost], files: list[Path], gone: Iterable[Acknowledged]
 ) -> tuple[int, int, int]:
     """Each acknowledged write is on the kept side, or a dead letter; but for those that were `gone` before. How many of each.
 
     What a writer itself has written over since is where that is: a server that came in later, by a snapshot, has only the last.
     """
     written = [line for line in acknowledged(lab.folder) if line.kind != "ephemeral"]
-    letters = set()
+    letters: set[Write] = set()
     for file in files:
-        shown = zkprov("salvage", "show", str(file), "--data", "--limit", "0", "--output", "json").expect(0).json
-        letters |= {(int(str(x["zxid"]), 16), x["path"]) for x in shown["letters"]}
-    history = history_of(kept)
+        with DeadLetters(file) as found:
+            letters |= {(x.zxid, x.path, x.data) for x, _ in found.letters()}
+    history = history_of(data_of(host) for host in kept)
     with client(*kept) as session:
         session.sync("/lab")
         living = tree(session, "/lab")
@@ -82,14 +102,15 @@ def nothing_is_lost(
             return False
         # a disk that was taken over has the log of its former history still
         ours = x.kind == "create" or stat.czxid < x.zxid <= stat.mzxid
-        return data == x.data.encode() or (ours and (x.zxid, x.path) in history and stat.mzxid >= x.zxid)
+        return data == x.data.encode() or (ours and of(x) in history and stat.mzxid >= x.zxid)
 
     there = [x for x in written if lives(x)]
     last = {(x.writer, x.path): x.zxid for x in there}
     there += [x for x in written if x not in there and x.zxid < last.get((x.writer, x.path), 0)]
-    missing = [x for x in written if x not in there and (x.zxid, x.path) not in letters | gone]
+    excused = {of(x) for x in gone}
+    missing = [x for x in written if x not in there and of(x) not in letters | excused]
     assert not missing, f"{len(missing)} of {len(written)} acknowledged writes are nowhere: {missing[:5]}"
-    in_letters = [x for x in written if x not in there and (x.zxid, x.path) in letters]
+    in_letters = [x for x in written if x not in there and of(x) in letters]
     return len(there), len(in_letters), len(written) - len(there) - len(in_letters)
 
 
@@ -119,6 +140,6 @@ def to_keep(lab: Lab, incident: Incident) -> str:
     side = next((side for side in incident.sides if side.name in ("old", "members")), None)
     known = side.servers if side else {i for side in incident.sides for i in side.servers}
     first = [x for x in acknowledged(lab.folder) if x.writer == incident.writers[0].name and x.kind == "create"]
-    wanted = {(line.zxid, line.path) for line in first}
+    wanted = {of(line) for line in first}
     hosts = [host for host in lab.hosts if host.id in known and Path(host.data_dir, "version-2").exists()]
-    return max(hosts, key=lambda host: len(wanted & history_of([host]))).name
+    return max(hosts, key=lambda host: len(wanted & history_of([data_of(host)]))).name

@@ -149,7 +149,10 @@ def test_what_is_saved(host: InventoryHost, server: Server) -> None:
     for entry in manifest["files"]:
         content = (folder / entry["path"]).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["size"], entry["sha256"])
-    assert (folder / "data/version-2/log.100000006").stat().st_size < 1000, "padding is left out"
+    log = (folder / "data/version-2/log.100000006").read_bytes()
+    assert len(log) < 1000 and log.endswith(b"B" + bytes(files.ZEROS)), (
+        "of the padding is left what shows that there was some"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,6 +171,11 @@ def test_what_is_saved(host: InventoryHost, server: Server) -> None:
         ),
         (lambda s: s.drop("snapshot.100000005"), {"snapshot.0", "log.100000001", "log.100000006"}),
         (lambda s: s.drop("log.100000001", "log.100000006"), {"snapshot.100000005"}),
+        # a leader sent it: what the server had before, it has in its older logs alone
+        (
+            lambda s: s.snapshot("snapshot.200000009"),
+            {"snapshot.200000009", "snapshot.100000005", "snapshot.0", "log.100000001", "log.100000006"},
+        ),
     ],
 )
 def test_which_data_is_saved(host: InventoryHost, server: Server, change: Any, expected: set[str]) -> None:

@@ -202,5 +202,12 @@ def test_the_end_names_the_disks_of_each_side_as_salvage_takes_them() -> None:
     apart = Aside("B", "zk6", "/srv/data.heal-4f1c", "/srv/log.heal-4f1c", False)
     assert "zk6:/srv/data.heal-4f1c:/srv/log.heal-4f1c -o" in told_of(plan, done, [apart]).next[0]
     assert any("zk5:/srv/data.heal-4f1c" in e for e in both.evidence)
+    kept = Aside("A", "zk1", "/srv/data.backups/20261129T000000Z-4f1c", "", True)
+    assert told_of(plan, done, [here], [kept]).next == (
+        f"zkprov salvage /srv/data.heal-4f1c:/srv/log.heal-4f1c --kept-disk {kept.data} -o dead-letters-B",
+    )
+    far = Aside("A", "zk2", "/srv/data.backups/20261129T000000Z-4f1c", "", False)
+    (salvage,) = told_of(plan, done, [here], [kept, far]).next
+    assert f"--kept-disk {kept.data} --kept-disk zk2:{far.data} -o" in salvage
     stopped = msgspec.structs.replace(done, state=State.STOPPED)
-    assert told_of(plan, stopped, [here]) == stopped
+    assert told_of(plan, stopped, [here], [kept]) == stopped

@@ -70,7 +70,7 @@ def test_a_disk_is_copied_whole_for_us_alone_and_read_under_its_own_name(
     last = at["version-2/log.100000008"].read_bytes()
     assert last == log(0x100000008, padding=0), "not the padding"
     source = Path(str(of(server)))
-    (side,) = ready([source], out, {source: copy})
+    (side,), _ = ready([source], out, copies={source: copy})
     assert (side.name, side.myid) == (str(source), 1) and len(side.logs) == 3
     assert find(copy).logs == side.logs
     # a second time what is there is taken

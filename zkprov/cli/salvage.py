@@ -44,14 +44,22 @@ def salvage() -> None:
 @click.option(
     "--kept", type=folder_type, metavar="DIR", help="Data of one server of the kept side. [default: read live]"
 )
+@click.option(
+    "--kept-disk",
+    "beside",
+    multiple=True,
+    type=folder_type,
+    metavar="DIR",
+    help="Data of a server of the kept side from before the heal, a backup: what it had before it took that side's over is read too.",
+)
 @click.option("-o", "--out", type=folder_type, required=True, metavar="FILE", help="The file of dead letters to make.")
 @target_options(connect=True)
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
 @output_option
 @click.pass_context
 def from_(
-    ctx: click.Context, sources: tuple[Path, ...], kept: Path | None, out: Path, inventory: str | None, ensemble: str | None,
-    timeout_s: float, connect: Connect | None, made_by: str | None, output: str,
+    ctx: click.Context, sources: tuple[Path, ...], kept: Path | None, beside: tuple[Path, ...], out: Path, inventory: str | None,
+    ensemble: str | None, timeout_s: float, connect: Connect | None, made_by: str | None, output: str,
 ) -> None:  # fmt: skip
     """Read the disks of the losing side, compare with the kept side, and write what is not there to FILE.
 
@@ -64,14 +72,14 @@ def from_(
     from zkprov.run.salvage_file import can_be_made, make, ready
 
     can_be_made(out)
-    copies = _copies(ctx, sources, out, inventory, ensemble, connect, timeout_s)
-    side = ready(sources, out, copies)
+    copies = _copies(ctx, (*sources, *beside), out, inventory, ensemble, connect, timeout_s)
+    side, kept_disks = ready(sources, out, beside, copies)
     # an inventory says then where the disks are; the folder, what they are compared with
     of_disks = copies and kept is not None
     kept_side = _kept(
         ctx, kept, None if of_disks else inventory, None if of_disks else ensemble, connect, timeout_s, logs=True
     )
-    origin = make(side, kept_side, out, who_am_i(made_by), _say)
+    origin = make(side, kept_side, out, who_am_i(made_by), _say, kept_disks)
     document = SalvageDocument("from", str(out), origin)
     if output == "json":
         _json(document)
@@ -96,7 +104,7 @@ def compare(
     """
     from zkprov.observe.data_files import find, load
     from zkprov.report.salvage import differences_document, show_differences
-    from zkprov.run.salvaging import Flaws
+    from zkprov.run.flaws import Flaws
     from zkprov.tree.compare import differences
 
     files, flaws = find(here), Flaws()

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from zkprov.model.letters import Why
+from zkprov.model.letters import Kind, Why
+from zkprov.tree.compare import own
 from zkprov.tree.flaw import Torn
 from zkprov.tree.transactions import DIGEST, Transaction, transaction
 from zkprov.tree.znodes import Tree, Znode
@@ -17,11 +18,15 @@ Body = tuple[int, bytes]
 
 
 class Parting(msgspec.Struct, frozen=True):
-    """`zxid`: up to it both have one history, 0 for none. `sure`: it is known, and not only that they do not part earlier."""
+    """`zxid`: up to it both have one history, 0 for none. `sure`: it is known, and not only that they do not part earlier.
+
+    `merged`: they came together again later, and have one history from then on.
+    """
 
     zxid: int
     sure: bool
     how: str
+    merged: bool = False
 
 
 def by_logs(losing: Iterable[Body], kept: Iterable[Body]) -> Parting:
@@ -87,6 +92,7 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
             last,
             False,
             f"each has another transaction {clash:#x}; what both have after it, they have from after a merge",
+            True,
         )
     last = max(common, default=0)
     if last:
@@ -103,6 +109,26 @@ def _written(body: bytes, kept: Tree) -> bool:
     for change in txn.changes:
         found = kept.get(change.path)
         if found and (txn.zxid, txn.time) in ((found.mzxid, found.mtime), (found.czxid, found.ctime)):
+            return True
+    return False
+
+
+def contradicts(before: Tree, after: Tree, parted: int, upto: int) -> bool:
+    """Whether the tree that lies over a disk's log is not what can have become of that log's (`before`, up to `upto`).
+
+    Of what was written since `parted` something is not there, is another znode, or is as another transaction of that time made it. What
+    was written over later may be so in one history. Ephemeral znodes end with their sessions.
+    """
+    for path in before:
+        node = before.get(path)
+        if node is None or node.mzxid <= parted or node.ephemeral or not path or own(path):
+            continue
+        other = after.get(path)
+        if (
+            other is None
+            or other.czxid != node.czxid
+            or ((other.mzxid, other.mtime) != (node.mzxid, node.mtime) and other.mzxid <= upto)
+        ):
             return True
     return False
 
@@ -133,6 +159,19 @@ def why(final: Znode | None, kept: Znode | None, before: Before | None, *, known
     if (kept.czxid, kept.mzxid, kept.aversion) != before:
         return Why.CHANGED_BOTH
     return Why.DELETED_THERE if final is None else Why.CHANGED_THERE
+
+
+def took_effect(kind: Kind, zxid: int, kept: Znode | None, deleted: int) -> bool:
+    """Whether a transaction that both histories have did on the kept side what it tells, or has been written over there since.
+
+    Two that came together hold different trees, and one transaction does different things to them: a create fails where there is one. It
+    was acknowledged for all that. `deleted`: the zxid of the last deletion of that znode that the kept logs tell, 0 for none.
+    """
+    if kept is None:
+        return kind is Kind.DELETE or deleted >= zxid
+    if kind is Kind.DELETE or kind is Kind.CREATE:
+        return kept.czxid >= zxid
+    return kept.mzxid >= zxid or kind is Kind.ACL
 
 
 def same(one: Znode | None, other: Znode | None) -> bool:

@@ -96,10 +96,24 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     aversion: int = -1
 
 
+class CutOff(msgspec.Struct, frozen=True):
+    """What no letter can be of: the log of `disk` was cut off after the zxid `after`, when its server joined a leader of another history.
+
+    What it had logged beyond that is on this disk no more. `sure`: else the disk may have been copied without the end of its logs. `kept`:
+    it is a disk of the kept side.
+    """
+
+    disk: str
+    after: int
+    sure: bool = True
+    kept: bool = False
+
+
 class Origin(msgspec.Struct, frozen=True):
     """What a file of dead letters is of. `parted`: the zxid up to which both sides have one history; `how` that is known.
 
-    `sources`: the folders; `kept`: the kept side's folder, or its ensemble. `flaws`: what could not be read. `left_out`: changes of
+    `sources`: the folders; `kept`: the kept side's folder, or its ensemble; `beside`: disks of the kept side, from before it was healed.
+    `cut_off`: what lies on none of these disks, so that no letter can be of it. `flaws`: what could not be read. `left_out`: changes of
     `/zookeeper` and `/zkprov`; `same`: changes whose znode is the same on the kept side. `at` in seconds since 1970. `ephemeral`: of all.
     """
 
@@ -121,4 +135,6 @@ class Origin(msgspec.Struct, frozen=True):
     at: float
     who: str
     zkprov: str
+    cut_off: tuple[CutOff, ...] = ()
+    beside: tuple[str, ...] = ()
     format: int = 1

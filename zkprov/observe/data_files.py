@@ -25,12 +25,17 @@ Flawed = Callable[[Flaw], None]
 
 
 class DataFiles(msgspec.Struct, frozen=True):
-    """One server's. `snapshots` and `logs`: (zxid of the name, path), oldest first. `myid`: None where it is not there."""
+    """One server's. `snapshots` and `logs`: (zxid of the name, path), oldest first. `myid`: None where it is not there.
+
+    `since`, `upto`: of the logs only what is beyond the one zxid, and up to the other (−1: all).
+    """
 
     name: str
     snapshots: tuple[tuple[int, str], ...]
     logs: tuple[tuple[int, str], ...]
     myid: int | None = None
+    since: int = -1
+    upto: int = -1
 
     @property
     def size(self) -> int:
@@ -102,7 +107,7 @@ def bodies(files: DataFiles, flawed: Flawed, beyond: int = -1) -> Iterator[tuple
 
     Raises `BadInput` for a file that the system does not let be read.
     """
-    last = beyond
+    last = beyond = max(beyond, files.since)
     # a log whose next begins before what is asked for has nothing of it
     first = max((z for z, _ in files.logs if z <= beyond + 1), default=0)
     begun = False
@@ -113,6 +118,8 @@ def bodies(files: DataFiles, flawed: Flawed, beyond: int = -1) -> Iterator[tuple
             zxid = zxid_of(body)
             if zxid <= last:
                 continue
+            if 0 <= files.upto < zxid:
+                return
             if (begun or beyond >= 0) and (gap := missing(last, zxid)):
                 flawed(Flaw(path, at, gap))
             begun = True

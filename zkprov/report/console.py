@@ -251,4 +251,5 @@ def result(ended: Result) -> None:
     if ended.exit_code == 0 and ended.longest_pause_s:
         out.print(f"longest pause that a client saw: {ended.longest_pause_s * 1000:.0f} ms")
     for number, step in enumerate(ended.next):
-        out.print(f"{'next    ' if number == 0 else '        '}{_plain(step)}")
+        # a command is copied whole, whatever the width of the terminal
+        out.print(f"{'next    ' if number == 0 else '        '}{_plain(step)}", soft_wrap=True)

@@ -178,12 +178,25 @@ def show_made(document: SalvageDocument) -> None:
         f"{o.same} changes are on the kept side anyway, {o.left_out} of /zookeeper and /zkprov are left out",
         soft_wrap=True,
     )
+    _gone(o)
     for note in o.notes:
         out.print(_plain(f"note    {note}"), soft_wrap=True)
     _rest(0, o.flaws)
     if o.letters:
         out.print(_plain(f"next    zkprov salvage show {document.file}"), soft_wrap=True)
         out.print(_plain(f"        zkprov salvage apply {document.file} --only PATH --dry-run"), soft_wrap=True)
+
+
+def _gone(origin: Origin) -> None:
+    """What no letter can be of; it is said wherever the letters are."""
+    for cut in origin.cut_off:
+        whose = " (of the kept side)" * cut.kept
+        how = "was cut off" if cut.sure else "was cut off, or copied without its end,"
+        text = (
+            f"gone    {cut.disk}{whose}: its log {how} after {cut.after:#x}, as a server's is that joins a leader of another history; "
+            f"what it had from {cut.after + 1:#x} on is on this disk no more, and how much that was it does not tell"
+        )
+        console().print(_plain(text), soft_wrap=True)
 
 
 def show_letters(document: SalvageDocument) -> None:
@@ -205,6 +218,8 @@ def show_letters(document: SalvageDocument) -> None:
         table(out, ["#", "time", "zxid", "kind", "bytes", "fate", "znode", "why"], rows, right=(0, 4))
     else:
         out.print("no such letters")
+    if document.act == "show":
+        _gone(document.origin)
     _rest(document.more, document.origin.flaws if document.act == "show" else ())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.judge.picture import picture_of
+from zkprov.model.backup import name_of
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.plan.options import checked
 from zkprov.plan.steps import HEAL, SPLIT_STEPS, Plan
@@ -22,6 +23,7 @@ from zkprov.run.unchanged import same_sources
 
 if TYPE_CHECKING:
     from zkprov.run.runner import Conductor
+    from zkprov.run.world import World
 
 
 def standing_heal(journal: Journal, ensemble: str) -> Run | None:
@@ -190,18 +192,38 @@ class Healer:
             raise Busy(f"paused: {reason}", place="/zkprov/paused", remedy="zkprov unpause, when the reason is gone")
 
 
-def told_of(plan: Plan, result: Result, disks: Sequence[Aside]) -> Result:
-    """With where each disk lies that was set aside, who is to be restarted, and what reads those disks."""
+def kept_copies(plan: Plan, world: World) -> tuple[Aside, ...]:
+    """The copies of the kept side's disks that the run has made before anything else: what their logs have from an earlier history.
+
+    Not of one whose id a loser has too: by that `salvage` tells the disks of one side from the other's.
+    """
+    if plan.split is None:
+        return ()
+    name, found = name_of(plan.made_at, plan.id), list[Aside]()
+    taken = {x.id for x in plan.split.losers}
+    for server in plan.split.kept.servers:
+        host = world.inventory_host(server.host) if server.host and not server.gone else None
+        if host is not None and server.id not in taken:
+            found.append(Aside(plan.split.keep, host.name, f"{host.backups}/{name}", "", host.connection == "local"))
+    return tuple(found)
+
+
+def told_of(plan: Plan, result: Result, disks: Sequence[Aside], kept: Sequence[Aside] = ()) -> Result:
+    """With where each disk lies that was set aside, who is to be restarted, and what reads those disks.
+
+    `kept`: copies of the kept side's.
+    """
     if result.state is not State.DONE or plan.split is None:
         return result
     clients = [n for n in plan.notes if n.startswith("restart the client")]
     evidence = (f"kept: side {plan.split.keep}", *(f"set aside: {d}" for d in disks), *clients)
     following = []
+    beside = "".join(f" --kept-disk {d.source}" for d in kept)
     for side in plan.split.lost:
         own = [d for d in disks if d.side == side.name]
         if own:
-            following.append(f"zkprov salvage {' '.join(d.source for d in own)} -o dead-letters-{side.name}")
+            following.append(f"zkprov salvage {' '.join(d.source for d in own)}{beside} -o dead-letters-{side.name}")
     return msgspec.structs.replace(result, evidence=(*result.evidence, *evidence), next=(*result.next, *following))
 
 
-__all__ = ["Healer", "asks_nobody", "fenced_disks", "standing_heal", "told_of"]
+__all__ = ["Healer", "asks_nobody", "fenced_disks", "kept_copies", "standing_heal", "told_of"]

@@ -28,7 +28,7 @@ from zkprov.run.entries import ensure_ledger
 from zkprov.run.events import Event, Events, rfc3339
 from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
-from zkprov.run.healer import Healer, fenced_disks, standing_heal, told_of
+from zkprov.run.healer import Healer, fenced_disks, kept_copies, standing_heal, told_of
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
@@ -375,7 +375,7 @@ class _Run:
         with self._singing(endpoints):
             result, plan = self.engine.carry_out(first), self.engine.plan
             disks = fenced_disks(plan, self.engine.world, self.engine.journal)
-            return tell_end(self.engine, told_of(plan, result, disks))
+            return tell_end(self.engine, told_of(plan, result, disks, kept_copies(plan, self.engine.world)))
 
     def result(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         engine, plan = self.engine, self.engine.plan

@@ -42,24 +42,36 @@ def can_be_made(out: Path) -> None:
         raise BadInput("there is no such folder", place=str(out.absolute().parent), remedy="give -o another place")
 
 
-def ready(sources: Sequence[Path], out: Path, copies: Mapping[Path, Path] = MappingProxyType({})) -> list[DataFiles]:
-    """The disks, found; `copies`: where the one of a host was copied to. Raises `BadInput` before any is read, as `can_be_made` too."""
+def ready(
+    sources: Sequence[Path], out: Path, beside: Sequence[Path] = (), copies: Mapping[Path, Path] = MappingProxyType({})
+) -> tuple[list[DataFiles], list[DataFiles]]:
+    """The losing side's disks, and those of the kept side (`beside`); `copies`: where the one of a host was copied to.
+
+    Raises `BadInput` before any is read, as `can_be_made` too.
+    """
     can_be_made(out)
-    found = [
-        msgspec.structs.replace(find(copies.get(folder, folder)), name=str(folder)) for folder in dict.fromkeys(sources)
-    ]
+
+    def read(folders: Sequence[Path]) -> list[DataFiles]:
+        return [msgspec.structs.replace(find(copies.get(f, f)), name=str(f)) for f in dict.fromkeys(folders)]
+
+    side = read(sources)
+    found = [*side, *read(beside)]
     for n, one in enumerate(found):
         twice = next((o for o in found[:n] if one.myid is not None and o.myid == one.myid), None)
         if twice is not None:
             raise BadInput(
-                f"{twice.name} and {one.name} are both of server {one.myid}", place="FROM", remedy="give one of them"
+                f"{twice.name} and {one.name} are both of server {one.myid}",
+                place="FROM",
+                remedy="give one of them: as FROM one of the losing side, with --kept-disk one of the kept side",
             )
-    return found
+    return side, found[len(side) :]
 
 
-def make(side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Callable[[str], None]) -> Origin:
+def make(
+    side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Callable[[str], None], beside: Sequence[DataFiles] = ()
+) -> Origin:  # fmt: skip
     """Writes the file. Raises as `Salvage` and `dead_letters.write`."""
-    salvage = Salvage(side, kept, say)
+    salvage = Salvage(side, kept, say, beside)
     made: list[Origin] = []
 
     def origin() -> Origin:
@@ -71,7 +83,8 @@ def make(side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Ca
             how=salvage.parting.how, first=counts.first, last=counts.last, transactions=counts.transactions,
             letters=counts.letters, conflicts=counts.conflicts, ephemeral=counts.ephemeral, same=counts.same,
             left_out=counts.left_out, flaws=(*salvage.flaws.told(), *kept.flaws),
-            notes=tuple(notes), at=time.time(), who=who, zkprov=__version__,
+            notes=tuple(notes), at=time.time(), who=who, zkprov=__version__, cut_off=salvage.cut_off,
+            beside=tuple(f.name for f in beside),
         )  # fmt: skip
         made.append(found)
         return found

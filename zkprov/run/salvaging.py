@@ -5,24 +5,23 @@ Read in passes, so that no log need fit into memory: where the histories part; t
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from zkprov.judge.parting import Before, Ephemerals, Parting, by_logs, by_trees, same_transaction, why
-from zkprov.model.letters import Kept, Kind, Letter, Why
+from zkprov.judge.parting import Before, Ephemerals, took_effect, why
+from zkprov.model.letters import CutOff, Kept, Kind, Letter, Why
 from zkprov.model.members import Members
-from zkprov.model.problems import BadInput
 from zkprov.observe import data_files
-from zkprov.observe.data_files import Cover, Covering, DataFiles
+from zkprov.observe.data_files import Cover, DataFiles
 from zkprov.observe.fourletter import membership_of
+from zkprov.run.crossings import Former, cover_of, cuts, formers, parting_of, present
+from zkprov.run.flaws import Flaws
+from zkprov.run.remains import unexplained
+from zkprov.run.sources import Found, Sources, deleted_in
 from zkprov.tree.compare import own
-from zkprov.tree.flaw import Flaw
 from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, is_ephemeral
 from zkprov.tree.znodes import Tree, Znode, sum_of
-
-MOST_FLAWS = 100
 
 
 class KeptSide(msgspec.Struct, frozen=True):
@@ -46,67 +45,54 @@ class Counts(msgspec.Struct):
     last: int = 0
 
 
-class Flaws:
-    """What could not be read: each once, however often its file is read, and not more than can be looked at."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, None] = {}
-        self.more = 0
-
-    def __call__(self, flaw: Flaw) -> None:
-        text = str(flaw)
-        if text not in self.found:
-            if len(self.found) < MOST_FLAWS:
-                self.found[text] = None
-            else:
-                self.more += 1
-
-    def told(self) -> tuple[str, ...]:
-        return (*self.found, *([f"and {self.more} more"] if self.more else []))
-
-
 class Salvage:
     """One losing side, of the disks of some of its servers, against the kept side. Nothing of either is changed.
+
+    `beside`: disks of the kept side's servers: what they had before they took over the kept history is read as well.
 
     `say` hears what is being done. Raises `BadInput` for disks of which nothing can be made.
     """
 
-    def __init__(self, side: Sequence[DataFiles], kept: KeptSide, say: Callable[[str], None]) -> None:
-        self.side, self.kept, self._say = tuple(side), kept, say
+    def __init__(
+        self, side: Sequence[DataFiles], kept: KeptSide, say: Callable[[str], None], beside: Sequence[DataFiles] = ()
+    ) -> None:
+        self.side, self.beside, self.kept, self._say = tuple(side), tuple(beside), kept, say
         self.flaws, self.counts = Flaws(), Counts()
         self.notes: list[str] = []
-        self.main = self.side[0]
-        if len(self.side) > 1:
-            say("reading how far each disk reaches")
-            self.main = max(self.side, key=lambda files: last_of(files, self.flaws))
-        self.covered, self.parting = self._parting()
+        say("reading how far each disk reaches, and which went over to another history")
+        covers = {files.name: cover_of(files, self.flaws) for files in self.side}
+        self.main = max(self.side, key=lambda one: covers[one.name].last or _newest(one))
+        self.covered = covers[self.main.name]
+        self._formers, self._kept_now = self._kept_disks()
+        self._went_over = formers(self.main, self.covered, self.flaws)
+        say("comparing the histories")
+        self.parting = parting_of(self.main, self.covered, kept.tree, self._kept_now, self._went_over, self.flaws)
+        self._formers = tuple(f for f in self._formers if f.snapshot > self.parting.zxid)
+        self.cut_off = self._cut_off()
         self.reaches = max([self.covered.last, *(zxid for zxid, _ in self.main.snapshots)])
         self._base()
 
-    # -- where the histories part
+    # -- which disks have whose history
 
-    def _parting(self) -> tuple[Cover, Parting]:
-        """What the logs of the losing side have, and where the histories part."""
-        self._say("comparing the histories")
-        found = None
-        if self.kept.files is not None:
-            quiet = Flaws()  # what is missing is told where the kept side is read
-            log = Covering(data_files.bodies(self.main, self.flaws))
-            found = by_logs(log, data_files.bodies(self.kept.files, quiet))
-            if found.sure:
-                return (log if log.whole else self._all()).cover(), found
-        oldest = next((t for z, p in self.main.snapshots if (t := data_files.tree_of(p, z, self.flaws))), None)
-        log = Covering(data_files.bodies(self.main, self.flaws))
-        trees = by_trees(log, oldest, self.kept.tree)
-        if not trees.zxid and data_files.begins(self.main):
-            trees = Parting(0, False, f"{trees.how}: taken as of no common history")
-        return log.cover(), trees
+    def _kept_disks(self) -> tuple[tuple[Former, ...], tuple[DataFiles, ...]]:
+        """Of each: what it had before it took the kept history over, and what it has of that."""
+        quiet, before, now = (
+            Flaws(),
+            list[Former](),
+            list[DataFiles](),
+        )  # what is missing is told where the kept side is read
+        for files in (*self.beside, *((self.kept.files,) if self.kept.files else ())):
+            own_log = formers(files, cover_of(files, quiet), quiet)
+            before += own_log
+            now.append(present(files, own_log))
+        return tuple(before), tuple(now)
 
-    def _all(self) -> Covering:
-        log = Covering(data_files.bodies(self.main, self.flaws))
-        for _ in log:
-            pass
-        return log
+    def _cut_off(self) -> tuple[CutOff, ...]:
+        """Where logs were cut off since the histories parted: what was beyond lies on another one of these disks, or on none."""
+        of_kept = (*self.beside, *((self.kept.files,) if self.kept.files else ()))
+        found = [c for files in self.side for c in cuts(files, self.flaws, kept=False)]
+        found += [c for files in of_kept for c in cuts(files, self.flaws, kept=True)]
+        return tuple(c for c in found if c.after >= self.parting.zxid)
 
     # -- the losing side's tree, and what its znodes were when the histories parted
 
@@ -118,6 +104,9 @@ class Salvage:
             remedy = "where its dataLogDir is another folder, name both: DATADIR:LOGDIR"
             self.notes.append(f"{files.name} has no transaction log, only what its snapshots hold is known ({remedy})")
         covered, end = self.covered, self.reaches
+        self._joined: set[int] = set()
+        self._kept_deleted = deleted_in(self._kept_now, self.parting.zxid)
+        self._told: set[tuple[int, bytes]] = set()
         self._before: dict[bytes, Before] = {}
         self._parted: Tree | None = None
         found = data_files.base(files, flaws, lambda z: z <= parted and covered.reaches(z, end))
@@ -218,6 +207,7 @@ class Salvage:
             yield letter
         if stood:
             yield from self._stood()
+        yield from self._remaining()
 
     def _stood(self) -> Iterator[Letter]:
         """Of a snapshot that is younger than the parting: what the logs do not tell the making of, parents first."""
@@ -232,27 +222,48 @@ class Salvage:
                 is_ephemeral(owner), 1, "",
             )  # fmt: skip
             if made is not None:
+                if self.cut_off:
+                    self._told.add((mzxid, node.path))
+                yield made
+
+    def _remaining(self) -> Iterator[Letter]:
+        """Of snapshots of the disks whose log was cut off: what was in that end."""
+        read = (*self.side, *self._kept_now, *(f.files for f in self._formers))
+        for disk, node, acl in unexplained(self.cut_off, (*self.side, *self.beside), read, self.kept.tree, self.flaws):
+            mzxid, mtime = (int.from_bytes(node.stat[a : a + 8], "big", signed=True) for a in (8, 24))
+            if (mzxid, node.path) in self._told:
+                continue
+            made = self._letter(
+                (0, 0, mzxid, mtime, 0), 0, Kind.STOOD, node.path, node.data,
+                int.from_bytes(node.stat[32:36], "big", signed=True), acl or OPEN,
+                owner := int.from_bytes(node.stat[44:52], "big", signed=True), is_ephemeral(owner), 1,
+                f"in a snapshot of {disk} alone, whose log was cut off before it", main=False,
+            )  # fmt: skip
+            if made is not None:
                 yield made
 
     def _logged(self) -> Iterator[Letter]:
         parted, ephemerals, counts, close = self.parting.zxid, self.ephemerals, self.counts, CLOSE_SESSION
-        for zxid, body, has in self._merged():
-            main = self.main.name in has
-            source = self.main if main else next(f for f in self.side if f.name in has)
-            txn = data_files.parsed(body, zxid, source, self.flaws)
+        for found in Sources(self.side, self._formers, self._kept_now)(parted, self.flaws):
+            zxid, main = found.zxid, self.main.name in found.side
+            source = self.main if main or not found.side else next(f for f in self.side if f.name in found.side)
+            txn = data_files.parsed(found.body, zxid, source, self.flaws)
             if txn is None or zxid <= parted:
                 continue
-            counts.transactions += 1
-            counts.first, counts.last = counts.first or zxid, zxid
-            doubt = self._doubt(zxid, has, main=main)
-            head, part = txn.head, 0
+            if not found.kept:
+                self._joined.update(found.former if found.side else ())
+                counts.transactions += 1
+                counts.first, counts.last = counts.first or zxid, zxid
+            doubt = self._doubt(found, main=main)
+            former = None if found.side else max((self._formers[n] for n in found.former), key=lambda f: f.files.upto)
+            disks, head, part = len(found.side) + len(found.former), txn.head, 0
             for change in txn.changes:
                 kind, path = change.kind, change.path if change.path != b"/" else b""
                 if kind == "create" and change.owner and change.ephemeral:
                     ephemerals.born(path, change.owner)
                 made = self._letter(
                     head, part, Kind(kind), path, change.data, 0 if kind == "create" else change.version,
-                    change.acl, change.owner, path in ephemerals, len(has), doubt, main=main,
+                    change.acl, change.owner, path in ephemerals, disks, doubt, main=main, former=former, common=found.kept,
                 )  # fmt: skip
                 if kind == "delete":
                     ephemerals.gone(path)
@@ -262,8 +273,8 @@ class Salvage:
             if txn.type == close:
                 for path in ephemerals.ended(txn):
                     made = self._letter(
-                        head, part, Kind.DELETE, path, None, 0, b"", 0, True, len(has), doubt, main=main
-                    )
+                        head, part, Kind.DELETE, path, None, 0, b"", 0, True, disks, doubt, main=main, former=former, common=found.kept,
+                    )  # fmt: skip
                     part += 1
                     if made is not None:
                         yield made
@@ -271,14 +282,20 @@ class Salvage:
     def _letter(
         self, head: tuple[int, int, int, int, int], part: int, kind: Kind, path: bytes, data: bytes | None,
         version: int, acl: bytes, owner: int, ephemeral: bool, disks: int, doubt: str, *, main: bool = True,
+        former: Former | None = None, common: bool = False,
     ) -> Letter | None:  # fmt: skip
-        """None where it is on the kept side, or nobody's to bring there."""
+        """None where it is on the kept side, or nobody's to bring there. `common`: the kept history has the transaction too."""
         counts = self.counts
         if own(path):
             counts.left_out += 1
             return None
-        final, kept = self.tree.get(path), self.kept.tree.get(path)
-        if main and self._thrown_away(kind, path, head[2], final):
+        final, kept = (former.tree if former else self.tree).get(path), self.kept.tree.get(path)
+        if common and took_effect(kind, head[2], kept, self._kept_deleted.get(path, 0)):
+            counts.same += 1
+            return None
+        if former is not None:
+            last, reason = final.sum if final else None, why(final, kept, None, known=False)
+        elif main and self._thrown_away(kind, path, head[2], final):
             last, reason = _astray(kind, data, kept)
         elif main:
             last, reason = final.sum if final else None, why(final, kept, self._before_of(path), known=self.known)
@@ -296,55 +313,31 @@ class Salvage:
             Kept(kept.mzxid, kept.version, kept.aversion) if kept else None, last,
         )  # fmt: skip
 
-    def _merged(self) -> Iterator[tuple[int, bytes, frozenset[str]]]:
-        """Every transaction of every disk once, and whose disks have it. Raises `BadInput` where two have different ones of one zxid."""
-        beyond = self.parting.zxid
-        if len(self.side) == 1:
-            names = frozenset({self.main.name})
-            for zxid, body in data_files.bodies(self.main, self.flaws, beyond):
-                yield zxid, body, names
-            return
-        streams = [_of(n, data_files.bodies(files, self.flaws, beyond)) for n, files in enumerate(self.side)]
-        held: tuple[int, bytes, set[str]] | None = None
-        for zxid, n, body in heapq.merge(*streams, key=lambda found: found[:2]):
-            name = self.side[n].name
-            if held is not None and held[0] == zxid:
-                if not same_transaction(held[1], body):
-                    raise BadInput(
-                        f"{name} and {next(iter(held[2]))} are of two histories: transaction {zxid:#x} is another in each",
-                        place=name,
-                        remedy="salvage each side by itself; zkprov status shows who belongs to which",
-                    )
-                held[2].add(name)
-                continue
-            if held is not None:
-                yield held[0], held[1], frozenset(held[2])
-            held = zxid, body, {name}
-        if held is not None:
-            yield held[0], held[1], frozenset(held[2])
-
-    def _doubt(self, zxid: int, has: frozenset[str], *, main: bool) -> str:
-        """Why it may never have been acknowledged; empty where there is no sign of that.
+    def _doubt(self, found: Found, *, main: bool) -> str:
+        """Why it may never have been acknowledged, or nobody can say what it rests on; empty where there is no sign of that.
 
         What a later epoch of the same disk follows was taken over by a leader, whoever logged it first.
         """
-        if not main:
-            return f"only on {', '.join(sorted(has))}; the disk that reaches furthest does not have it"
-        if zxid >> 32 < self.reaches >> 32 or self.members is None:
+        if not main and found.side:
+            return f"only on {', '.join(sorted(found.side))}; the disk that reaches furthest does not have it"
+        if not found.side and (found.other or not self._joined & set(found.former)):
+            names = ", ".join(sorted(self._formers[n].files.name for n in found.former))
+            return f"of a history of its own, which only {names} had, a disk of the kept side"
+        if (main and found.zxid >> 32 < self.reaches >> 32) or self.members is None:
             return ""
-        ids = {f.name: f.myid for f in self.side}
+        ids = {f.name: f.myid for f in self.side} | {f.files.name: f.files.myid for f in self._formers}
         if None in ids.values():
             return ""
         given = {i for i in ids.values() if i is not None}
+        has = {*found.side, *(self._formers[n].files.name for n in found.former)}
         may = {i for name, i in ids.items() if name in has and i is not None} | (self.members.voters - given)
         if self.members.quorums.contains_quorum(may):
             return ""
-        return f"on {len(has)} of {len(self.side)} disks: no quorum of the side's list can have logged it"
+        return f"on {len(has)} of {len(ids)} disks: no quorum of the side's list can have logged it"
 
 
-def _of(n: int, bodies: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, int, bytes]]:
-    for zxid, body in bodies:
-        yield zxid, n, body
+def _newest(files: DataFiles) -> int:
+    return max((zxid for zxid, _ in files.snapshots), default=0)
 
 
 def _astray(kind: Kind, data: bytes | None, kept: Znode | None) -> tuple[bytes | None, Why | None]:
@@ -353,18 +346,6 @@ def _astray(kind: Kind, data: bytes | None, kept: Znode | None) -> tuple[bytes |
     if kept is None:
         return last, None if kind is Kind.DELETE else Why.NOT_KEPT
     return last, None if last == kept.sum else Why.DIFFERS
-
-
-def last_of(files: DataFiles, flaws: Callable[[Flaw], None]) -> int:
-    """The zxid of the last transaction that a disk has."""
-    for _, path in reversed(files.logs):
-        one = msgspec.structs.replace(files, logs=((0, path),))
-        last = 0
-        for zxid, _ in data_files.bodies(one, flaws):
-            last = zxid
-        if last:
-            return last
-    return max((z for z, _ in files.snapshots), default=0)
 
 
 def kept_of(files: DataFiles) -> KeptSide:

@@ -30,11 +30,12 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         config_files,
         data_files,
         epochs,
-        filled,
+        former,
         history,
         last_zxid,
         opened,
         reached,
+        worth,
     )
 elif __name__.startswith("ansible."):
     from ansible.module_utils.zkprov_backup_files import (
@@ -45,11 +46,12 @@ elif __name__.startswith("ansible."):
         config_files,
         data_files,
         epochs,
-        filled,
+        former,
         history,
         last_zxid,
         opened,
         reached,
+        worth,
     )
 
 MANIFEST, UNSEALED = "manifest.json", "unsealed.json"
@@ -176,16 +178,18 @@ def copy(p: Dict[str, Any], check: bool = False) -> Dict[str, Any]:
 def _copied(p: Dict[str, Any], target: str) -> Dict[str, Any]:
     snapshots, logs = data_files(p) if p["data"] else ([], [])
     config = config_files(p)
-    need = sum(os.path.getsize(s) for s in snapshots) + sum(filled(f) for f in logs)
+    older, before = former(p, snapshots, logs) if snapshots else ([], [])
+    need = sum(os.path.getsize(s) for s in snapshots + older) + sum(worth(f) for f in logs + before)
     room(p, need + len(config) * 16_384)
     for folder in ("", "config", "data", "data/version-2"):
         os.mkdir(os.path.join(target, folder), 0o700)
     files = [save(source, target, path) for source, path in config]
     zxid = 0
-    files += [save(s, target, "data/version-2/" + os.path.basename(s)) for s in snapshots]
+    files += [save(s, target, "data/version-2/" + os.path.basename(s)) for s in snapshots + older]
+    files += [save(f, target, "data/version-2/" + os.path.basename(f), worth(f)) for f in before]
     for source in logs:
         path = "data/version-2/" + os.path.basename(source)
-        files.append(save(source, target, path, filled(source)))
+        files.append(save(source, target, path, worth(source)))
         try:
             zxid = last_zxid(os.path.join(target, path)) or zxid
         except ValueError as error:

@@ -20,6 +20,8 @@ TXN = struct.Struct(">qiq")  # session, cxid, zxid: how each transaction begins
 TIME = struct.Struct(">q")  # in ms since 1970, after those
 TIME_END = RECORD.size + TXN.size + TIME.size
 MOST_CONFIG = 1_000_000
+# Of what ZooKeeper lays ahead of a log: without any a log was cut off (TRUNC), and a copy shows that too.
+ZEROS = 16
 CHUNK = 1 << 20
 
 
@@ -135,6 +137,36 @@ def filled(path: str) -> int:
                 return begin + len(kept)
             end = begin
     return 0
+
+
+def worth(path: str) -> int:
+    """Bytes of a log that are saved: what is filled, and a few of the zeros behind it, if there are any."""
+    return min(os.path.getsize(path), filled(path) + ZEROS)
+
+
+def former(p: Dict[str, Any], snapshots: List[str], logs: List[str]) -> Tuple[List[str], List[str]]:
+    """The older snapshots and logs of a disk whose newest snapshot is not made of its own log: a leader sent it.
+
+    A server that took over another history has what it had acknowledged before in those, and nowhere else.
+    """
+    at = zxid_of(SNAPSHOT, snapshots[-1]) if snapshots else 0
+    try:
+        own = max((z for log in logs[:1] for z, _ in records(log) if z <= at), default=0)
+    except ValueError:
+        own = 0
+    if own == at or not logs or zxid_of(LOG, logs[0]) > at:
+        return [], []
+    older = []  # type: List[List[str]]
+    for folder, pattern, oldest in (("data_dir", SNAPSHOT, at), ("data_log_dir", LOG, zxid_of(LOG, logs[0]))):
+        place = os.path.join(p[folder], "version-2")
+        found = sorted((zxid_of(pattern, n), n) for n in listing(place) if pattern.fullmatch(n))
+        older.append([os.path.join(place, n) for z, n in found if z < oldest])
+    return older[0], older[1]
+
+
+def zxid_of(pattern: "re.Pattern[str]", path: str) -> int:
+    match = pattern.fullmatch(os.path.basename(path))
+    return int(match.group(1), 16) if match else 0
 
 
 def last_zxid(log: str) -> int:

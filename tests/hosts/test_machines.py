@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import socket
@@ -208,6 +209,48 @@ def test_partition_and_heal(make_machines: MakeMachines) -> None:
     assert not reaches(None, one.address), "it holds over a reboot"
     one.heal()
     assert reaches(None, one.address) and reaches(one, two.address)
+
+
+HEARS = """
+import socket
+at = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+at.bind(("", 9000))
+while True:
+    word = at.recv(9)
+    with open("/run/heard", "ab") as file:
+        file.write(word)
+"""
+SAYS = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), (sys.argv[2], 9000))"
+
+
+def test_a_partition_one_way(make_machines: MakeMachines) -> None:
+    one, two = make_machines(2)
+    (two.root / "hears.py").write_text(HEARS)
+    two.shell("systemd-run --unit=hears python3 /hears.py")
+
+    def says(word: str) -> None:
+        one.shell(f"python3 -c '{SAYS}' {word} {two.address}")
+
+    def heard_after(word: str) -> str:
+        def heard() -> str:
+            says(word)
+            return two.shell("cat /run/heard 2>/dev/null || true")
+
+        until(lambda: word in heard())
+        return heard()
+
+    one.partition(two, way="arriving")
+    assert "a" in heard_after("a") and not reaches(one, two.address), "it is heard, and hears nothing"
+    one.heal()
+    two.partition(one, way="arriving")
+    says("b")
+    two.heal()
+    assert "b" not in heard_after("c")
+    one.partition(two, way="leaving")
+    with contextlib.suppress(MachineFailed):
+        says("d")
+    one.heal()
+    assert "d" not in heard_after("e") and reaches(one, two.address)
 
 
 def test_a_full_disk(shared_machines: Machines) -> None:

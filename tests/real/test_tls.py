@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.real.driver import QUICK, Zkprov, edited_inventory, nobody_gets_in, word
+from tests.real.driver import QUICK, Zkprov, edited_inventory, mode, nobody_gets_in, wait_for, word
 from zkprov.act.local import LocalHost
 from zkprov.lab import certificates
 from zkprov.lab.lab import Lab
@@ -110,6 +110,30 @@ def test_a_certificate_is_right_enough(make_lab, tmp_path: Path) -> None:
         "four letter words are answered in the clear from the host itself, as FACTS has it"
     )
     nobody_gets_in(HostPort("127.0.0.1", lab.host(1).client_port))
+
+
+def test_what_is_given_as_flags_is_seen(make_lab, tmp_path: Path) -> None:
+    """Stores that no zoo.cfg names are looked into; of sslQuorum, which counts in zoo.cfg alone, it is told that it does nothing."""
+    lab: Lab = make_lab(1, posture=Posture.TLS, spares=0)
+    zkprov, one = Zkprov(lab, tmp_path / "runs"), lab.host(1)
+    local, zoo_cfg, flags = LocalHost(one), Path(one.config_dir, "zoo.cfg"), Path(one.config_dir, "jvm_flags")
+    files = certificates.client_files(lab.folder / "tls")
+    lines = zoo_cfg.read_text().splitlines()
+
+    def restarted_with(*moved: str) -> None:
+        local.stop(0)
+        given = [line for line in lines if line.startswith(moved)]
+        zoo_cfg.write_text("".join(f"{line}\n" for line in lines if line not in given))
+        flags.write_text("".join(f"-Dzookeeper.{line}\n" for line in given))
+        local.start()
+        wait_for(lambda: mode(one) and speaks_tls(one.secure_client_port, files, b"srvr"), what="a server that serves")
+
+    restarted_with("ssl.")
+    told = zkprov("check").expect(0, "quorum and client TLS on 1 servers")
+    assert "not looked into" not in told.said
+    restarted_with("ssl.", "sslQuorum")
+    zkprov("check").expect(0, "client TLS on 1 servers", "-Dzookeeper.sslQuorum=true does nothing")
+    assert speaks_tls(one.secure_client_port, files) and not speaks_tls(one.election_port, files)
 
 
 @pytest.fixture(scope="module")

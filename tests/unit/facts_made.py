@@ -31,6 +31,7 @@ from zkprov.model.facts import (
     Survey,
     ZabState,
 )
+from zkprov.model.flags import Flags
 from zkprov.model.inventory import Inventory, InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.server import ClientAddress, HostPort, Role, Server, ServerAddress
@@ -94,6 +95,7 @@ def disk_of(server_id: int, acting: Members, following: Members | None = None, *
         active=more.pop("active", True),
         disk_id=more.pop("disk_id", f"disk-{server_id}"),
         data_marked=more.pop("data_marked", True),
+        flags=more.pop("flags", Flags()),
         **more,
     )
 

@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from tests.unit.authorities import NOW, PKCS1, YEAR, Authority, key, key_pem, lay, rsa_key
-from tests.unit.facts_made import Made, healthy, host, server
+from tests.unit.facts_made import Made, disk_of, healthy, host, server
 from tests.unit.secured_hosts import CA, DAY, OTHER, Hosts, gate, hosts
 from zkprov.judge.certificates import certificates, day, founders_certificates, joiner_certificates
 from zkprov.judge.chains import leads_to
 from zkprov.judge.verdict import Purpose, Verdict, first_stop
 from zkprov.model.certificates import KeyForm, Stores, tls_settings
+from zkprov.model.flags import Flags, flags_of
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import Posture
 from zkprov.observe.stores import certificates_of, unread_stores, wished_stores
@@ -32,6 +33,46 @@ def test_a_plain_ensemble_has_nothing_to_ask() -> None:
     assert gate(healthy(3)) == joined
     assert (joined.verdict, joined.summary, joined.evidence) == (Verdict.PASS, "no TLS", ())
     assert founders_certificates([(one, Stores())], 0).verdict is Verdict.PASS
+
+
+def test_a_flag_that_does_nothing_is_told(hosts: Hosts) -> None:
+    """Who believes ZooKeeper's documentation has servers that speak in the clear to each other."""
+    idle = flags_of(["-Dzookeeper.sslQuorum=true"])
+    told = gate(healthy(3).having(2, disk=disk_of(2, healthy(3).live, flags=idle)))
+    assert told.verdict is Verdict.PASS and told.summary.startswith(
+        "no TLS; 2 (zk2): -Dzookeeper.sslQuorum=true does nothing"
+    )
+    assert len(told.warnings) == 1
+    assert not gate(hosts.three()).warnings
+    joined = joiner_certificates(
+        healthy(3).picture, host(4, jvm_flags=("-Dzookeeper.sslQuorum=true",)), server(4), Stores()
+    )
+    assert "zk4: -Dzookeeper.sslQuorum=true does nothing" in joined.summary
+
+
+def test_where_flags_are_not_seen_no_tls_is_said_of_zoo_cfg_alone() -> None:
+    live = healthy(3).live
+    unseen = healthy(3).having(1, disk=disk_of(1, live, flags=None))
+    assert gate(unseen).summary == "no TLS; by zoo.cfg alone, for its command line cannot be seen on 1 (zk1)"
+    more = healthy(3).having(1, disk=disk_of(1, live, flags=flags_of(["@/etc/zookeeper/java.args"])))
+    assert "more stand in @/etc/zookeeper/java.args" in gate(more).summary
+    assert gate(healthy(3).having(1, disk=disk_of(1, live, flags=None, active=False))).summary == "no TLS"
+
+
+def test_stores_that_flags_name_are_judged_as_those_of_zoo_cfg(hosts: Hosts) -> None:
+    """One of them is of another CA: it is seen, though no zoo.cfg names a store."""
+
+    def by_flags(made: Made, number: int) -> Made:
+        disk = next(s.disk.value for s in made.servers if s.name == f"zk{number}")
+        assert disk
+        named = {k: v for k, v in disk.settings.items() if k.startswith("ssl.")}
+        kept = {k: v for k, v in disk.settings.items() if k not in named}
+        return made.having(number, disk=msgspec.structs.replace(disk, settings=kept, flags=Flags(named)))
+
+    made = by_flags(by_flags(by_flags(hosts.three(), 1), 2), 3)
+    assert (gate(made).verdict, gate(made).summary) == (Verdict.PASS, "quorum TLS on 3 servers")
+    foreign = by_flags(hosts.member(made, 2, hosts.settings(2, by=OTHER)), 2)
+    assert gate(foreign).verdict is Verdict.FAIL and "not trusted by" in gate(foreign).summary
 
 
 @pytest.mark.parametrize("posture", [Posture.QUORUM, Posture.TLS, Posture.TLS_ONLY])
@@ -226,7 +267,13 @@ def test_stores_that_no_zoo_cfg_names(hosts: Hosts) -> None:
     """Of a member they may be system properties; of a joiner they are missing variables."""
     told = gate(hosts.member(hosts.three(), 2, {"sslQuorum": "true"}))
     assert told.verdict is Verdict.PASS
-    assert "names no ssl.quorum.keyStore.location" in told.summary
+    assert "neither its zoo.cfg nor its flags name a ssl.quorum.keyStore.location" in told.summary
+    (disk,) = (s.disk.value for s in hosts.three().servers if s.name == "zk2")
+    assert disk
+    hidden = msgspec.structs.replace(disk, settings={"sslQuorum": "true"}, stores=Stores(), flags=None)
+    assert "its zoo.cfg names no ssl.quorum.keyStore.location, and its command line cannot be seen" in str(
+        gate(hosts.three().having(2, disk=hidden)).warnings
+    )
     one = host(4, posture=Posture.QUORUM)
     result = joiner_certificates(hosts.three().picture, one, server(4), wished_stores(one))
     assert result.stops

@@ -280,6 +280,38 @@ def test_a_running_server_is_seen(tmp_path: Path) -> None:
         assert look.disk.value.active is True
 
 
+def test_what_a_running_server_was_given_is_seen_and_its_stores_are_looked_into(tmp_path: Path) -> None:
+    lay(tmp_path, {"conf/zoo.cfg": STATIC})
+    words = (
+        "java",
+        f"-Dzookeeper.ssl.keyStore.location={tmp_path}/keys.pem",
+        "-Dzookeeper.ssl.keyStore.password=c4nary",
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "print(flush=True); input()",
+        *words,
+        "@more",
+        MAIN_CLASS,
+        f"{tmp_path}/conf/zoo.cfg",
+    ]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.readline()
+        try:
+            here = Here()
+            disk = look_remote(here, host(tmp_path)).disk.value
+        finally:
+            process.kill()
+    assert disk is not None and disk.flags is not None and disk.stores.client_keys is not None
+    assert disk.flags.settings == {"ssl.keyStore.location": f"{tmp_path}/keys.pem"}
+    assert disk.flags.unseen == "more stand in @more" and "c4nary" not in json.dumps(here.answer)
+    assert (disk.stores.client_keys.missing, here.rounds) == (True, 2)
+    stopped = look_remote(Here(), host(tmp_path)).disk.value
+    assert stopped is not None and stopped.flags is None and stopped.active is False
+
+
 def test_a_server_on_other_files_makes_a_host_no_bare_one(tmp_path: Path) -> None:
     lay(tmp_path, {"other/zoo.cfg": STATIC})
     command = [sys.executable, "-c", "print(flush=True); input()", MAIN_CLASS, "other/zoo.cfg"]

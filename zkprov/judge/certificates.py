@@ -25,6 +25,7 @@ from zkprov.model.certificates import (
     is_address,
     tls_settings,
 )
+from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.release import Release
 from zkprov.model.server import Server
@@ -32,7 +33,8 @@ from zkprov.model.server import Server
 GATE = "certificates"
 NO_TLS = "no TLS"
 TO_KNOW = "zoo.cfg of every member, and the stores that it names, must be readable for zkprov"
-SOURCES = ("zoo.cfg on disk", "key and trust stores on each host")
+SOURCES = ("zoo.cfg on disk", "the running server's command line", "key and trust stores on each host")
+_IDLE = ("sslQuorum", "secureClientPort", "portUnification")
 SOON_S = 30 * 86400
 """How long before its end a certificate is told as a warning."""
 KINDS = (".pem", ".jks", ".p12", ".bcfks")
@@ -67,16 +69,22 @@ def founders_certificates(hosts: Sequence[tuple[InventoryHost, Stores]], now_s: 
 
 def _to_come(host: InventoryHost, server: Server | None, stores: Stores) -> Secured:
     addresses = addresses_of(server) if server else (host.address,)
-    return Secured(host.name, addresses, tls_settings(host), stores, Release.read(host.release or ""), new=True)
+    idle = {k: v for k, v in flags_of(host.jvm_flags).idle.items() if k not in tls_settings(host)}
+    release = Release.read(host.release or "")
+    return Secured(host.name, addresses, tls_settings(host), stores, release, new=True, idle=idle)
 
 
 def _weighed(
     servers: Sequence[Secured], unread: Sequence[Evidence], now_s: float, *, required: bool = True
 ) -> GateResult:
+    idle = list(_of_no_use(servers))
     if not any(s.quorum or s.clients for s in servers):
         # of whom no disk was read nothing is said
-        return weighed(GATE, [], unread, NO_TLS, SOURCES, required=required, to_know=TO_KNOW)
+        said = "; ".join([NO_TLS, *(str(f.evidence) for f in idle[:3]), *_not_told(servers)])
+        plain = weighed(GATE, [], unread, said, SOURCES, required=required, to_know=TO_KNOW)
+        return msgspec.structs.replace(plain, warnings=tuple(f.evidence for f in idle))
     found = [*postures(servers)] or [*guards(servers), *_each(servers, now_s), *_trusts(servers, now_s)]
+    found += idle
     failed = [f for f in found if f.fails]
     unknown = [f for f in found if f.fails is None]
     warned = [f.evidence for f in found if f.fails is False]
@@ -93,6 +101,20 @@ def _weighed(
         to_know=next((f.remedy for f in unknown if f.remedy), TO_KNOW),
     )
     return msgspec.structs.replace(result, warnings=tuple(warned))
+
+
+def _of_no_use(servers: Sequence[Secured]) -> Iterator[Finding]:
+    """Who believes to have TLS by a flag that ZooKeeper does not heed: it is told, though nothing fails by it."""
+    for server in servers:
+        for key in (k for k in _IDLE if k in server.idle and server.idle[k].lower() != "false"):
+            what = f"-Dzookeeper.{key}={server.idle[key]} does nothing: ZooKeeper takes {key} from zoo.cfg alone"
+            yield Finding(server.label, what, f"write {key} into zoo.cfg of {server.label}", fails=False)
+
+
+def _not_told(servers: Sequence[Secured]) -> list[str]:
+    """Of a server whose flags are not known: a port that speaks TLS besides would be set by one."""
+    unseen = [s for s in servers if s.unseen]
+    return [f"by zoo.cfg alone, for {unseen[0].unseen} on {labels(unseen)}"] if unseen else []
 
 
 def _each(servers: Sequence[Secured], now_s: float) -> Iterator[Finding]:
@@ -210,7 +232,9 @@ def _unnamed(server: Secured, field: str) -> Finding:
         what = f"TLS is wished, and no {variable} is set"
         return Finding(server.label, what, f"set {variable} of {server.label}: a PEM file on that host")
     # they may be system properties, which only the command line of the server tells
-    return Finding(server.label, f"its zoo.cfg names no {LOCATIONS[field]}: it was not looked into", fails=False)
+    where = f"its zoo.cfg names no {LOCATIONS[field]}, and {server.unseen}" if server.unseen else ""
+    what = where or f"neither its zoo.cfg nor its flags name a {LOCATIONS[field]}"
+    return Finding(server.label, f"{what}: it was not looked into", fails=False)
 
 
 def _readable(server: Secured, store: KeyStore | TrustStore, field: str) -> Finding | None:

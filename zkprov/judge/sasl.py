@@ -14,6 +14,7 @@ from zkprov.judge.picture import Picture
 from zkprov.judge.secured import Finding, Secured, labels, secured_members
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.certificates import Stores
+from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.release import CONCERNS, Release
 from zkprov.model.sasl import (
@@ -32,7 +33,7 @@ from zkprov.model.server import Server
 
 GATE = "sasl"
 NO_SASL = "no SASL"
-SOURCES = ("zoo.cfg on disk",)
+SOURCES = ("zoo.cfg on disk", "the running server's command line")
 TO_KNOW = "zoo.cfg of every member must be readable for zkprov"
 SMALL_OBSERVER = next(c for c in CONCERNS if "ZOOKEEPER-4886" in c.issues)
 _ROLL = "restart one by one, the leader last"
@@ -50,7 +51,7 @@ def joiner_sasl(picture: Picture, host: InventoryHost, server: Server, excused: 
     joiner = Secured(
         host.name,
         (),
-        host.posture_settings | host.settings,
+        flags_of(host.jvm_flags).settings | host.posture_settings | host.settings,
         Stores(),
         Release.read(host.release or "") or max((s.release for s in servers if s.release), default=None),
         new=True,

@@ -10,13 +10,17 @@ from zkprov.judge.gates import listed, unseen
 from zkprov.judge.picture import Picture
 from zkprov.judge.verdict import Evidence
 from zkprov.model.certificates import Stores, client_tls, quorum_tls
+from zkprov.model.facts import Disk
 from zkprov.model.release import Release
 from zkprov.model.sasl import in_fips_mode
 from zkprov.model.server import WILDCARDS, Server
 
 
 class Secured(msgspec.Struct, frozen=True):
-    """A server with its settings and stores. `new`: it is to come; then its settings are the inventory's. `release`, `id`: where known."""
+    """A server with its settings and stores. `new`: it is to come; then its settings are the inventory's. `release`, `id`: where known.
+
+    `idle`: settings that were given as flags, and that ZooKeeper takes from zoo.cfg alone. `unseen`: why its flags are not all known.
+    """
 
     label: str
     addresses: tuple[str, ...]
@@ -25,6 +29,8 @@ class Secured(msgspec.Struct, frozen=True):
     release: Release | None = None
     new: bool = False
     id: int | None = None
+    idle: Mapping[str, str] = {}
+    unseen: str = ""
 
     @property
     def quorum(self) -> bool:
@@ -66,7 +72,7 @@ def labels(servers: Sequence[Secured]) -> str:
 def secured_members(
     picture: Picture, excused: Set[int] = frozenset(), without: int | None = None
 ) -> tuple[list[Secured], list[Evidence]]:
-    """The members by their disks, and those whose disk was not read. `excused` need not be told just now; `without` is left out."""
+    """The members by their disks and flags, and whose disk was not read. `excused` need not be told just now; `without` is left out."""
     servers, unread = [], []
     for server, facts in listed(picture):
         if server.id == without:
@@ -79,8 +85,27 @@ def secured_members(
         else:
             release = Release.read(facts.srvr.value.release) if facts.srvr.value else None
             label, addresses = picture.label(facts), addresses_of(server)
-            servers.append(Secured(label, addresses, disk.settings, disk.stores, release, id=server.id))
+            idle = disk.flags.idle if disk.flags else {}
+            servers.append(
+                Secured(
+                    label,
+                    addresses,
+                    disk.effective,
+                    disk.stores,
+                    release,
+                    id=server.id,
+                    idle={k: v for k, v in idle.items() if k not in disk.settings},
+                    unseen=_unseen(disk),
+                )
+            )
     return servers, unread
+
+
+def _unseen(disk: Disk) -> str:
+    if disk.flags is not None:
+        return disk.flags.unseen
+    # one that does not run will have what its unit gives it, and nothing was given yet
+    return "" if disk.active is False else "its command line cannot be seen"
 
 
 def addresses_of(server: Server) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.posture import SUPER_DN
 from zkprov.model.sasl import FIPS
@@ -152,7 +153,7 @@ def client_tls(settings: Mapping[str, str]) -> bool:
 
 
 def tls_settings(host: InventoryHost) -> dict[str, str]:
-    """What a host's zoo.cfg is to say of TLS: by its posture, and by its own settings, which come first. Empty where all is plain."""
-    said = host.posture_settings | host.settings
+    """What a host is to have of TLS: by its flags, before them by its posture, first by its own settings. Empty where all is plain."""
+    said = flags_of(host.jvm_flags).settings | host.posture_settings | host.settings
     named = ("sslQuorum", "secureClientPort", FIPS, *GUARDS)
     return {k: v for k, v in said.items() if v and (k.startswith("ssl.") or k in named)}

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from zkprov.model.certificates import Stores
+from zkprov.model.flags import Flags
 from zkprov.model.members import Members
 from zkprov.model.server import HostPort, ServerAddress
 
@@ -203,6 +204,7 @@ class Disk(msgspec.Struct, frozen=True):
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
     `peers`: who is connected to the server, by the sockets of its host.
+    `flags`: what the server that runs on these files was given on its command line; None where none runs, or it cannot be seen.
     `wiped`: zkprov noted that data lay here, and that data is here no longer, whatever has come since.
     `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
     `server_elsewhere`: there is no zoo.cfg, and a server runs on another one; `data_elsewhere`: zoo.cfg has the data in other folders than
@@ -228,6 +230,12 @@ class Disk(msgspec.Struct, frozen=True):
     history: History = History()
     wiped: bool = False
     peers: tuple[Peer, ...] = ()
+    flags: Flags | None = None
+
+    @property
+    def effective(self) -> dict[str, str]:
+        """What the server goes by: its flags, and over them zoo.cfg."""
+        return {**(self.flags.settings if self.flags else {}), **self.settings}
 
     @property
     def autocreate(self) -> bool:

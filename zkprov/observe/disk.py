@@ -17,6 +17,7 @@ from zkprov.model import marks
 from zkprov.model.certificates import Stores
 from zkprov.model.config import ZooCfg, parse_zoo_cfg, read_list, scan_zoo_cfg, version_from_file_name
 from zkprov.model.facts import Disk, Fact, History, ListOnDisk, Outcome
+from zkprov.model.flags import Flags
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.problems import BadInput
@@ -42,14 +43,14 @@ def read_folder(folder: Path, name: str, data_dir: Path | None = None) -> Fact[D
     return _Reading(folder, name, flat=True).disk(data)
 
 
-def read_host(host: InventoryHost, files: Files | None = None) -> Fact[Disk]:
+def read_host(host: InventoryHost, files: Files | None = None, flags: Flags | None = None) -> Fact[Disk]:
     """The files of a host, where its inventory (and its zoo.cfg, for the data) says they are; sources are full paths.
 
-    `files`: as a look at another host fetched them; without, this machine's.
+    `files`: as a look at another host fetched them; without, this machine's. `flags`: those of the server that runs on them, where seen.
     A zoo.cfg that names other data folders than the inventory is a problem, and all of them are looked into.
     Outcomes: OK (with `problems`), ABSENT (neither config nor id nor data), DENIED.
     """
-    return _Reading(Path(host.config_dir), host.config_dir, files=files).disk(
+    return _Reading(Path(host.config_dir), host.config_dir, files=files, flags=flags).disk(
         [Path(host.data_dir), Path(host.data_log_dir or host.data_dir)]
     )
 
@@ -57,11 +58,14 @@ def read_host(host: InventoryHost, files: Files | None = None) -> Fact[Disk]:
 class _Reading:
     """The reading of one server's files, and what was wrong with them."""
 
-    def __init__(self, config: Path, label: str, *, flat: bool = False, files: Files | None = None) -> None:
+    def __init__(
+        self, config: Path, label: str, *, flat: bool = False, files: Files | None = None, flags: Flags | None = None
+    ) -> None:
         self.config = config
         self.files = files or LocalFiles()
         self.label = label
         self.flat = flat
+        self.flags = flags
         self.problems: list[str] = []
         self.data_elsewhere = ""
 
@@ -111,11 +115,16 @@ class _Reading:
             data_marked=data_marked,
             problems=tuple(self.problems),
             data_elsewhere=self.data_elsewhere,
-            stores=stores_of(cfg.settings, self.config, self.files) if cfg and not self.flat else Stores(),
+            stores=self._stores(cfg) if cfg and not self.flat else Stores(),
+            flags=self.flags,
             history=History() if self.flat or not has_data else self._history(folders),
             wiped=wiped,
         )
         return Fact(self.label, Outcome.OK, value)
+
+    def _stores(self, cfg: ZooCfg) -> Stores:
+        given = self.flags.settings if self.flags else {}
+        return stores_of({**given, **cfg.settings}, self.config, self.files)
 
     def _place(self, file_name: str) -> str:
         return f"{self.label}/{file_name}"

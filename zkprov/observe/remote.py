@@ -14,6 +14,7 @@ import msgspec
 from zkprov.model import marks
 from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
 from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer
+from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
@@ -51,6 +52,7 @@ class RunningServer(msgspec.Struct, frozen=True):
     `here`: it is the one on the host's zoo.cfg.
 
     `known`: by the inventory it is one of other hosts' or ensembles'. `unit`: the systemd service that it is of, empty where of none.
+    `flags`: of its command line, those for ZooKeeper without secrets, and the names of files with more.
     """
 
     pid: int
@@ -60,6 +62,7 @@ class RunningServer(msgspec.Struct, frozen=True):
     known: bool = False
     unit: str = ""
     since: float = 0.0
+    flags: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"a ZooKeeper server runs there on {self.zoo_cfg} ({self.unit or f'process {self.pid}'})"
@@ -219,7 +222,9 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     files = FetchedFiles(answer.paths, answer.stores, answer.history)
     written = answer.paths.get(f"{host.config_dir}/{ZOO_CFG}", _Path()).mtime
     peers = tuple(Peer(address, port) for address, port in answer.connected)
-    disk = _with_servers(read_host(host, files), host, answer.servers, active, written, peers)
+    runs = next((s for s in answer.servers if s.here), None)
+    read = read_host(host, files, flags_of(runs.flags) if runs else None)
+    disk = _with_servers(read, host, answer.servers, active, written, peers)
     return RemoteLook(
         disk,
         unit=answer.unit,

@@ -20,7 +20,7 @@ _END = "-----END CERTIFICATE-----\n"
 
 
 def stores_of(settings: Mapping[str, str], folder: Path, files: Files) -> Stores:
-    """The stores that a zoo.cfg's settings name; a relative path is taken as beside zoo.cfg."""
+    """The stores that a server's settings name; a relative path is taken as beside zoo.cfg."""
     named = {field: folder / settings[key] for field, key in LOCATIONS.items() if settings.get(key)}
     return Stores(
         **{

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Peer
+from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ class LocalLook:
 
     def read(self, host: InventoryHost) -> Fact[Disk]:
         from zkprov.act.local import LocalHost
-        from zkprov.act.processes import since
+        from zkprov.act.processes import MAIN_CLASS, command_line, since
         from zkprov.observe.disk import ZOO_CFG, read_host
         from zkprov.observe.files import LocalFiles
 
         here, written = LocalHost(host), None
         runs = here.processes(lambda: self._running)
-        fact = read_host(host, LocalFiles(walk=not runs))
+        words = command_line(runs[0]) if runs else ()
+        flags = flags_of(words[: words.index(MAIN_CLASS)]) if MAIN_CLASS in words else None
+        fact = read_host(host, LocalFiles(walk=not runs), flags)
         if fact.value is None:
             return fact
         active = here.is_active() if host.is_active_command else bool(runs)

@@ -225,8 +225,16 @@ def servers(wanted: "dict[str, Any]") -> "tuple[list[dict[str, Any]], bool]":
             argument == encoded(other) or same(folder, argument, encoded(other)) for other in wanted["others"]
         )
         server["unit"] = unit_of(folder)
+        server["flags"] = flags(arguments[1 : arguments.index(main_class)])
         found.append(server)
     return found, not first
+
+
+def flags(words: "list[bytes]") -> "list[str]":
+    """Those that ZooKeeper hears of, but for secrets; and the names of files (`@…`) in which Java found more."""
+    heard = [word for word in words if word.startswith((b"-Dzookeeper.", b"@"))]
+    public = [word for word in heard if not any(part in word.lower() for part in (b"digest", b"passw", b"secret"))]
+    return [word.decode("utf-8", "replace") for word in public]
 
 
 def unit_of(folder: "bytes") -> "str":

@@ -13,7 +13,7 @@ import msgspec
 
 from zkprov.model import marks
 from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer, Room, Unwritten
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
 from zkprov.model.server import HostPort
@@ -159,6 +159,8 @@ def arguments_of(
         "store_program": program("stores"),
         "history_program": program("history"),
         "peers_program": program("peers"),
+        "room_program": program("room"),
+        "log": host.log_dir,
         "ports": [host.quorum_port, host.election_port],
         "main_class": MAIN_CLASS,
         "others": list(host.other_servers),
@@ -195,6 +197,8 @@ class _Answer(msgspec.Struct, frozen=True):
     stores: dict[str, StoreFile]
     history: DataFiles
     connected: tuple[tuple[str, int], ...]
+    room: dict[str, tuple[int, int] | None]
+    unwritten: tuple[str, str, float] | None
     servers: tuple[RunningServer, ...]
     hidden: bool
     free: dict[str, int | None]
@@ -220,6 +224,10 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     written = answer.paths.get(f"{host.config_dir}/{ZOO_CFG}", _Path()).mtime
     peers = tuple(Peer(address, port) for address, port in answer.connected)
     disk = _with_servers(read_host(host, files), host, answer.servers, active, written, peers)
+    if disk.value is not None:
+        rooms = tuple(Room(path, *found) for path, found in answer.room.items() if found is not None)
+        said = Unwritten(*answer.unwritten) if answer.unwritten else None
+        disk = msgspec.structs.replace(disk, value=msgspec.structs.replace(disk.value, rooms=rooms, unwritten=said))
     return RemoteLook(
         disk,
         unit=answer.unit,

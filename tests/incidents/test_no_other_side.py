@@ -55,15 +55,15 @@ class Told:
         return host
 
 
-def well_again(lab: Lab, zkprov: Zkprov, shape: str, named: str, seen_s: float, began: float) -> None:
-    """One leader, writes served by all, `check` 0, and nothing lost."""
+def well_again(lab: Lab, zkprov: Zkprov) -> tuple[float, dict[str, int]]:
+    """One leader, writes served by all, `check` 0, and nothing lost: when `check` said so, and what became of acknowledged writes."""
     wait_for(lambda: zkprov("check").code == 0, 60, "check says that all is well")
-    took = time.monotonic() - began
+    well = time.monotonic()
     stop_writers(lab.folder)
     one_ensemble(lab, zkprov, list(lab.founders))
     there, letters, gone = nothing_is_lost(lab, zkprov, list(lab.founders), [], set())
     assert there and not letters
-    outcomes.keep(shape=shape, named=named, seen_s=seen_s, healed_s=took, there=there, letters=letters, gone=gone)
+    return well, {"there": there, "letters": letters, "gone": gone}
 
 
 def make_room(host: InventoryHost) -> None:
@@ -85,7 +85,8 @@ def test_a_full_disk(broken: Broken, tmp_path: Path) -> None:
         make_room(host)
     if not LocalHost(host).is_active():
         told.restart(zkprov)
-    well_again(lab, zkprov, "full-disk-leader", "full-disk", told.seen_s, began)
+    well, writes = well_again(lab, zkprov)
+    outcomes.keep(shape="full-disk-leader", named="full-disk", seen_s=told.seen_s, healed_s=well - began, **writes)
 
 
 def test_a_full_disk_and_no_room_to_be_had(broken: Broken, tmp_path: Path) -> None:
@@ -93,14 +94,13 @@ def test_a_full_disk_and_no_room_to_be_had(broken: Broken, tmp_path: Path) -> No
     lab, _ = broken("full-disk-leader")
     zkprov = Zkprov(lab, tmp_path / "runs")
     told = Told(zkprov, "full-disk")
-    began = time.monotonic()
     if any("pkill" in s for s in told.steps):
         told.stop(lab)
     wait_for(
         lambda: zkprov("status", "--output", "json").json["ensemble"]["verdict"] == "degraded", 30, "the others go on"
     )
     told.restart(zkprov)
-    well_again(lab, zkprov, "full-disk-leader", "full-disk", told.seen_s, began)
+    well_again(lab, zkprov)
 
 
 def test_a_leader_that_does_not_know_its_name(broken: Broken, tmp_path: Path) -> None:
@@ -111,4 +111,5 @@ def test_a_leader_that_does_not_know_its_name(broken: Broken, tmp_path: Path) ->
     leader = told.stop(lab)
     assert told.step("getent hosts").startswith(f"on {leader.name}: ")
     told.restart(zkprov)
-    well_again(lab, zkprov, "unresolvable-name", "cannot-commit", told.seen_s, began)
+    well, writes = well_again(lab, zkprov)
+    outcomes.keep(shape="unresolvable-name", named="cannot-commit", seen_s=told.seen_s, healed_s=well - began, **writes)

@@ -24,7 +24,7 @@ test-all: $(STAMP)
 # Every known way to a second ensemble, broken, seen and healed: the table of docs/incidents.md.
 outcomes: $(STAMP)
 	@rm -f .outcomes
-	@ZKPROV_OUTCOMES=.outcomes CI=true $(PY) -m pytest tests/incidents/test_ways_out.py --whole -n 2 -q
+	@ZKPROV_OUTCOMES=.outcomes CI=true $(PY) -m pytest tests/incidents/test_ways_out.py tests/incidents/test_no_other_side.py --whole -n 2 -q
 	@$(PY) -m tests.incidents.outcomes .outcomes docs/incidents.md
 	@rm -f .outcomes
 

@@ -26,7 +26,7 @@ from tests.unit.facts_made import (
     woken,
 )
 from zkprov.model.certificates import KeyForm, KeyStore, Stores, TrustStore, tls_settings
-from zkprov.model.facts import Digests, Fact, History, Mode, Outcome, Retired, Srvr, ZabState
+from zkprov.model.facts import Digests, Fact, History, Mode, Outcome, Retired, Room, Srvr, Unwritten, ZabState
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.posture import Posture
@@ -262,6 +262,20 @@ def _shut(made: Made, rest: list[str]) -> Made:
     return made
 
 
+def _room(made: Made, rest: list[str]) -> Made:
+    """`room 3 0 250e9`: so many bytes are free, of so many. `room 3 said=4 stopped`: it failed to write 4 s ago, by its log."""
+    given = dict(w.split("=") for w in rest if "=" in w)
+    disk = next(s for s in made.servers if s.name == f"zk{rest[0]}").disk.value
+    assert disk is not None
+    figures = [int(float(w)) for w in rest[1:] if w[0].isdigit()]
+    room = Room("/var/lib/zookeeper", *figures) if figures else Room("/var/lib/zookeeper", 69 * 10**9, 250 * 10**9)
+    said = Unwritten("java.io.IOException: No space left on device", "/var/log/zookeeper/zookeeper.log", 4.0)
+    if "said" in given:
+        disk = msgspec.structs.replace(disk, unwritten=msgspec.structs.replace(said, ago_s=float(given["said"])))
+    disk = msgspec.structs.replace(disk, rooms=(room,), unit="zookeeper.service" if "unit" in rest else "")
+    return made.having(int(rest[0]), disk=msgspec.structs.replace(disk, active="stopped" not in rest))
+
+
 WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "healthy": _healthy,
     "static": _static,
@@ -293,6 +307,7 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "alone": _alone,
     "digests": _digests,
     "shut": _shut,
+    "room": _room,
     "no-ledger": lambda made, rest: made._with(
         tuple(msgspec.structs.replace(s, identity=found("identity", Outcome.ABSENT)) for s in made.servers)
     ),

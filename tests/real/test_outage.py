@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from zkprov.lab import founding
 from zkprov.lab.lab import Lab
 from zkprov.lab.outage import freeze, make_outage, thaw
 from zkprov.model.facts import Retired
+from zkprov.model.inventory import InventoryHost
+from zkprov.model.server import HostPort
 from zkprov.observe.znodes import EnsembleDocument, MemberDocument, RetiredDocument
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("outage")]
@@ -103,6 +107,60 @@ def test_clients_alone_show_it_too(split: Zkprov) -> None:
     # A static list gives no client addresses: of the second side this is all that can be asked.
     connect = ",".join(str(split.lab.host(i).client) for i in (1, next(i for i in (4, 5) if i != two)))
     split("status", "--connect", connect, inventory=False).expect(3, "UNSAFE")
+
+
+def test_a_second_ensemble_at_a_host_of_clients_is_found_by_their_sessions(split: Zkprov) -> None:
+    """Nobody named one of its servers: a host from which two of ours have sessions is asked. That host is 127.0.0.5 here."""
+    _, two = leaders_of(split.lab)
+    connect = ",".join(str(split.lab.host(i).client) for i in (1, 2, 3))
+    split("status", "--connect", connect, inventory=False).expect(0, "SAFE")
+    there = HostPort("127.0.0.5", split.lab.host(1).client_port)
+    with forwarded(there, split.lab.host(two).client), sessions_from(there.host, split.lab.hosts[:2]):
+        found = split("status", "--connect", connect, "--output", "json", inventory=False).expect(3).json
+    (rogue,) = [s for s in found["servers"] if s["name"] == str(there)]
+    assert rogue["role"] == "ROGUE" and rogue["id"] == two
+    assert [i["shape"] for i in found["incidents"]] == ["second-leader"]
+
+
+@contextlib.contextmanager
+def forwarded(at: HostPort, to: HostPort) -> Iterator[None]:
+    """A real server at another address of this machine: what is sent there goes to `to`."""
+
+    def pump(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection((to.host, to.port), timeout=5)
+                ends.extend((near, far))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    ends: list[socket.socket] = []
+    with socket.create_server((at.host, at.port)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield
+        finally:
+            for end in ends:
+                end.close()
+
+
+@contextlib.contextmanager
+def sessions_from(address: str, hosts: Iterable[InventoryHost]) -> Iterator[None]:
+    """A session on each of these servers, from another address of this machine."""
+    asked = struct.pack("!iiqiqi16sb", 45, 0, 0, 30_000, 0, 16, bytes(16), 0)
+    with contextlib.ExitStack() as opened:
+        for host in hosts:
+            near = socket.create_connection((host.client.host, host.client.port), 5, source_address=(address, 0))
+            opened.enter_context(near).sendall(asked)
+            assert len(near.recv(64)) > 30, f"{host.name} opens no session"
+        yield
 
 
 def test_a_leader_that_is_frozen_and_woken_is_a_moment_and_no_outage(make_lab, tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def test_a_healthy_ensemble_is_one_side() -> None:
 
 
 def test_a_leader_that_cannot_commit_is_not_nothing() -> None:
-    stuck = Incident(Shape.CANNOT_COMMIT, "leader 3 commits nothing", next=("look at its disk", "stop it"))
+    stuck = Incident(
+        Shape.CANNOT_COMMIT, "leader 3 commits nothing", next=("look at its disk", "stop it", "docs: watching")
+    )
     with pytest.raises(NotHealthy, match="commits nothing; there is no other side to fence") as told:
         one_side(showing(Found((stuck,))))
     assert told.value.remedy == "look at its disk; stop it"

@@ -63,7 +63,8 @@ SHORT = {"config_dir": "conf", "data_dir": "data", "data_log_dir": "log"}
 def without_active(fact: Fact[Disk]) -> Fact[Disk]:
     if fact.value is None:
         return fact
-    return msgspec.structs.replace(fact, value=msgspec.structs.replace(fact.value, active=None))
+    assert fact.value.rooms and all(0 < r.free <= r.size for r in fact.value.rooms)
+    return msgspec.structs.replace(fact, value=msgspec.structs.replace(fact.value, active=None, rooms=()))
 
 
 def same(tmp_path: Path, **changes: Any) -> RemoteLook:

@@ -16,6 +16,7 @@ from zkprov.judge.newcomers import Newcomer, newcomers_in
 from zkprov.judge.one_quorum import one_quorum
 from zkprov.judge.picture import Picture, picture_of
 from zkprov.judge.releases import releases_as_planned
+from zkprov.judge.room import room
 from zkprov.judge.sasl import sasl
 from zkprov.judge.verdict import GateResult, Purpose, Verdict
 from zkprov.model.facts import Survey
@@ -48,7 +49,7 @@ class Health(msgspec.Struct, frozen=True):
     @property
     def headline(self) -> str:
         """What stands behind the verdict on the first line of `status`."""
-        if self.incidents and self.condition is Condition.UNSAFE:
+        if self.incidents and (self.condition is Condition.UNSAFE or self.incidents[0].weak):
             return str(self.incidents[0])
         worst = next((g for g in self.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
         worst = worst or next((g for g in self.gates if g.stops), None)
@@ -98,6 +99,7 @@ def judge(
         ),
         lambda: certificates(picture, purpose, excused),
         lambda: sasl(picture, purpose, excused),
+        lambda: room(picture, purpose, excused),
         lambda: one_quorum(picture, purpose),
     ]
     if purpose is Purpose.CHANGE:

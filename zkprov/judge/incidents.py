@@ -14,9 +14,10 @@ import msgspec
 from zkprov.judge.leaders import Leader
 from zkprov.judge.lost_history import Confirmed, begun_anew, captured_by, gone_back, wiped_history
 from zkprov.judge.picture import Picture, Standing, leads, member_at
+from zkprov.judge.room import concerns_leader, steps_out, stopped_by, without_room
 from zkprov.judge.sides import Side, by_data, by_groups, left_over, sides_of
 from zkprov.judge.stuck import stuck
-from zkprov.judge.unjoinable import gone_over, left_outside
+from zkprov.judge.unjoinable import gone_over, left_outside, origin
 from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
 from zkprov.model.facts import LASTING, Mode, ServerFacts, Survey
 from zkprov.model.members import Members
@@ -42,6 +43,7 @@ class Shape(StrEnum):
     MERGED = "merged"
     EPOCH_LOOP = "epoch-loop"
     CANNOT_COMMIT = "cannot-commit"
+    FULL_DISK = "full-disk"
 
 
 HEAL = "zkprov heal --plan        shows how to lead out of it, and what would be kept"
@@ -53,7 +55,7 @@ BESIDE_US = "keep clients away from the other side; restart no member: a restart
 class Incident(msgspec.Struct, frozen=True):
     """One of them. `sentence` names ids and figures; `evidence` servers and figures; `next` what to type, or to look at, in order.
 
-    `foreign`: an ensemble that has nothing of ours, where ours is looked for.
+    `foreign`: an ensemble that has nothing of ours, where ours is looked for. `weak`: writes go on all the same; it is no danger.
     """
 
     shape: Shape
@@ -62,6 +64,7 @@ class Incident(msgspec.Struct, frozen=True):
     evidence: tuple[Evidence, ...] = ()
     next: tuple[str, ...] = ()
     foreign: bool = False
+    weak: bool = False
 
     def __str__(self) -> str:
         return f"{self.shape}: {self.sentence}"
@@ -94,6 +97,9 @@ def incidents_of(
     suspected: tuple[Evidence, ...] = ()
     if not found and len(ours) == 1 and ours[0].established:
         found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits, shut_s)
+    # why a leader commits nothing, or none stands, where the disk tells it
+    if not found or found[0].shape is Shape.CANNOT_COMMIT:
+        found = list(_full_disks(picture, leaders, sides)) or found
     if not found and trees is not None and trees.differences:
         apart = by_groups(picture, trees.alike)
         who = " and ".join(braces(s.ids) for s in apart)
@@ -105,7 +111,26 @@ def incidents_of(
         led_by = f"one leader ({_name(ours[0])})" if len(ours) == 1 else "one ensemble"
         what = f"{led_by}, and the data of {who} differs"
         found = [_incident(Shape.MERGED, what, apart, bad.evidence, TREES, HEAL)]
-    return Found((*found, *_strangers(picture, sides)), () if found else suspected)
+    named = any(not i.weak for i in found)
+    return Found((*found, *_strangers(picture, sides)), () if named else suspected)
+
+
+def _full_disks(picture: Picture, leaders: Sequence[Leader], sides: Sequence[Side]) -> Iterable[Incident]:
+    """One for each member without room; those first for which nothing is committed."""
+    found = []
+    for one in without_room(picture):
+        name, weak = picture.label(one.facts), not concerns_leader(one, leaders)
+        if one.ended:
+            what = f"{name} ended, for it could not write"
+        elif leads(one.facts):
+            what = f"{name} leads, and cannot write: what is sent to it is not committed"
+        elif weak:
+            what = f"{name} cannot write, and stays behind; the others go on without it"
+        else:
+            what = f"{name} cannot write, and nobody leads: elected with the highest zxid it fails again"
+        incident = _incident(Shape.FULL_DISK, what, [s for s in sides if s.leader], one.evidence, *steps_out(one))
+        found.append(msgspec.structs.replace(incident, weak=weak))
+    return sorted(found, key=lambda i: i.weak)
 
 
 def _of_trees(trees: Compared) -> Iterable[Evidence]:
@@ -138,7 +163,11 @@ def _under_one(
     if alone:
         who = braces(_ids(picture, alone))
         what = f"the others of the list that {who} acts under with its data follow leader {name}, which is not in it"
-        return [_incident(Shape.CAPTURED, what, sides, alone, HEAL)], ()
+        begun = origin(picture, leader, alone)
+        if not begun.own:
+            what += f": they were taken over, or a roll of the list by hand stopped before {who}"
+        steps = (HEAL,) if begun.own else (HEAL, *_roll_or_captured(who, name))
+        return [_incident(Shape.CAPTURED, what, sides, (*alone, begun.evidence), *steps)], ()
     back, doubt = gone_back(picture, leader, earlier, confirmed)
     if lost := back or wiped_history(picture, leader) or begun_anew(picture, leader):
         what = f"leader {name} serves a younger history than the ensemble had: data was lost"
@@ -150,7 +179,7 @@ def _under_one(
     stopped, third = stuck(picture, leader, earlier, commits, shut_s)
     if stopped:
         what = f"leader {name} has a quorum behind it and commits nothing: it opens no session, so no write succeeds"
-        return [_incident(Shape.CANNOT_COMMIT, what, sides, stopped, *_restart(leader))], ()
+        return [_incident(Shape.CANNOT_COMMIT, what, sides, stopped, *_restart(picture, leader))], ()
     return [], (*suspected, *second, *doubt, *third)
 
 
@@ -158,15 +187,18 @@ def gate_of(found: Found, purpose: Purpose) -> GateResult:
     """The gate: a run goes on over none of them, and over no doubt.
 
     An ensemble of others, at hosts that are no members, is a warning to who changes ours: what is to be done on such a host R6 refuses.
+    So is what is no danger: whether it stops a change its own gate says.
     """
     sources = ("all gates", "disks: epochs, marks, zxids", "the look before")
-    warned = tuple(Evidence("", str(i)) for i in found.incidents if i.foreign and purpose is Purpose.CHANGE)
-    stopping = [i for i in found.incidents if not (i.foreign and purpose is Purpose.CHANGE)]
+    passing = [i for i in found.incidents if (i.foreign or i.weak) and purpose is Purpose.CHANGE]
+    warned = tuple(Evidence("", str(i)) for i in passing)
+    stopping = [i for i in found.incidents if i not in passing]
     if stopping:
         said = tuple(Evidence("", str(i)) for i in stopping)
         told = "; ".join(str(e) for e in said)
         step = stopping[0].next[0] if stopping[0].next else ""
-        return GateResult("no incident", Verdict.FAIL, told, said, sources, unsafe=True, remedy=step, warnings=warned)
+        danger = any(not i.weak for i in stopping)
+        return GateResult("no incident", Verdict.FAIL, told, said, sources, unsafe=danger, remedy=step, warnings=warned)
     if found.suspected:
         told = "; ".join(str(e) for e in found.suspected[:3])
         again = "look again: zkprov status"
@@ -333,8 +365,23 @@ def _name(leader: Leader) -> str:
     return leader.name if leader.id is None else str(leader.id)
 
 
-def _restart(leader: Leader) -> tuple[str, str]:
+def _roll_or_captured(who: str, leader: str) -> tuple[str, ...]:
+    """What a person looks at, where the files of a leader do not tell how it came by its data."""
     return (
-        f"look at {leader.name}: its disk (full?), its log, and whether its own name resolves there (ZOOKEEPER-4708)",
-        f"then stop {leader.name} by hand: the others elect one that can commit; zkprov status",
+        f"which? heal --plan reads the disk of {who}. A roll: one identity on both sides, and {who} goes up to no more than the newest",
+        f"snapshot of that epoch in version-2 of {leader} and its followers: there they went on from, and {who} has no more",
+        f"a roll: write their list into the zoo.cfg of {who} and restart it, by hand; taken over: heal --keep the side that has the data",
+    )
+
+
+def _restart(picture: Picture, leader: Leader) -> tuple[str, ...]:
+    """Out of a leader that commits nothing. zkprov's own restart writes to the ledger first, which nobody can now."""
+    facts = picture.survey.by_name(leader.name)
+    line = picture.live.get(leader.id) if picture.live is not None and leader.id is not None else None
+    own = line.address.host if line is not None else "its own name"
+    return (
+        f"on {leader.name}: does its own name resolve there (getent hosts {own}; ZOOKEEPER-4708)? Has its disk room (df -h)?",
+        f"then, on {leader.name}, {stopped_by(facts.disk.value if facts else None)}: the others elect one that commits",
+        f"zkprov restart --only {leader.name}        starts it again",
+        "zkprov check",
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from zkprov.judge.leaders import Leader
 from zkprov.judge.picture import Picture, leads, member_at
 from zkprov.judge.verdict import Evidence
@@ -71,6 +75,54 @@ def gone_over(
         stood = before is not None and not before.serving and before.disk.value is not None
         (found if stood and _led(leader, earlier) else doubted).append(Evidence(picture.label(facts), what))
     return tuple(found), tuple(doubted)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where the history that a leader serves comes from, as far as its files tell. `own`: it began on that disk; none of ours is in it."""
+
+    own: bool
+    evidence: Evidence
+
+
+def origin(picture: Picture, leader: Leader, alone: Sequence[Evidence]) -> Origin:
+    """Of the leader whom the others of a list follow, while who acts under that list is left `alone`.
+
+    Somebody took them over; or the list is being rolled out by hand, and who is alone was not restarted yet. Both leave the same lists, and
+    an equal identity proves nothing. What differs is how the leader, who was not in that list, came by its data. A server that joins gets a
+    snapshot, which lies before its first log; one that began by itself has its empty `snapshot.0` and none. That is proof as long as
+    nothing was purged (then `snapshot.0` is gone first) and as its first log is of a later epoch than those who are alone went through: a
+    founder of theirs that was taken out of the list once has both as well.
+    """
+    facts = picture.survey.by_name(leader.name)
+    name = picture.label(facts) if facts is not None else leader.name
+    disk = facts.disk.value if facts is not None else None
+    if disk is None or not disk.history.snapshots or not disk.history.logs:
+        return Origin(False, Evidence(name, "where its history comes from was not read: its disk tells no files"))
+    snapshots, first = disk.history.snapshots, disk.history.logs[0]
+    before = [z for z in snapshots if 0 < z < first]
+    if before:
+        what = f"came in by a snapshot of {before[0]:#x}, which lies before its first log, of {first:#x}: its history began elsewhere"
+        return Origin(False, Evidence(name, f"{what}, perhaps with theirs"))
+    past = max((e for f in _named(picture, alone) for e in _epochs(f)), default=None)
+    if snapshots[0] == 0 and past is not None and first >> 32 > past:
+        what = f"its history began on its own disk: an empty snapshot.0, and a first log of {first:#x} with no snapshot before it"
+        return Origin(True, Evidence(name, f"{what}; nothing of epoch {past} is in it"))
+    return Origin(
+        False, Evidence(name, f"its files do not tell where its history comes from (its first log is of {first:#x})")
+    )
+
+
+def _named(picture: Picture, told: Sequence[Evidence]) -> list[ServerFacts]:
+    names = {e.server for e in told}
+    return [f for f in picture.survey.servers if picture.label(f) in names]
+
+
+def _epochs(facts: ServerFacts) -> list[int]:
+    """Those that a server with data of its own went through, as far as it is told."""
+    history = facts.disk.value.history if facts.disk.value else None
+    if history is None:
+        return []
+    return [e for e in (history.current, history.accepted) if e is not None]
 
 
 def _same_place(one: Members, other: Members, server_id: int) -> bool:

@@ -196,6 +196,25 @@ class Peer(msgspec.Struct, frozen=True):
     port: int = 0
 
 
+class Room(msgspec.Struct, frozen=True):
+    """The disk that `path` is on: bytes that are free for who is not root, and bytes in all."""
+
+    path: str
+    free: int
+    size: int
+
+
+class Unwritten(msgspec.Struct, frozen=True):
+    """The last write of its data for which a server found no room, as its log has it: `said` there, `ago_s` before the look.
+
+    Of the newest server that ran there. `ago_s` −1: the log tells no time. On a full disk the log itself does not go on.
+    """
+
+    said: str
+    log: str
+    ago_s: float
+
+
 class Disk(msgspec.Struct, frozen=True):
     """One server's files. `acting` is the list that zoo.cfg points at or holds; `next` a `.next` beside it.
 
@@ -203,7 +222,7 @@ class Disk(msgspec.Struct, frozen=True):
     `settings`: zoo.cfg without its secrets. `active`: whether a server runs on these files; None where unknown.
     `disk_id`: the mark that tells this disk from another (`marks`), '' where there is none, or the data that it stood for was wiped.
     `data_marked`: whether the data carries it too; until then a wipe of the data alone is not seen.
-    `peers`: who is connected to the server, by the sockets of its host.
+    `peers`: who is connected to the server, by the sockets of its host. `rooms`: of dataDir and dataLogDir.
     `flags`: what the server that runs on these files was given on its command line; None where none runs, or it cannot be seen.
     `wiped`: zkprov noted that data lay here, and that data is here no longer, whatever has come since.
     `stores`: the key and trust stores that zoo.cfg names. `unit`: the systemd service whose server runs on these files, where one does.
@@ -230,6 +249,8 @@ class Disk(msgspec.Struct, frozen=True):
     history: History = History()
     wiped: bool = False
     peers: tuple[Peer, ...] = ()
+    rooms: tuple[Room, ...] = ()
+    unwritten: Unwritten | None = None
     flags: Flags | None = None
 
     @property

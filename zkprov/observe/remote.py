@@ -13,7 +13,7 @@ import msgspec
 
 from zkprov.model import marks
 from zkprov.model.certificates import LOCATIONS, Stores, tls_settings
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Outcome, Peer, Room, Unwritten
 from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import Unreached
@@ -162,6 +162,8 @@ def arguments_of(
         "store_program": program("stores"),
         "history_program": program("history"),
         "peers_program": program("peers"),
+        "room_program": program("room"),
+        "log": host.log_dir,
         "ports": [host.quorum_port, host.election_port],
         "main_class": MAIN_CLASS,
         "others": list(host.other_servers),
@@ -198,6 +200,8 @@ class _Answer(msgspec.Struct, frozen=True):
     stores: dict[str, StoreFile]
     history: DataFiles
     connected: tuple[tuple[str, int], ...]
+    room: dict[str, tuple[int, int] | None]
+    unwritten: tuple[str, str, float] | None
     servers: tuple[RunningServer, ...]
     hidden: bool
     free: dict[str, int | None]
@@ -225,6 +229,10 @@ def look_of(host: InventoryHost, answer: _Answer) -> RemoteLook:
     runs = next((s for s in answer.servers if s.here), None)
     read = read_host(host, files, flags_of(runs.flags) if runs else None)
     disk = _with_servers(read, host, answer.servers, active, written, peers)
+    if disk.value is not None:
+        rooms = tuple(Room(path, *found) for path, found in answer.room.items() if found is not None)
+        said = Unwritten(*answer.unwritten) if answer.unwritten else None
+        disk = msgspec.structs.replace(disk, value=msgspec.structs.replace(disk.value, rooms=rooms, unwritten=said))
     return RemoteLook(
         disk,
         unit=answer.unit,

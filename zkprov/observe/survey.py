@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,11 +21,12 @@ from zkprov.observe import adminserver, fourletter, znodes
 from zkprov.observe.admin_owner import own_answers
 from zkprov.observe.aliases import one_each, server_id_of
 from zkprov.observe.client_place import client_of
-from zkprov.observe.connected import WITHIN_S, candidates, worth_telling
+from zkprov.observe.connected import CALLERS_WITHIN_S, OF_SEVERAL, WITHIN_S, callers, candidates, worth_telling
 from zkprov.observe.dial import Unanswered
 from zkprov.observe.sessions import Loop, Sessions, sessions_or_own
 from zkprov.observe.target import Target, merge
 from zkprov.observe.threads import in_thread
+from zkprov.observe.told import server_of
 
 REFUSED_WITHIN_S = 0.01
 """A port on which nothing listens says so within this time; the other questions to that server wait for it, and are spared then."""
@@ -136,6 +137,7 @@ class _Look:
         self._dialer = self._sessions.dialer(self._timeout_s)
         for target in merge(targets):
             self._add(target)
+        self._calls = self._discover and self._sessions.silent.callers_due()
         try:
             # the servers themselves first, then what says more of them: descriptors may be scarcer than questions
             for number in range(len(self._targets)):
@@ -255,6 +257,7 @@ class _Look:
             conf = found.get("conf")
             if conf and conf.value and conf.value.members:
                 await self._found(conf.value.members, number)
+            await self._called()
 
     async def _disk(self, number: int) -> None:
         target = self._targets[number]
@@ -273,22 +276,45 @@ class _Look:
     async def _connected(self, number: int, disk: Disk) -> None:
         """Asks who is connected to a server by the ports for servers, and is neither a target nor in a list that we know."""
         listed = [x.members for x in (disk.acting, disk.next) if x is not None]
+        known = await self._hosts_known(listed)
+        self._try(candidates(disk.peers, known, self._client_ports(), self._targets[number].name), WITHIN_S)
+
+    async def _hosts_known(self, listed: Collection[Members] = ()) -> frozenset[str]:
+        """Names and addresses of whoever is a target or in a list."""
         named = {a.host for m in (*self._lists(), *listed) for s in m.servers for a in s.addresses}
         named |= {t.client.host for t in self._targets if t.client} | {
             t.address.host for t in self._targets if t.address
         }
         at = [await self._endpoint(HostPort(host, 1)) for host in named]
-        known = frozenset(address for address, _ in filter(None, at)) | named
-        ports = [t.client.port for t in self._targets if t.client]
-        for target in candidates(disk.peers, known, ports, self._targets[number].name):
+        return frozenset(address for address, _ in filter(None, at)) | named
+
+    def _client_ports(self) -> list[int]:
+        return [t.client.port for t in self._targets if t.client]
+
+    def _try(self, guesses: Iterable[Target], within_s: float) -> None:
+        for target in guesses:
             if target.client is None or target.client in self._clients or target.client in self._sessions.silent:
                 continue
-            self._start(self._guessed(self._add(target)))
+            self._start(self._guessed(self._add(target), within_s))
 
-    async def _guessed(self, number: int) -> None:
+    async def _called(self) -> None:
+        """Asks who has sessions on several servers at once, where no host could be looked at that would tell more."""
+        if not self._discover or any(t.disk for t in self._targets):
+            return
+        own = self._sessions.own_ids
+        told = {
+            t.name: [c.address.host for c in facts["cons"].value if c.session and c.session not in own]
+            for t, facts in zip(self._targets, self._facts, strict=True)
+            if facts.get("cons") and facts["cons"].value
+        }
+        found = callers(told, await self._hosts_known(), self._client_ports()) if len(told) >= OF_SEVERAL else ()
+        heard = self._sessions.silent.heard
+        self._try([t for t in found if self._calls or t.client in heard], CALLERS_WITHIN_S)
+
+    async def _guessed(self, number: int, within_s: float) -> None:
         """Whether a server answers there; the rest is asked only where one does."""
         first = self._first[number] = self._start(self._srvr(number))
-        await asyncio.wait({first}, timeout=WITHIN_S)
+        await asyncio.wait({first}, timeout=within_s)
         if not first.done():
             first.cancel()
             return
@@ -359,7 +385,7 @@ class _Look:
                 )
                 # lists that disagree give no id
                 expected = next(iter(candidates)) if len(candidates) == 1 else None
-            servers.append(self._server(target, facts, expected))
+            servers.append(server_of(target, facts, expected))
         ours = {s.name: self._sessions.id_at(s.client) for s in servers if s.client}
         servers = own_answers(servers)
         self._sessions.silent.note(servers)
@@ -377,28 +403,6 @@ class _Look:
                 if members and members not in seen:
                     seen.add(members)
                     yield members
-
-    def _server(self, target: Target, facts: dict[str, Any], expected: int | None) -> ServerFacts:
-        srvr = facts.get("srvr")
-        if srvr and srvr.outcome is Outcome.NOT_SERVING:
-            # a server without quorum closes on a session without a word; `srvr` has said why
-            for key in ("config", "identity", "ledger"):
-                fact = facts.get(key)
-                if fact and fact.outcome is Outcome.TRUNCATED:
-                    facts[key] = Fact(fact.source, Outcome.NOT_SERVING, at=fact.at, detail=srvr.detail)
-        config, conf = facts.get("config"), facts.get("conf")
-        told = conf.value.members if conf and conf.value else None
-        static = config and config.value and not config.value.version and told and not told.version
-        if static and config and config.value and told and not config.value.same_servers(told):
-            # of a static list the znode is data as any other, of whoever wrote it last; `conf` tells what the server acts under
-            facts["config"] = msgspec.structs.replace(config, value=told)
-        if not target.client and target.unasked:
-            facts = {
-                "srvr": Fact("srvr", detail=target.unasked),
-                "config": Fact(znodes.CONFIG, detail=target.unasked),
-                **facts,
-            }
-        return ServerFacts(target.name, target.client, target.known_as, expected, target.admin, target.address, **facts)
 
 
 def _without_own(server: ServerFacts, own: frozenset[str], local_ends: Collection[tuple[str, int]]) -> ServerFacts:

@@ -71,7 +71,10 @@ class SideRow(msgspec.Struct, frozen=True):
 
 
 class IncidentRow(msgspec.Struct, frozen=True):
-    """A shape of a second, a lost or a stuck ensemble (docs: watching). `foreign`: it has nothing of ours, at hosts of the inventory."""
+    """A shape of a second, a lost or a stuck ensemble (docs: watching). `foreign`: it has nothing of ours, at hosts of the inventory.
+
+    `weak`: writes go on all the same, so the verdict is degraded, and not unsafe.
+    """
 
     shape: Shape
     sentence: str
@@ -79,6 +82,7 @@ class IncidentRow(msgspec.Struct, frozen=True):
     evidence: list[str]
     next: list[str]
     foreign: bool
+    weak: bool
 
 
 class ServerRow(msgspec.Struct, frozen=True):
@@ -204,6 +208,7 @@ def _incident(found: Incident) -> IncidentRow:
         [str(e) for e in found.evidence],
         list(found.next),
         found.foreign,
+        found.weak,
     )
 
 

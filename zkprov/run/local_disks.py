@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Peer
+from zkprov.model.facts import READS_WITHIN_S, Disk, Fact, Peer, Room, Unwritten
 from zkprov.model.flags import flags_of
 from zkprov.model.inventory import InventoryHost
 
@@ -54,6 +54,7 @@ class LocalLook:
         from zkprov.act.processes import MAIN_CLASS, command_line, since
         from zkprov.observe.disk import ZOO_CFG, read_host
         from zkprov.observe.files import LocalFiles
+        from zkprov.shipped.remote.room import unwritten
 
         here, written = LocalHost(host), None
         runs = here.processes(lambda: self._running)
@@ -68,7 +69,15 @@ class LocalLook:
                 (Path(host.config_dir) / ZOO_CFG).stat().st_mtime > since(runs[0]) + READS_WITHIN_S if runs else None
             )
         peers = self._disks.peers(host) if active else ()
-        found = msgspec.structs.replace(fact.value, active=active, written_since=written, peers=peers)
+        rooms, said = _rooms(host, fact.value), unwritten(host.log_dir, time.time())
+        found = msgspec.structs.replace(
+            fact.value,
+            active=active,
+            written_since=written,
+            peers=peers,
+            rooms=rooms,
+            unwritten=Unwritten(*said) if said else None,
+        )
         return msgspec.structs.replace(fact, value=found)
 
     @cached_property
@@ -76,3 +85,13 @@ class LocalLook:
         from zkprov.act.processes import running_servers
 
         return tuple(running_servers())
+
+
+def _rooms(host: InventoryHost, disk: Disk) -> tuple[Room, ...]:
+    """Of dataDir and dataLogDir, as its zoo.cfg has them."""
+    from zkprov.shipped.remote.room import room_at
+
+    data = disk.settings.get("dataDir") or host.data_dir
+    logs = disk.settings.get("dataLogDir") or (data if disk.settings.get("dataDir") else host.data_log_dir) or data
+    folders = dict.fromkeys(str(Path(host.config_dir) / folder) for folder in (data, logs))
+    return tuple(Room(path, *found) for path in folders if (found := room_at(path)) is not None)

@@ -33,7 +33,7 @@ APART_S = 0.4
 """Between the two looks: a leader that takes writes shows it by then."""
 LOOKS = 8
 """So often it is looked again where something is wrong, and one look does not show both sides: servers that cannot join come and go."""
-UNTOLD = frozenset({Shape.CANNOT_COMMIT})
+UNTOLD = frozenset({Shape.CANNOT_COMMIT, Shape.FULL_DISK})
 """Incidents without a second side: there is nobody to fence."""
 
 
@@ -48,11 +48,16 @@ class Looked(msgspec.Struct, frozen=True):
 
 def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | None:
     """None where there is one side alone: nothing to heal. Raises `NotHealthy` where that cannot be told, or nobody leads."""
+    since = time.monotonic()
     first = world.survey()
+    suspected = judge(first, Purpose.LOOK).suspected
     for _ in range(LOOKS):
         world.stop.wait(APART_S)
         survey = world.survey()
-        health = judge(survey, Purpose.LOOK, earlier=first)
+        # what is suspected for long enough is told: a leader that opens no session
+        since = since if suspected else time.monotonic()
+        health = judge(survey, Purpose.LOOK, earlier=first, shut_s=time.monotonic() - since)
+        suspected = health.suspected
         if (found := _looked(world, first, health, remembered)) is not None:
             return found
         if one_side(health):
@@ -70,7 +75,8 @@ def one_side(health: Health) -> bool:
     """
     alone = next((i for i in health.incidents if i.shape in UNTOLD), None)
     if alone is not None:
-        raise NotHealthy(f"{alone}; there is no other side to fence", place="sides", remedy="; ".join(alone.next[:2]))
+        steps = "; ".join(alone.next[:-1])
+        raise NotHealthy(f"{alone}; there is no other side to fence", place="sides", remedy=steps)
     return health.gate("no incident").verdict is Verdict.PASS
 
 
@@ -81,6 +87,7 @@ def _looked(world: World, first: Survey, health: Health, remembered: Set[str]) -
     sides = sides_of(picture, first)
     led = [s for s in sides if s.leader]
     if not led:
+        one_side(health)
         remedy = "zkprov status; where members are lost for good it is no split that is to be healed"
         raise NotHealthy("nobody leads", place=survey.ensemble, remedy=remedy)
     if len(led) > 1 and (gate := one_leader(picture, earlier=first)).verdict is Verdict.UNKNOWN:

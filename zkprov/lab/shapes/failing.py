@@ -56,7 +56,9 @@ def fill(host: InventoryHost) -> None:
     files = [p for folder in (host.data_log_dir, host.log_dir) for p in Path(folder).rglob("*") if p.is_file()]
     # the log of transactions is laid out ahead of time, so it goes on for a while, and the server's own log is shorter
     limit = max(p.stat().st_size for p in files)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    # the soft one only, which is what counts: it can be raised again, and there is room
+    _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, most))
 
 
 def unresolvable_name(scene: Scene) -> None:

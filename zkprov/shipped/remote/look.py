@@ -36,11 +36,13 @@ def main(wanted: "dict[str, Any]") -> "dict[str, Any]":
     found["servers"], found["hidden"] = servers(wanted)
     # like the program for stores; a log that is written to is not walked
     room = {}  # type: dict[str, Any]
-    for name in ("history", "peers"):
+    for name in ("history", "peers", "room"):
         exec(compile(wanted[name + "_program"], name, "exec"), room)
     runs = found["hidden"] or any(server["here"] for server in found["servers"])
     found["history"] = room["history_at"](data[0] + "/version-2", data[1] + "/version-2", not runs)
     found["free"] = {path: free(path) for path in wanted["space"]}
+    found["room"] = {path: room["room_at"](path) for path in data}
+    found["unwritten"] = room["unwritten"](wanted["log"], time.time())
     found["listening"] = room["listening"]()
     found["connected"] = room["connected"](wanted["ports"], room["established"](wanted["ports"]))
     found["unit"] = unit_state(unit)

@@ -150,6 +150,19 @@ def test_a_kept_log_that_begins_after_the_merge_says_nothing_of_the_time_before(
     assert made.parting.zxid == P and ("create", "/new", b"n", Why.CREATED_THERE) in told(letters)
 
 
+def test_two_snapshots_tell_that_they_differ_where_no_log_goes_back_so_far(tmp_path: Path) -> None:
+    """Of one zxid each has another znode: what both have since is from after a merge."""
+    both = bodies(zk.create("/after", b"m"), first=E2 + 4, session=0x40)
+    times = {"ctime": 1_700_000_000_009, "mtime": 1_700_000_000_009}
+    mine = [*STOOD, zk.node("/new", b"n", czxid=E2 + 2, mzxid=E2 + 2, **times)]
+    theirs = [*STOOD, zk.node("/k", b"k", czxid=E2 + 2, mzxid=E2 + 2, ctime=1, mtime=1)]
+    lost = find(zk.disk(tmp_path / "lost", both, nodes=mine, at=E2 + 3))
+    kept_disk = find(zk.disk(tmp_path / "kept", both, nodes=theirs, at=E2 + 3))
+    for kept in (kept_of(kept_disk), msgspec.structs.replace(kept_of(kept_disk), files=None)):
+        made, letters = letters_of([lost], kept)
+        assert told(letters) == [("stood", "/new", b"n", Why.NOT_KEPT)] and made.parting.zxid == P
+
+
 # -- what was cut off
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -71,13 +72,10 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
     log is read to its end.
     """
     common: list[int] = []
-    clash = 0
-    for path in losing_tree or ():
-        one = losing_tree.get(path) if losing_tree else None
-        other = kept.get(path)
-        if one and other and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
-            common.append(one.mzxid)
     known = kept.zxids()
+    clash = 0
+    if losing_tree is not None:
+        common, clash = _held(losing_tree, kept, known)
     for zxid, body in losing:
         at = bisect_left(known, zxid)
         # most are none of those, and need not be read
@@ -85,7 +83,7 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
             if _written(body, kept):
                 common.append(zxid)
             else:
-                clash = clash or zxid
+                clash = min(clash or zxid, zxid)
     if clash and any(zxid > clash for zxid in common):
         last = max((zxid for zxid in common if zxid < clash), default=0)
         return Parting(
@@ -98,6 +96,29 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
     if last:
         return Parting(last, False, f"by the znodes that both have: not before {last:#x}")
     return Parting(0, False, "no znode of the kept side was written by a transaction of the losing side")
+
+
+def _held(losing: Tree, kept: Tree, known: array[int]) -> tuple[list[int], int]:
+    """The transactions of which both trees have the znode, and the first zxid of which each has a znode of another; 0 for none."""
+    common: list[int] = []
+    doubted: dict[int, int] = {}
+    for path in losing:
+        one, other = losing.get(path), kept.get(path)
+        if one is None:
+            continue
+        if other and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
+            common.append(one.mzxid)
+            continue
+        for zxid, time in ((one.mzxid, one.mtime), (one.czxid, one.ctime)):
+            at = bisect_left(known, zxid)
+            if zxid and at < len(known) and known[at] == zxid:
+                doubted[zxid] = time
+    clashes = []
+    for path in kept if doubted else ():
+        if node := kept.get(path):
+            found = ((node.mzxid, node.mtime), (node.czxid, node.ctime))
+            clashes += [zxid for zxid, time in found if doubted.get(zxid, time) != time]
+    return common, min(clashes, default=0)
 
 
 def _written(body: bytes, kept: Tree) -> bool:

@@ -119,7 +119,7 @@ def parting_of(
     found = Parting(0, False, "")
     for first, files in sorted(((_first(files), files) for files in kept_logs), key=lambda x: x[0]):
         found = by_logs(data_files.bodies(main, flawed), data_files.bodies(files, _unheard))
-        if found.sure and first <= begin:
+        if found.sure and first <= begin and data_files.begins(main):
             return found
         if found.sure:
             break

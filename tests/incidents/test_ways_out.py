@@ -33,7 +33,7 @@ NAMED = {
 }
 
 
-@pytest.mark.matrix(keep=2)
+@pytest.mark.matrix(keep=2, of="ways out")
 @pytest.mark.parametrize("name", NAMED)
 def test_seen_healed_and_nothing_lost(broken: Broken, tmp_path: Path, name: str) -> None:
     lab, incident = broken(name)

@@ -20,7 +20,7 @@ from zkprov.lab.lab import Lab
 from zkprov.lab.writers import stop_writers
 from zkprov.model.inventory import InventoryHost
 
-pytestmark = [pytest.mark.real, pytest.mark.matrix(keep=1, of="no other side")]
+pytestmark = [pytest.mark.real, pytest.mark.matrix(keep=2, of="ways out")]
 
 
 class Told:

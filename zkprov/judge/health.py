@@ -49,7 +49,8 @@ class Health(msgspec.Struct, frozen=True):
     @property
     def headline(self) -> str:
         """What stands behind the verdict on the first line of `status`."""
-        if self.incidents and (self.condition is Condition.UNSAFE or self.incidents[0].weak):
+        weak = self.condition is Condition.DEGRADED and bool(self.incidents) and self.incidents[0].weak
+        if self.incidents and (self.condition is Condition.UNSAFE or weak):
             return str(self.incidents[0])
         worst = next((g for g in self.gates if g.unsafe and g.verdict is Verdict.FAIL), None)
         worst = worst or next((g for g in self.gates if g.stops), None)

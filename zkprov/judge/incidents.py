@@ -99,7 +99,8 @@ def incidents_of(
         found, suspected = _under_one(picture, ours[0], sides, earlier, confirmed, commits, shut_s)
     # why a leader commits nothing, or none stands, where the disk tells it
     if not found or found[0].shape is Shape.CANNOT_COMMIT:
-        found = list(_full_disks(picture, leaders, sides)) or found
+        full = list(_full_disks(picture, leaders, sides))
+        found = full if any(not i.weak for i in full) else [*found, *full]
     if not found and trees is not None and trees.differences:
         apart = by_groups(picture, trees.alike)
         who = " and ".join(braces(s.ids) for s in apart)

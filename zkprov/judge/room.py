@@ -80,7 +80,7 @@ def steps_out(one: NoRoom) -> tuple[str, ...]:
     name, disk = one.facts.name, one.facts.disk.value
     room = f"make room on {name} (df -h {one.where}): move away what is not ZooKeeper's, and of version-2 what is older than 3 snapshots"
     start = f"zkprov restart --only {name}        where it has ended; where it runs it comes back by itself"
-    stop = f"no room to be had soon: on {name}, {stopped_by(disk)}; the others elect at once"
+    stop = f"no room to be had soon: on {name}, {stopped_by(disk)}; the others go on"
     if one.ended:
         return room.replace("make room", "see that there is room"), start, "zkprov check"
     return room, start, stop, "zkprov check"

@@ -126,8 +126,7 @@ def test_a_partition_that_heals_is_never_called_an_incident(watched: Watched, nu
         finally:
             watched.heal()
         up_again(watched.hosts)
-        done = len(watched.watch.looks())
-    watched.watch.after(done, "safe")
+        watched.watch.after(len(watched.watch.looks()), "safe")
     waited = watched.watch.called_nothing(before)
     assert all(limit == LIMIT_S and for_s < limit for for_s, limit in waited), waited
     assert load.acknowledged and not any(load.missing(h) for h in hosts if mode(h))

@@ -50,7 +50,11 @@ def rolling_restart(zkprov: Zkprov, _: random.Random, __: bool) -> None:
 def add_and_remove(zkprov: Zkprov, _: random.Random, __: bool) -> None:
     zkprov.add("zk4").expect(0)
     zkprov("remove-node", "zk4", *QUICK).expect(0)
-    zkprov("retired", "attest", "4", "--wiped", "--reason", "a test").expect(0)
+    attest = ("retired", "attest", "4", "--wiped", "--reason", "a test")
+    # with a machine that is as busy as this, the ledger may not be told in time: that is said, and nothing else
+    wait_for(
+        lambda: (done := zkprov(*attest)).code == 0 or (done.expect(4, "cannot be told") and False), 60, "an attest"
+    )
 
 
 def leader_killed(zkprov: Zkprov, _: random.Random, __: bool) -> None:
@@ -100,8 +104,8 @@ def test_a_moment_is_never_called_an_incident(
     with Load(zkprov.lab.founders, per_s=50) as load:
         ROUNDS[number % len(ROUNDS)](zkprov, rng, request.config.option.whole)
         up_again(zkprov.lab.founders)
-        done = len(watch.looks())
-    watch.after(done, "safe")
+        # a digest that a server counted as another than it should be is cleared by an equal one, one every 128 transactions
+        watch.after(len(watch.looks()), "safe")
     watch.called_nothing(before)
     assert load.acknowledged
 

@@ -12,6 +12,7 @@ from zkprov.judge.newcomers import (
     SEASON_S,
     another_disk,
     ledger_of,
+    ledger_told,
     newcomers,
     newcomers_in,
     newcomers_rule,
@@ -24,6 +25,17 @@ from zkprov.model.server import HostPort
 
 def ids(made: Made, season_s: float | None = None) -> list[int]:
     return [n.id for n in newcomers_in(made.picture, season_s)]
+
+
+def test_what_is_not_in_the_ledger_takes_a_quorum_to_tell() -> None:
+    """A survey in which no session was answered says nothing of who is retired (R9)."""
+    made = healthy(3)
+    assert ledger_told(made.picture), "none of them has a ledger"
+    made = made.ledger(seasoned=(1, 2, 3))
+    assert ledger_told(made.picture)
+    one_silent = made.having(1, ledger=Outcome.TIMEOUT)
+    assert ledger_told(one_silent.picture)
+    assert not ledger_told(one_silent.having(3, ledger=Outcome.REFUSED).picture)
 
 
 class TestWho:

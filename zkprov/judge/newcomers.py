@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Set
 import msgspec
 
 from zkprov.judge.picture import Picture, picture_of
-from zkprov.model.facts import Ledger, LedgerMember, Survey
+from zkprov.model.facts import Ledger, LedgerMember, Outcome, Survey
 from zkprov.model.members import Members
 from zkprov.model.quorum import braces
 
@@ -89,6 +89,12 @@ def ledger_in(picture: Picture) -> Ledger | None:
     """As `ledger_of`, for a survey whose servers have their standing."""
     seen = [f.ledger.value for f in picture.members if f.ledger.value and f.ledger.value.uuid]
     return max(seen, key=lambda x: (x.now_ms, len(x.members)), default=None)
+
+
+def ledger_told(picture: Picture) -> bool:
+    """Whether a quorum of the members told what the ledger holds, or that there is none: what none of them told is not there."""
+    told = (f for f in picture.members if f.ledger.value is not None or f.ledger.outcome is Outcome.ABSENT)
+    return picture.live is not None and picture.live.quorums.contains_quorum(frozenset(map(picture.member_id, told)))
 
 
 def disks_of(picture: Picture) -> dict[int, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from zkprov.judge.newcomers import ledger_told
+from zkprov.judge.picture import picture_of
 from zkprov.model.facts import GONE, Retired
 from zkprov.model.inventory import Inventory
-from zkprov.model.problems import BadInput
+from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.run.ledger import EnsembleLedger
 from zkprov.run.planning import ledger_writer, who_am_i
 from zkprov.run.world import World
@@ -43,9 +45,16 @@ def _forget_voter(ledger: EnsembleLedger, server_id: int) -> None:
 
 
 def _known(inventory: Inventory, timeout_s: float, server_id: int) -> Retired:
+    """Raises `BadInput` where the ledger knows no such server, `NotHealthy` where that cannot be told (R9)."""
     with World(inventory, timeout_s=timeout_s) as world:
-        world.survey()
+        picture = picture_of(world.survey())
         found = next((r for r in world.retired if r.id == server_id), None)
+    if found is None and not ledger_told(picture):
+        raise NotHealthy(
+            f"whether {server_id} is retired cannot be told: no quorum of the members told what the ledger holds",
+            place="/zkprov/retired",
+            remedy="zkprov status, then try again",
+        )
     if found is None:
         raise BadInput(f"no server {server_id} is retired", place="/zkprov/retired", remedy="zkprov retired list")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -62,17 +62,11 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
     """By what the kept tree has of the losing side's transactions: a znode that one of them wrote, at the same zxid and millisecond.
 
     They do not part before the last such, unless the kept side has another transaction at a zxid of the losing side's: then before that,
-    whatever both have after it. (After a merge both go on with one history again.) `losing_tree` is the losing side's oldest snapshot. The
-    log is read to its end.
+    whatever both have after it. (After a merge both go on with one history again.) `losing_tree` is its oldest snapshot, which may be
+    younger than the merge. The logs are read to their end.
     """
-    common: list[int] = []
-    clash = 0
-    for path in losing_tree or ():
-        one = losing_tree.get(path) if losing_tree else None
-        other = kept.get(path)
-        if one and other and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
-            common.append(one.mzxid)
     known = kept.zxids()
+    common, clash = _in_snapshot(losing_tree, kept, known) if losing_tree else (list[int](), 0)
     for zxid, body in losing:
         at = bisect_left(known, zxid)
         # most are none of those, and need not be read
@@ -80,7 +74,7 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
             if _written(body, kept):
                 common.append(zxid)
             else:
-                clash = clash or zxid
+                clash = min(clash or zxid, zxid)
     if clash and any(zxid > clash for zxid in common):
         last = max((zxid for zxid in common if zxid < clash), default=0)
         return Parting(
@@ -92,6 +86,29 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
     if last:
         return Parting(last, False, f"by the znodes that both have: not before {last:#x}")
     return Parting(0, False, "no znode of the kept side was written by a transaction of the losing side")
+
+
+def _in_snapshot(losing: Tree, kept: Tree, known: Sequence[int]) -> tuple[list[int], int]:
+    """The zxids at which both wrote the same, and the first at which each wrote something else; 0 for none."""
+    common: list[int] = []
+    apart: dict[int, int] = {}
+    for path in losing:
+        one, other = losing.get(path), kept.get(path)
+        if one and other and (one.mzxid, one.mtime) == (other.mzxid, other.mtime):
+            common.append(one.mzxid)
+        elif one and one.mzxid:
+            at = bisect_left(known, one.mzxid)
+            if at < len(known) and known[at] == one.mzxid:
+                apart[one.mzxid] = one.mtime
+    clashes = set[int]()
+    # one transaction may write many znodes, of which either side may have any; but it has one time
+    for path in kept if apart else ():
+        found = kept.get(path)
+        if found:
+            clashes.update(
+                z for z, ms in ((found.mzxid, found.mtime), (found.czxid, found.ctime)) if apart.get(z, ms) != ms
+            )
+    return common, min(clashes, default=0)
 
 
 def _written(body: bytes, kept: Tree) -> bool:

@@ -75,6 +75,8 @@ class Salvage:
         self.side, self.kept, self._say = tuple(side), kept, say
         self.flaws, self.counts = Flaws(), Counts()
         self.notes: list[str] = []
+        self._told = set[int]()
+        """What another disk's log tells of what this side's furthest disk has in a snapshot alone."""
         self.main = self.side[0]
         if len(self.side) > 1:
             say("reading how far each disk reaches")
@@ -97,7 +99,9 @@ class Salvage:
                 return (log if log.whole else self._all()).cover(), found
         oldest = next((t for z, p in self.main.snapshots if (t := data_files.tree_of(p, z, self.flaws))), None)
         log = Covering(data_files.bodies(self.main, self.flaws))
-        trees = by_trees(log, oldest, self.kept.tree)
+        # of the others too: the one that reaches furthest may have come in by a snapshot, after a merge
+        others = [data_files.bodies(files, Flaws()) for files in self.side if files is not self.main]
+        trees = by_trees(heapq.merge(log, *others, key=lambda body: body[0]), oldest, self.kept.tree)
         if not trees.zxid and data_files.begins(self.main):
             trees = Parting(0, False, f"{trees.how}: taken as of no common history")
         return log.cover(), trees
@@ -225,6 +229,8 @@ class Salvage:
             mzxid, mtime = (int.from_bytes(node.stat[a : a + 8], "big", signed=True) for a in (8, 24))
             if not node.path or mzxid <= self.parting.zxid or self.covered.has(mzxid) or own(node.path):
                 continue
+            if mzxid in self._told:
+                continue
             version = int.from_bytes(node.stat[32:36], "big", signed=True)
             owner = int.from_bytes(node.stat[44:52], "big", signed=True)
             made = self._letter(
@@ -236,12 +242,16 @@ class Salvage:
 
     def _logged(self) -> Iterator[Letter]:
         parted, ephemerals, counts, close = self.parting.zxid, self.ephemerals, self.counts, CLOSE_SESSION
-        for zxid, body, has in self._merged():
-            main = self.main.name in has
-            source = self.main if main else next(f for f in self.side if f.name in has)
+        for zxid, body, logged in self._merged():
+            has, main = logged, self.main.name in logged
+            source = self.main if main else next(f for f in self.side if f.name in logged)
             txn = data_files.parsed(body, zxid, source, self.flaws)
             if txn is None or zxid <= parted:
                 continue
+            if not main and self._in_snapshot(txn):
+                # whose log begins later has it all the same
+                main, has = True, has | {self.main.name}
+                self._told.add(zxid)
             counts.transactions += 1
             counts.first, counts.last = counts.first or zxid, zxid
             doubt = self._doubt(zxid, has, main=main)
@@ -267,6 +277,13 @@ class Salvage:
                     part += 1
                     if made is not None:
                         yield made
+
+    def _in_snapshot(self, txn: Transaction) -> bool:
+        """Whether the snapshot that the tree is based on holds a znode as this transaction made or wrote it."""
+        if txn.zxid > self.based.zxid:
+            return False
+        found = (self.tree.get(change.path) for change in txn.changes)
+        return any(node is not None and txn.zxid in (node.czxid, node.mzxid) for node in found)
 
     def _letter(
         self, head: tuple[int, int, int, int, int], part: int, kind: Kind, path: bytes, data: bytes | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 from pathlib import Path
@@ -9,12 +10,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner, Result
 
+from tests.unit import zookeeper_files as zk
 from tests.unit.test_backups import Server, log
 from tests.unit.test_remote_act import Here
+from tests.unit.test_salvage import COMMON, KEPT, LOST, ROOT
 from zkprov.act import disks
 from zkprov.act.ansible import AnsibleHost
 from zkprov.act.plays import Plays
+from zkprov.cli.salvage import salvage
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, NotHealthy
 from zkprov.observe.data_files import find
@@ -129,3 +134,35 @@ def test_no_other_file_is_read(server: Server, world: World) -> None:
     (server.data / "version-2").symlink_to(server.data / "real" / "version-2")
     with pytest.raises(NotHealthy, match="neither a snapshot nor a log"):
         disks.files_on(zk4, str(server.data))
+
+
+def typed(*arguments: str) -> Result:
+    return CliRunner().invoke(salvage, arguments)
+
+
+def test_what_is_typed_wrong_is_said_before_anything_is_reached(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text("all: {children: {kafka: {hosts: {zk4: {ansible_connection: local}}}}}\n")
+    out = tmp_path / "lost"
+    done = typed("zk4:/srv/data", "-o", str(out), "--connect", "127.0.0.1:1")
+    assert done.exit_code == 2 and "reached by an inventory: -i, not --connect" in done.output
+    problem = typed("zk9:/srv/data", "-o", str(out), "-i", str(inventory)).exception
+    assert isinstance(problem, BadInput) and "nor a host 'zk9' in the inventory" in str(problem)
+    out.write_text("")
+    problem = typed("zk4:/srv/data", "-o", str(out), "-i", str(inventory)).exception
+    assert isinstance(problem, BadInput) and "there is a file already" in str(problem)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["inventory.yml", "lost"]
+
+
+def test_the_kept_side_may_be_a_folder_while_the_disks_lie_on_hosts(tmp_path: Path) -> None:
+    """The inventory says then where the disks are, `--kept` what they are compared with. This machine stands for the host."""
+    inventory, out = tmp_path / "inventory.yml", tmp_path / "lost"
+    inventory.write_text("all: {children: {kafka: {hosts: {zk4: {ansible_connection: local}}}}}\n")
+    lost, kept = tmp_path / "lost-side", tmp_path / "kept"
+    zk.disk(lost, [*COMMON, *LOST], nodes=ROOT)
+    zk.disk(kept, [*COMMON, *KEPT], nodes=ROOT)
+    done = typed(f"zk4:{lost}", "--kept", str(kept), "-i", str(inventory), "-o", str(out), "--output", "json")
+    assert done.exit_code == 0, done.output
+    origin = json.loads(done.stdout)["origin"]
+    assert origin["sources"] == [f"zk4:{lost}"] and origin["letters"] > 5, "under its own name"
+    assert find(tmp_path / "lost.disks" / "zk4-lost-side").logs

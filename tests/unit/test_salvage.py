@@ -14,8 +14,8 @@ from zkprov.cli import zkprov
 from zkprov.judge.parting import Before, by_logs, why
 from zkprov.model.letters import Kind, Letter, Why
 from zkprov.model.problems import BadInput
-from zkprov.observe.data_files import Cover, find, load
-from zkprov.run.salvaging import Salvage, kept_of
+from zkprov.observe.data_files import Cover, DataFiles, find, load
+from zkprov.run.salvaging import KeptSide, Salvage, kept_of
 from zkprov.tree.compare import Side, differences
 from zkprov.tree.flaw import Flaw
 from zkprov.tree.transactions import head_of
@@ -364,3 +364,25 @@ def test_two_trees_are_compared_znode_by_znode(tmp_path: Path) -> None:
         (b"/new/x", Side.HERE, ()),
     ]
     assert not list(differences(here, here)) and not flaws
+
+
+def test_who_reaches_furthest_came_in_by_a_snapshot_after_a_merge(tmp_path: Path) -> None:
+    """Its log has only what both sides went on with; what tells that they parted is another disk's log, or its own snapshot."""
+    theirs = bodies(*map(zk.create, ("/l1", "/l2", "/l3")), first=E2 + 1, session=0x20, time=1_000)
+    ours = bodies(*map(zk.create, ("/k1", "/k2", "/k3")), first=E2 + 1, session=0x30, time=2_000)
+    since = bodies(*(zk.create(f"/both{n}") for n in range(5)), first=E2 + 4, session=0x40, time=3_000)
+    held = [zk.node(f"/l{n}", czxid=E2 + n, mzxid=E2 + n, ctime=1_000 + n - 1, mtime=1_000 + n - 1) for n in (1, 2, 3)]
+    with_log = find(zk.disk(tmp_path / "with-log", [*COMMON, *theirs, *since[:-1]], nodes=ROOT))
+    by_snapshot = find(zk.disk(tmp_path / "by-snapshot", since, nodes=[*ROOT, *held], at=E2 + 3))
+    tree = load(find(zk.disk(tmp_path / "kept", [*COMMON, *ours, *since], nodes=ROOT)), lambda _: None)
+
+    def lost(*side: DataFiles) -> list[tuple[str, str, str]]:
+        made = Salvage(side, KeptSide("living", tree), lambda _: None)
+        letters = [(x.kind.value, x.path, x.doubt) for x in made.letters()]
+        assert "after a merge" in made.parting.how and made.main == side[-1]
+        return letters
+
+    assert lost(with_log) == [("create", f"/l{n}", "") for n in (1, 2, 3)]
+    assert lost(by_snapshot) == [("stood", f"/l{n}", "") for n in (1, 2, 3)]
+    # each once, and surely of the side: its furthest disk has them too
+    assert lost(with_log, by_snapshot) == [("create", f"/l{n}", "") for n in (1, 2, 3)]

@@ -107,6 +107,7 @@ class Salvage:
         self._joined: set[int] = set()
         self._kept_deleted = deleted_in(self._kept_now, self.parting.zxid)
         self._told: set[tuple[int, bytes]] = set()
+        self._logged_elsewhere: set[int] = set()
         self._before: dict[bytes, Before] = {}
         self._parted: Tree | None = None
         found = data_files.base(files, flaws, lambda z: z <= parted and covered.reaches(z, end))
@@ -215,6 +216,8 @@ class Salvage:
             mzxid, mtime = (int.from_bytes(node.stat[a : a + 8], "big", signed=True) for a in (8, 24))
             if not node.path or mzxid <= self.parting.zxid or self.covered.has(mzxid) or own(node.path):
                 continue
+            if mzxid in self._logged_elsewhere:
+                continue
             version = int.from_bytes(node.stat[32:36], "big", signed=True)
             owner = int.from_bytes(node.stat[44:52], "big", signed=True)
             made = self._letter(
@@ -250,6 +253,10 @@ class Salvage:
             txn = data_files.parsed(found.body, zxid, source, self.flaws)
             if txn is None or zxid <= parted:
                 continue
+            if found.side and not main and self._in_snapshot(txn):
+                # the disk that reaches furthest has it all the same, its log begins later
+                main, found.side = True, found.side | {self.main.name}
+                self._logged_elsewhere.add(zxid)
             if not found.kept:
                 self._joined.update(found.former if found.side else ())
                 counts.transactions += 1
@@ -278,6 +285,13 @@ class Salvage:
                     part += 1
                     if made is not None:
                         yield made
+
+    def _in_snapshot(self, txn: Transaction) -> bool:
+        """Whether the snapshot that the tree is based on holds a znode as this transaction made or wrote it."""
+        if txn.zxid > self.based.zxid:
+            return False
+        found = (self.tree.get(change.path) for change in txn.changes)
+        return any(node is not None and txn.zxid in (node.czxid, node.mzxid) for node in found)
 
     def _letter(
         self, head: tuple[int, int, int, int, int], part: int, kind: Kind, path: bytes, data: bytes | None,

@@ -109,9 +109,9 @@ def _arguments(host: InventoryHost, act: str, given: Mapping[str, Any]) -> dict[
 
 
 def _backup_text() -> str:
-    return f"{_text('backup_files')}\n{_text('backup')}"
+    return f"{_text('backup_files')}\n{_text('backup_folder')}\n{_text('backup')}"
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _text(name: str) -> str:
     return (shipped("remote") / f"{name}.py").read_text()

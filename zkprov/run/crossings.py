@@ -123,8 +123,10 @@ def parting_of(
             return found
         if found.sure:
             break
-    oldest = next((t for z, p in main.snapshots if (t := data_files.tree_of(p, z, flawed))), None)
-    trees = by_trees(data_files.bodies(main, flawed), oldest, kept)
+    # the one that the log goes on from; a server that was sent its first has an empty one besides
+    ordered = [s for s in reversed(main.snapshots) if s[0] < begin] + [s for s in main.snapshots if s[0] >= begin]
+    beginning = next((t for z, p in ordered if (t := data_files.tree_of(p, z, flawed))), None)
+    trees = by_trees(data_files.bodies(main, flawed), beginning, kept)
     if not trees.zxid and data_files.begins(main):
         trees = msgspec.structs.replace(trees, how=f"{trees.how}: taken as of no common history")
     if not found.sure or (trees.merged and trees.zxid < found.zxid):

@@ -164,6 +164,36 @@ def test_two_snapshots_tell_that_they_differ_where_no_log_goes_back_so_far(tmp_p
         assert told(letters) == [("stood", "/new", b"n", Why.NOT_KEPT)] and made.parting.zxid == P
 
 
+def test_an_empty_snapshot_is_no_beginning_of_a_log_that_goes_on_from_another(tmp_path: Path) -> None:
+    """A server that joined has an empty one, one that it was sent, and a log of a later epoch: by the numbers nothing lacks before that."""
+    lost = zk.disk(tmp_path / "lost", LOST[:4], nodes=ROOT)
+    nodes = [n for n in STOOD if n[0] != "/c"]
+    (lost / f"version-2/snapshot.{P:x}").write_bytes(
+        zk.snapshot([*nodes, zk.node("/c", b"0", czxid=E1 + 4, mzxid=E1 + 4)])
+    )
+    kept = kept_of(find(zk.disk(tmp_path / "kept", [*COMMON, *KEPT], nodes=ROOT)))
+    empty = msgspec.structs.replace(kept, tree=type(kept.tree)(), files=None)
+    made, letters = letters_of([find(lost)], empty)
+    assert made.parting.zxid == 0 and [x.path for x in letters if x.kind is not Kind.STOOD] == [
+        "/a",
+        "/new",
+        "/new/x",
+        "/new/x",
+    ]
+    made, letters = letters_of([find(lost)], msgspec.structs.replace(kept, files=None))
+    assert made.parting.zxid == P and [x.path for x in letters] == ["/a", "/new", "/new/x", "/new/x"]
+
+
+def test_what_a_log_writes_and_its_tree_cannot_hold_is_a_letter(tmp_path: Path) -> None:
+    """Never taken for something that came and went: here the first epoch lacks, and with it the parent."""
+    deep = bodies(
+        zk.create("/far/x", b"1"), zk.put("/far/y", b"2", 1), zk.multi(zk.create("/t"), zk.delete("/t")), first=E2 + 1
+    )
+    lost = find(zk.disk(tmp_path / "lost", deep, nodes=ROOT))
+    _, letters = letters_of([lost], kept_side(tmp_path / "kept"))
+    assert told(letters) == [("create", "/far/x", b"1", Why.NOT_KEPT), ("set", "/far/y", b"2", Why.NOT_KEPT)]
+
+
 # -- what was cut off
 
 

@@ -57,7 +57,10 @@ def formers(files: DataFiles, cover: Cover, flawed: Flawed) -> tuple[Former, ...
             continue
         before = tuple((z, p) for z, p in files.snapshots if z <= last)
         own_log = msgspec.structs.replace(files, snapshots=before, upto=last, since=found[-1].snapshot if found else -1)
-        base = data_files.base(own_log, flawed, lambda _: True, oldest=True)
+        first = _first(own_log)
+        base = data_files.base(own_log, flawed, lambda z, first=first: z < first) or data_files.base(  # type: ignore[misc]
+            own_log, flawed, lambda _: True, oldest=True
+        )
         tree = base.tree if base else Tree.founded()
         parted = by_trees(data_files.bodies(own_log, flawed), base.tree if base else None, theirs).zxid
         for txn in data_files.transactions(own_log, flawed, base.zxid if base else -1):

@@ -13,7 +13,7 @@ from zkprov.judge.parting import Before, Ephemerals, took_effect, why
 from zkprov.model.letters import CutOff, Kept, Kind, Letter, Why
 from zkprov.model.members import Members
 from zkprov.observe import data_files
-from zkprov.observe.data_files import Cover, DataFiles
+from zkprov.observe.data_files import Cover, DataFiles, goes_on
 from zkprov.observe.fourletter import membership_of
 from zkprov.observe.server_logs import CutByLeader
 from zkprov.run.crossings import Former, cover_of, cuts, formers, parting_of, present
@@ -120,15 +120,16 @@ class Salvage:
         self._joined: set[int] = set()
         self._kept_deleted = deleted_in(self._kept_now, self.parting.zxid)
         self._told: set[tuple[int, bytes]] = set()
+        self._unheld: set[bytes] = set()
         self._before: dict[bytes, Before] = {}
         self._parted: Tree | None = None
-        found = data_files.base(files, flaws, lambda z: z <= parted and covered.reaches(z, end))
+        found = data_files.base(files, flaws, lambda z: z <= parted and goes_on(files, covered, z, end))
         self.known = found is not None
         if found is None:
             self._parted = self._tree_at(covered)
             self.known = self._parted is not None
             found = (
-                data_files.base(files, flaws, lambda z: z > parted and covered.reaches(z, end), oldest=True)
+                data_files.base(files, flaws, lambda z: z > parted and goes_on(files, covered, z, end), oldest=True)
                 or data_files.base(files, flaws, lambda z: z > parted)
                 or data_files.base(files, flaws, lambda _: True)
             )
@@ -149,8 +150,17 @@ class Salvage:
                 if self._parted is None:
                     self._note_before(txn)
             self.tree.apply(txn)
+            self._note_unheld(txn)
         self.ephemerals = Ephemerals(tuple(self.tree.ephemeral_paths()) if at_first is None else at_first)
         self.members = _members(self.tree)
+
+    def _note_unheld(self, txn: Transaction) -> None:
+        """What a transaction wrote and the tree has not after it: the tree is not the one that it was made for."""
+        for change in txn.changes:
+            path = change.path if change.path != b"/" else b""
+            if change.kind in ("create", "set") and path not in self.tree:
+                if not any(c.kind == "delete" and c.path == path for c in txn.changes):
+                    self._unheld.add(path)
 
     def _deleted_below(self, zxid: int) -> frozenset[bytes]:
         """What the logs say was deleted since the parting, up to a snapshot that is younger than that."""
@@ -168,6 +178,8 @@ class Salvage:
 
         The snapshot is another server's then: it joined a leader of another history, which sent its own data.
         """
+        if kind in (Kind.CREATE, Kind.SET) and final is None and path in self._unheld:
+            return True
         if zxid > self.based.zxid or kind not in (Kind.CREATE, Kind.SET) or path in self._deleted:
             return False
         return final is None or final.mzxid < zxid
@@ -175,7 +187,7 @@ class Salvage:
     def _tree_at(self, covered: Cover) -> Tree | None:
         """The tree at the parting, where the way from there to the end has a hole."""
         files, parted = self.main, self.parting.zxid
-        found = data_files.base(files, self.flaws, lambda z: z <= parted and covered.reaches(z, parted))
+        found = data_files.base(files, self.flaws, lambda z: z <= parted and goes_on(files, covered, z, parted))
         if found is None:
             return None
         for txn in data_files.transactions(files, self.flaws, found.zxid):

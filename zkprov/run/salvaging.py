@@ -18,7 +18,7 @@ from zkprov.observe.fourletter import membership_of
 from zkprov.observe.server_logs import CutByLeader
 from zkprov.run.crossings import Former, cover_of, cuts, formers, parting_of, present
 from zkprov.run.flaws import Flaws
-from zkprov.run.remains import unexplained
+from zkprov.run.remains import unexplained, unheld
 from zkprov.run.sources import Found, Sources, deleted_in
 from zkprov.tree.compare import own
 from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, is_ephemeral
@@ -150,17 +150,9 @@ class Salvage:
                 if self._parted is None:
                     self._note_before(txn)
             self.tree.apply(txn)
-            self._note_unheld(txn)
+            self._unheld.update(unheld(txn, self.tree))
         self.ephemerals = Ephemerals(tuple(self.tree.ephemeral_paths()) if at_first is None else at_first)
         self.members = _members(self.tree)
-
-    def _note_unheld(self, txn: Transaction) -> None:
-        """What a transaction wrote and the tree has not after it: the tree is not the one that it was made for."""
-        for change in txn.changes:
-            path = change.path if change.path != b"/" else b""
-            if change.kind in ("create", "set") and path not in self.tree:
-                if not any(c.kind == "delete" and c.path == path for c in txn.changes):
-                    self._unheld.add(path)
 
     def _deleted_below(self, zxid: int) -> frozenset[bytes]:
         """What the logs say was deleted since the parting, up to a snapshot that is younger than that."""

@@ -13,7 +13,7 @@ from zkprov.lab.shapes.registry import SHAPES
 BEGIN, END = "<!-- outcomes: ", "<!-- /outcomes -->"
 FILE = "ZKPROV_OUTCOMES"
 HEAD = (
-    "| shape | `zkprov status` says | seen in | healed in | acknowledged | on the kept side | dead letters | cut off by the merge |",
+    "| shape | `zkprov status` says | seen in | healed in | acknowledged | on the kept side | dead letters | on no disk, and named |",
     "|---|---|---|---|---|---|---|---|",
 )
 

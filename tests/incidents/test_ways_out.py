@@ -89,10 +89,10 @@ def led_out(lab: Lab, incident: Incident, zkprov: Zkprov, home: Path, keep: str)
     zkprov("heal", "--yes").expect(0, "nothing to heal")
     files = salvaged(zkprov, healed.out, home)
     assert len(files) == len(shown["split"]["sides"]) - 1
-    there, letters, cut_off = nothing_is_lost(lab, members, files, gone)
-    assert all(is_named(lost, incident, lab, files) for lost in gone), "what lies on no disk is named"
+    there, letters, rest = nothing_is_lost(lab, members, files, gone)
+    assert all(is_named(lost, incident, lab, files) for lost in rest), "what lies on no disk is named"
     assert there and (letters or len(incident.writers) == 1)
-    return {"healed_s": healed.took_s, "there": there, "letters": letters, "gone": cut_off}
+    return {"healed_s": healed.took_s, "there": there, "letters": letters, "gone": len(rest)}
 
 
 def what_only_a_kept_server_has_left(lab: Lab, zkprov: Zkprov, home: Path) -> None:

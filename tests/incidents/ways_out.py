@@ -81,8 +81,8 @@ def is_named(lost: Acknowledged, incident: Incident, lab: Lab, files: Iterable[P
 
 def nothing_is_lost(
     lab: Lab, kept: list[InventoryHost], files: list[Path], gone: Iterable[Acknowledged]
-) -> tuple[int, int, int]:
-    """Each acknowledged write is on the kept side, or a dead letter; but for those that were `gone` before. How many of each.
+) -> tuple[int, int, list[Acknowledged]]:
+    """Each acknowledged write is on the kept side, or a dead letter; but for those that were `gone` before. How many, and the rest.
 
     What a writer itself has written over since is where that is: a server that came in later, by a snapshot, has only the last.
     """
@@ -110,8 +110,9 @@ def nothing_is_lost(
     excused = {of(x) for x in gone}
     missing = [x for x in written if x not in there and of(x) not in letters | excused]
     assert not missing, f"{len(missing)} of {len(written)} acknowledged writes are nowhere: {missing[:5]}"
-    in_letters = [x for x in written if x not in there and of(x) in letters]
-    return len(there), len(in_letters), len(written) - len(there) - len(in_letters)
+    living_or_letter = {of(x) for x in there} | letters
+    rest = [x for x in written if of(x) not in living_or_letter]
+    return len(there), len(written) - len(there) - len(rest), rest
 
 
 def one_ensemble(lab: Lab, zkprov: Zkprov, members: list[InventoryHost]) -> None:

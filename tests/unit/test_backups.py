@@ -29,7 +29,7 @@ from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, NotHealthy
 from zkprov.shipped.remote import backup as program
 from zkprov.shipped.remote import backup_files as files
-from zkprov.shipped.remote import load
+from zkprov.shipped.remote import backup_folder, load
 
 NAME, LATER = "20261128T235508Z-4f1c2a", "20261129T000000Z-by-hand"
 ABOUT = About(
@@ -432,7 +432,7 @@ def test_two_at_once(either: Host, host: InventoryHost, monkeypatch: pytest.Monk
     if isinstance(either, AnsibleHost):
         text = "WAIT_S = 30.0"
         monkeypatch.setattr("zkprov.act.backup_programs._text", _without_patience(text))
-    monkeypatch.setattr(program, "WAIT_S", 0.1)
+    monkeypatch.setattr(backup_folder, "WAIT_S", 0.1)
     with (Path(host.backups) / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Busy, match="another backup is being made here"):

@@ -16,6 +16,7 @@ from zkprov.cli import zkprov
 from zkprov.model.letters import CutOff, Kind, Letter, Why
 from zkprov.model.problems import BadInput
 from zkprov.observe.data_files import DataFiles, find
+from zkprov.observe.server_logs import CutByLeader, cut_by_leaders
 from zkprov.run.crossings import cover_of, cuts, formers
 from zkprov.run.dead_letters import DeadLetters
 from zkprov.run.salvaging import KeptSide, Salvage, kept_of
@@ -163,6 +164,36 @@ def test_two_snapshots_tell_that_they_differ_where_no_log_goes_back_so_far(tmp_p
         assert told(letters) == [("stood", "/new", b"n", Why.NOT_KEPT)] and made.parting.zxid == P
 
 
+def test_an_empty_snapshot_is_no_beginning_of_a_log_that_goes_on_from_another(tmp_path: Path) -> None:
+    """A server that joined has an empty one, one that it was sent, and a log of a later epoch: by the numbers nothing lacks before that."""
+    lost = zk.disk(tmp_path / "lost", LOST[:4], nodes=ROOT)
+    nodes = [n for n in STOOD if n[0] != "/c"]
+    (lost / f"version-2/snapshot.{P:x}").write_bytes(
+        zk.snapshot([*nodes, zk.node("/c", b"0", czxid=E1 + 4, mzxid=E1 + 4)])
+    )
+    kept = kept_of(find(zk.disk(tmp_path / "kept", [*COMMON, *KEPT], nodes=ROOT)))
+    empty = msgspec.structs.replace(kept, tree=type(kept.tree)(), files=None)
+    made, letters = letters_of([find(lost)], empty)
+    assert made.parting.zxid == 0 and [x.path for x in letters if x.kind is not Kind.STOOD] == [
+        "/a",
+        "/new",
+        "/new/x",
+        "/new/x",
+    ]
+    made, letters = letters_of([find(lost)], msgspec.structs.replace(kept, files=None))
+    assert made.parting.zxid == P and [x.path for x in letters] == ["/a", "/new", "/new/x", "/new/x"]
+
+
+def test_what_a_log_writes_and_its_tree_cannot_hold_is_a_letter(tmp_path: Path) -> None:
+    """Never taken for something that came and went: here the first epoch lacks, and with it the parent."""
+    deep = bodies(
+        zk.create("/far/x", b"1"), zk.put("/far/y", b"2", 1), zk.multi(zk.create("/t"), zk.delete("/t")), first=E2 + 1
+    )
+    lost = find(zk.disk(tmp_path / "lost", deep, nodes=ROOT))
+    _, letters = letters_of([lost], kept_side(tmp_path / "kept"))
+    assert told(letters) == [("create", "/far/x", b"1", Why.NOT_KEPT), ("set", "/far/y", b"2", Why.NOT_KEPT)]
+
+
 # -- what was cut off
 
 
@@ -223,3 +254,37 @@ def test_the_command_names_it_and_the_file_keeps_it(tmp_path: Path) -> None:
         assert file.origin.cut_off == (CutOff(lost.name, E2 + 3),) and file.origin.beside == (str(beside),)
     shown = CliRunner().invoke(zkprov, ["salvage", "show", str(tmp_path / "f")], catch_exceptions=False)
     assert f"cut off after {E2 + 3:#x}" in shown.output, "whoever reads the letters later is told too"
+
+
+def synchronizing(who: str, committed: int, last: int) -> str:
+    """As a leader's log has it; who comes is a learner since 3.6, and was a follower before."""
+    return (
+        f"2026-11-29 19:30:57,700 [myid:] - INFO  [LearnerHandler-/127.0.0.1:1:o.a.z.s.q.LearnerHandler@800] - Synchronizing with {who} "
+        f"maxCommittedLog={committed:#x} minCommittedLog=0x100000001 lastProcessedZxid={committed:#x} peerLastZxid={last:#x}\n"
+    )
+
+
+SENT = (
+    synchronizing("Learner sid: 1", E2 + 3, E2 + 7)
+    + synchronizing("Follower sid: 2", E3 + 9, E2 + 9)
+    + f"2026-11-29 19:30:57,702 [myid:] - INFO  [x:o.a.z.s.q.LearnerHandler@900] - Sending TRUNC zxid={E2 + 4:#x}  for peer sid: 2\n"
+    + synchronizing("Learner sid: 3", E2 + 3, E2 + 2)
+)
+
+
+def test_a_leader_s_log_tells_how_much_was_cut_off(tmp_path: Path) -> None:
+    log = tmp_path / "zookeeper.log"
+    log.write_text(SENT)
+    told = list(cut_by_leaders(log))
+    assert told == [CutByLeader(1, E2 + 7, E2 + 3), CutByLeader(2, E2 + 9, E2 + 4)]
+    both = bodies(zk.create("/after", b"m"), first=E2 + 4, session=0x40)
+    lost = cut(tmp_path / "lost", [*COMMON, *LOST[:3]], both, myid=1)
+    kept = zk.disk(tmp_path / "kept", [*COMMON, *KEPT, *both], nodes=ROOT, myid=3)
+    command = ["salvage", lost.name, "--kept", str(kept), "-o", str(tmp_path / "f"), "--server-log"]
+    done = CliRunner().invoke(zkprov, [*command, str(log)], catch_exceptions=False)
+    assert f"{E2 + 4:#x} to {E2 + 7:#x}, which it had" in done.output and "4 transactions at most" in done.output
+    with DeadLetters(tmp_path / "f") as file:
+        assert file.origin.cut_off == (CutOff(lost.name, E2 + 3, last=E2 + 7),) and file.origin.cut_off[0].most == 4
+    (tmp_path / "f").unlink()
+    wrong = CliRunner().invoke(zkprov, [*command, str(tmp_path / "none")])
+    assert isinstance(wrong.exception, BadInput) and not (tmp_path / "f").exists()

@@ -114,7 +114,7 @@ def _arguments(host: InventoryHost, act: str, given: Mapping[str, Any]) -> dict[
 
 
 def _backup_text() -> str:
-    return f"{_text('backup_files')}\n{_text('backup')}"
+    return f"{_text('backup_files')}\n{_text('backup_folder')}\n{_text('backup')}"
 
 
 def _disk_text() -> str:

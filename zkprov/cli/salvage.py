@@ -52,14 +52,22 @@ def salvage() -> None:
     metavar="DIR",
     help="Data of a server of the kept side from before the heal, a backup: what it had before it took that side's over is read too.",
 )
+@click.option(
+    "--server-log",
+    "server_logs",
+    multiple=True,
+    type=folder_type,
+    metavar="FILE",
+    help="A server's own log, as text: a leader's tells how much it had cut off from another's.",
+)
 @click.option("-o", "--out", type=folder_type, required=True, metavar="FILE", help="The file of dead letters to make.")
 @target_options(connect=True)
 @click.option("--as", "made_by", metavar="WHO", help="Who does it, for the record. [default: user@host]")
 @output_option
 @click.pass_context
 def from_(
-    ctx: click.Context, sources: tuple[Path, ...], kept: Path | None, beside: tuple[Path, ...], out: Path, inventory: str | None,
-    ensemble: str | None, timeout_s: float, connect: Connect | None, made_by: str | None, output: str,
+    ctx: click.Context, sources: tuple[Path, ...], kept: Path | None, beside: tuple[Path, ...], server_logs: tuple[Path, ...],
+    out: Path, inventory: str | None, ensemble: str | None, timeout_s: float, connect: Connect | None, made_by: str | None, output: str,
 ) -> None:  # fmt: skip
     """Read the disks of the losing side, compare with the kept side, and write what is not there to FILE.
 
@@ -79,7 +87,7 @@ def from_(
     kept_side = _kept(
         ctx, kept, None if of_disks else inventory, None if of_disks else ensemble, connect, timeout_s, logs=True
     )
-    origin = make(side, kept_side, out, who_am_i(made_by), _say, kept_disks)
+    origin = make(side, kept_side, out, who_am_i(made_by), _say, kept_disks, server_logs)
     document = SalvageDocument("from", str(out), origin)
     if output == "json":
         _json(document)

@@ -68,8 +68,8 @@ def by_trees(losing: Iterable[Body], losing_tree: Tree | None, kept: Tree) -> Pa
     """By what the kept tree has of the losing side's transactions: a znode that one of them wrote, at the same zxid and millisecond.
 
     They do not part before the last such, unless the kept side has another transaction at a zxid of the losing side's: then before that,
-    whatever both have after it. (After a merge both go on with one history again.) `losing_tree` is the losing side's oldest snapshot. The
-    log is read to its end.
+    whatever both have after it. (After a merge both go on with one history again.) `losing_tree` is the one that the losing side's log
+    goes on from. The log is read to its end.
     """
     common: list[int] = []
     known = kept.zxids()

@@ -100,13 +100,19 @@ class CutOff(msgspec.Struct, frozen=True):
     """What no letter can be of: the log of `disk` was cut off after the zxid `after`, when its server joined a leader of another history.
 
     What it had logged beyond that is on this disk no more. `sure`: else the disk may have been copied without the end of its logs. `kept`:
-    it is a disk of the kept side.
+    it is a disk of the kept side. `last`: how far the log had reached, by what the leader's own log tells; 0 where none does.
     """
 
     disk: str
     after: int
     sure: bool = True
     kept: bool = False
+    last: int = 0
+
+    @property
+    def most(self) -> int:
+        """So many transactions at most; 0 where it is not told."""
+        return self.last - self.after if self.last >> 32 == self.after >> 32 else 0
 
 
 class Origin(msgspec.Struct, frozen=True):

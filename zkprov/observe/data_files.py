@@ -209,6 +209,14 @@ class Cover(msgspec.Struct, frozen=True):
         return after[0][0] <= snapshot or not missing(snapshot, after[0][0])
 
 
+def goes_on(files: DataFiles, cover: Cover, snapshot: int, upto: int) -> bool:
+    """As `Cover.reaches`; but not over another snapshot that was sent in between: by their numbers alone whole epochs can lack unseen."""
+    if not cover.reaches(snapshot, upto):
+        return False
+    after = min((max(first, snapshot + 1) for first, last in cover.stretches if last > snapshot), default=upto)
+    return not any(snapshot < z < after and z & 0xFFFFFFFF for z, _ in files.snapshots)
+
+
 class Covering:
     """Passes transactions on, and knows afterwards which there were. `whole`: whether all were passed on."""
 

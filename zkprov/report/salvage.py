@@ -192,10 +192,13 @@ def _gone(origin: Origin) -> None:
     for cut in origin.cut_off:
         whose = " (of the kept side)" * cut.kept
         how = "was cut off" if cut.sure else "was cut off, or copied without its end,"
-        text = (
-            f"gone    {cut.disk}{whose}: its log {how} after {cut.after:#x}, as a server's is that joins a leader of another history; "
-            f"what it had from {cut.after + 1:#x} on is on this disk no more, and how much that was it does not tell"
-        )
+        beyond = f"{cut.after + 1:#x}"
+        much = f"what it had from {beyond} on is on this disk no more, and how much that was it does not tell"
+        if cut.last:
+            most = f": {cut.most} transactions at most" * bool(cut.most)
+            much = f"{beyond} to {cut.last:#x}, which it had, are on this disk no more{most}"
+        why = "as a server's is that joins a leader of another history"
+        text = f"gone    {cut.disk}{whose}: its log {how} after {cut.after:#x}, {why}; {much}"
         console().print(_plain(text), soft_wrap=True)
 
 

@@ -57,7 +57,10 @@ def formers(files: DataFiles, cover: Cover, flawed: Flawed) -> tuple[Former, ...
             continue
         before = tuple((z, p) for z, p in files.snapshots if z <= last)
         own_log = msgspec.structs.replace(files, snapshots=before, upto=last, since=found[-1].snapshot if found else -1)
-        base = data_files.base(own_log, flawed, lambda _: True, oldest=True)
+        first = _first(own_log)
+        base = data_files.base(own_log, flawed, lambda z, first=first: z < first) or data_files.base(  # type: ignore[misc]
+            own_log, flawed, lambda _: True, oldest=True
+        )
         tree = base.tree if base else Tree.founded()
         parted = by_trees(data_files.bodies(own_log, flawed), base.tree if base else None, theirs).zxid
         for txn in data_files.transactions(own_log, flawed, base.zxid if base else -1):
@@ -123,8 +126,10 @@ def parting_of(
             return found
         if found.sure:
             break
-    oldest = next((t for z, p in main.snapshots if (t := data_files.tree_of(p, z, flawed))), None)
-    trees = by_trees(data_files.bodies(main, flawed), oldest, kept)
+    # the one that the log goes on from; a server that was sent its first has an empty one besides
+    ordered = [s for s in reversed(main.snapshots) if s[0] < begin] + [s for s in main.snapshots if s[0] >= begin]
+    beginning = next((t for z, p in ordered if (t := data_files.tree_of(p, z, flawed))), None)
+    trees = by_trees(data_files.bodies(main, flawed), beginning, kept)
     if not trees.zxid and data_files.begins(main):
         trees = msgspec.structs.replace(trees, how=f"{trees.how}: taken as of no common history")
     if not found.sure or (trees.merged and trees.zxid < found.zxid):

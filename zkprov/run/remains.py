@@ -1,4 +1,4 @@
-"""What was in the end of a log that was cut off, as far as a snapshot of that disk holds it."""
+"""What no log tells, or no tree holds: the end of a log that was cut off, in a snapshot of that disk; a change made for another tree."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from zkprov.observe import data_files
 from zkprov.observe.data_files import DataFiles, Flawed
 from zkprov.tree.compare import own
 from zkprov.tree.snapshot import Node
+from zkprov.tree.transactions import Transaction
 from zkprov.tree.znodes import Tree
 
 
@@ -40,3 +41,10 @@ def unexplained(
                 found.pop((txn.zxid, change.path), None)
     for key in sorted(found):
         yield found[key]
+
+
+def unheld(txn: Transaction, tree: Tree) -> list[bytes]:
+    """What a transaction wrote and the tree has not after it: it is not the tree that it was made for."""
+    written = [(c.path if c.path != b"/" else b"", c.kind) for c in txn.changes]
+    deleted = {path for path, kind in written if kind == "delete"}
+    return [path for path, kind in written if kind in ("create", "set") and path not in tree and path not in deleted]

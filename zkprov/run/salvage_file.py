@@ -19,6 +19,7 @@ from zkprov.model.letters import SETTLED, Fate, Origin
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy
 from zkprov.observe.data_files import DataFiles, find
 from zkprov.observe.live_tree import read_tree
+from zkprov.observe.server_logs import cut_by_leaders
 from zkprov.run.clock import SystemClock
 from zkprov.run.dead_letters import DeadLetters, write
 from zkprov.run.endpoints import endpoints_of
@@ -68,10 +69,11 @@ def ready(
 
 
 def make(
-    side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Callable[[str], None], beside: Sequence[DataFiles] = ()
+    side: Sequence[DataFiles], kept: KeptSide, out: Path, who: str, say: Callable[[str], None], beside: Sequence[DataFiles] = (),
+    server_logs: Sequence[Path] = (),
 ) -> Origin:  # fmt: skip
     """Writes the file. Raises as `Salvage` and `dead_letters.write`."""
-    salvage = Salvage(side, kept, say, beside)
+    salvage = Salvage(side, kept, say, beside, [told for log in server_logs for told in cut_by_leaders(log)])
     made: list[Origin] = []
 
     def origin() -> Origin:

@@ -13,11 +13,12 @@ from zkprov.judge.parting import Before, Ephemerals, took_effect, why
 from zkprov.model.letters import CutOff, Kept, Kind, Letter, Why
 from zkprov.model.members import Members
 from zkprov.observe import data_files
-from zkprov.observe.data_files import Cover, DataFiles
+from zkprov.observe.data_files import Cover, DataFiles, goes_on
 from zkprov.observe.fourletter import membership_of
+from zkprov.observe.server_logs import CutByLeader
 from zkprov.run.crossings import Former, cover_of, cuts, formers, parting_of, present
 from zkprov.run.flaws import Flaws
-from zkprov.run.remains import unexplained
+from zkprov.run.remains import unexplained, unheld
 from zkprov.run.sources import Found, Sources, deleted_in
 from zkprov.tree.compare import own
 from zkprov.tree.transactions import CLOSE_SESSION, OPEN, Transaction, is_ephemeral
@@ -48,13 +49,19 @@ class Counts(msgspec.Struct):
 class Salvage:
     """One losing side, of the disks of some of its servers, against the kept side. Nothing of either is changed.
 
-    `beside`: disks of the kept side's servers: what they had before they took over the kept history is read as well.
+    `beside`: disks of the kept side's servers: what they had before they took over the kept history is read as well. `told`: what leaders
+    said of logs that they had cut off.
 
     `say` hears what is being done. Raises `BadInput` for disks of which nothing can be made.
     """
 
     def __init__(
-        self, side: Sequence[DataFiles], kept: KeptSide, say: Callable[[str], None], beside: Sequence[DataFiles] = ()
+        self,
+        side: Sequence[DataFiles],
+        kept: KeptSide,
+        say: Callable[[str], None],
+        beside: Sequence[DataFiles] = (),
+        told: Sequence[CutByLeader] = (),
     ) -> None:
         self.side, self.beside, self.kept, self._say = tuple(side), tuple(beside), kept, say
         self.flaws, self.counts = Flaws(), Counts()
@@ -68,7 +75,7 @@ class Salvage:
         say("comparing the histories")
         self.parting = parting_of(self.main, self.covered, kept.tree, self._kept_now, self._went_over, self.flaws)
         self._formers = tuple(f for f in self._formers if f.snapshot > self.parting.zxid)
-        self.cut_off = self._cut_off()
+        self.cut_off = self._cut_off(told)
         self.reaches = max([self.covered.last, *(zxid for zxid, _ in self.main.snapshots)])
         self._base()
 
@@ -87,12 +94,18 @@ class Salvage:
             now.append(present(files, own_log))
         return tuple(before), tuple(now)
 
-    def _cut_off(self) -> tuple[CutOff, ...]:
+    def _cut_off(self, told: Sequence[CutByLeader]) -> tuple[CutOff, ...]:
         """Where logs were cut off since the histories parted: what was beyond lies on another one of these disks, or on none."""
         of_kept = (*self.beside, *((self.kept.files,) if self.kept.files else ()))
         found = [c for files in self.side for c in cuts(files, self.flaws, kept=False)]
         found += [c for files in of_kept for c in cuts(files, self.flaws, kept=True)]
-        return tuple(c for c in found if c.after >= self.parting.zxid)
+        ids = {files.name: files.myid for files in (*self.side, *of_kept)}
+        reached = {(t.sid, t.after): t.last for t in told}
+        return tuple(
+            msgspec.structs.replace(c, last=reached.get((ids[c.disk] or 0, c.after), 0))
+            for c in found
+            if c.after >= self.parting.zxid
+        )
 
     # -- the losing side's tree, and what its znodes were when the histories parted
 
@@ -108,15 +121,16 @@ class Salvage:
         self._kept_deleted = deleted_in(self._kept_now, self.parting.zxid)
         self._told: set[tuple[int, bytes]] = set()
         self._logged_elsewhere: set[int] = set()
+        self._unheld: set[bytes] = set()
         self._before: dict[bytes, Before] = {}
         self._parted: Tree | None = None
-        found = data_files.base(files, flaws, lambda z: z <= parted and covered.reaches(z, end))
+        found = data_files.base(files, flaws, lambda z: z <= parted and goes_on(files, covered, z, end))
         self.known = found is not None
         if found is None:
             self._parted = self._tree_at(covered)
             self.known = self._parted is not None
             found = (
-                data_files.base(files, flaws, lambda z: z > parted and covered.reaches(z, end), oldest=True)
+                data_files.base(files, flaws, lambda z: z > parted and goes_on(files, covered, z, end), oldest=True)
                 or data_files.base(files, flaws, lambda z: z > parted)
                 or data_files.base(files, flaws, lambda _: True)
             )
@@ -137,6 +151,7 @@ class Salvage:
                 if self._parted is None:
                     self._note_before(txn)
             self.tree.apply(txn)
+            self._unheld.update(unheld(txn, self.tree))
         self.ephemerals = Ephemerals(tuple(self.tree.ephemeral_paths()) if at_first is None else at_first)
         self.members = _members(self.tree)
 
@@ -156,6 +171,8 @@ class Salvage:
 
         The snapshot is another server's then: it joined a leader of another history, which sent its own data.
         """
+        if kind in (Kind.CREATE, Kind.SET) and final is None and path in self._unheld:
+            return True
         if zxid > self.based.zxid or kind not in (Kind.CREATE, Kind.SET) or path in self._deleted:
             return False
         return final is None or final.mzxid < zxid
@@ -163,7 +180,7 @@ class Salvage:
     def _tree_at(self, covered: Cover) -> Tree | None:
         """The tree at the parting, where the way from there to the end has a hole."""
         files, parted = self.main, self.parting.zxid
-        found = data_files.base(files, self.flaws, lambda z: z <= parted and covered.reaches(z, parted))
+        found = data_files.base(files, self.flaws, lambda z: z <= parted and goes_on(files, covered, z, parted))
         if found is None:
             return None
         for txn in data_files.transactions(files, self.flaws, found.zxid):

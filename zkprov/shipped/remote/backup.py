@@ -1,4 +1,4 @@
-# ruff: noqa: E501, PTH101, PTH102, PTH103, PTH104, PTH105, PTH106, PTH108, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH202, PTH208, UP006, UP035, UP045
+# ruff: noqa: E501, PTH101, PTH102, PTH104, PTH106, PTH108, PTH112, PTH116, PTH118, PTH119, PTH123, PTH202, PTH208, UP006, UP035, UP045
 # It runs on whatever Python a host has, 3.6 or later.
 """Backups on the host that they are of: made, sealed, listed, read, looked over.
 
@@ -11,15 +11,13 @@ manifest is none. Nothing is linked: ZooKeeper cuts finished logs in place, and 
 import base64
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 import time
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 if TYPE_CHECKING or __name__.startswith("zkprov."):
     from zkprov.shipped.remote.backup_files import (
@@ -37,6 +35,7 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         reached,
         worth,
     )
+    from zkprov.shipped.remote.backup_folder import MANIFEST, alone, checked, manifest, names, place, sync_folder, write
 elif __name__.startswith("ansible."):
     from ansible.module_utils.zkprov_backup_files import (
         CHUNK,
@@ -53,95 +52,23 @@ elif __name__.startswith("ansible."):
         reached,
         worth,
     )
+    from ansible.module_utils.zkprov_backup_folder import (
+        MANIFEST,
+        alone,
+        checked,
+        manifest,
+        names,
+        place,
+        sync_folder,
+        write,
+    )
 
-MANIFEST, UNSEALED = "manifest.json", "unsealed.json"
-NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9._-]{1,64}")
+UNSEALED = "unsealed.json"
 # Of the disk on which ZooKeeper writes: a full one has split brains (ZOOKEEPER-3701).
 RESERVE = 100_000_000
-WAIT_S = 30.0
 SEALED_WITHIN_S = 3600.0
 BY_HAND = "by-hand"
 TRIES = 3
-
-
-# --- folders
-
-
-@contextlib.contextmanager
-def alone(folder: str) -> Iterator[None]:
-    """The folder of all backups, made where there is none, without another that makes or removes one there. Ends with the process."""
-    if not os.path.isdir(folder):
-        os.makedirs(folder, mode=0o700)
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
-        text = f"{folder} is no folder of ours alone: others may write there"
-        raise Problem("unhealthy", text, f"chmod go-w {folder}, or name another with zkprov_backup_dir")
-    descriptor = os.open(os.path.join(folder, ".lock"), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    try:
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Problem("busy", "another backup is being made here", "try again when it is done") from None
-                time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def place(p: Dict[str, Any]) -> str:
-    if not NAME.fullmatch(p["name"]):
-        raise Problem("unhealthy", f"not the name of a backup: {p['name']!r}", "zkprov backup list")
-    return "{dir}/{name}".format(**p)
-
-
-def names(folder: str) -> List[str]:
-    """Newest first."""
-    try:
-        found = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted((n for n in found if NAME.fullmatch(n)), reverse=True)
-
-
-def manifest(folder: str) -> Optional[Dict[str, Any]]:
-    """None for one that is not whole, or whose manifest is damaged."""
-    try:
-        with open(os.path.join(folder, MANIFEST), "rb") as file:
-            found = json.loads(file.read(50_000_000).decode())
-        ours = isinstance(found, dict) and all(checked(f["path"]) and f["sha256"] for f in found["files"])
-        return found if ours else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return None
-
-
-def checked(path: str) -> str:
-    """A path below a backup's folder, as we write them; nothing else."""
-    if not re.fullmatch(r"(config|data|data/version-2)/[A-Za-z0-9][A-Za-z0-9._-]{0,254}", path):
-        raise ValueError(path)
-    return path
-
-
-def write(path: str, content: bytes) -> None:
-    """Whole or not at all, and on the disk when this returns."""
-    unfinished = path + ".part"
-    with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-    sync_folder(os.path.dirname(path))
-
-
-def sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- making one

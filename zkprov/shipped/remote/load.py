@@ -2,7 +2,7 @@
 # It runs on whatever Python a host has, 3.6 or later.
 """Loads a backup on the host that it is of: the host's own release, on a copy, alone, on loopback; says what it then holds.
 
-Run as a program with `ARGUMENTS` it prints one JSON document. `backup`: the text of `backup_files.py` and `backup.py`.
+Run as a program with `ARGUMENTS` it prints one JSON document. `backup`: the text of `backup_files.py`, `backup_folder.py` and `backup.py`.
 Nothing of the server's own is touched: another main class, another folder, free ports of 127.0.0.1.
 """
 

@@ -1,0 +1,1 @@
+../../remote/backup_folder.py

@@ -15,9 +15,9 @@ import pytest
 
 from tests.hosts.operator import Operator
 from tests.hosts.wrong_runbook import Incident
-from tests.incidents.ways_out import history_of, lost_already, nothing_is_lost, one_ensemble
+from tests.incidents.ways_out import lost_already, nothing_is_lost, one_ensemble
 from tests.real.driver import Done, events_in, mode, wait_for
-from zkprov.lab.writers import acknowledged, stop_writers
+from zkprov.lab.writers import stop_writers
 from zkprov.model.inventory import InventoryHost
 
 pytestmark = pytest.mark.real
@@ -75,11 +75,14 @@ def seen_by_name(incident: Incident, name: str) -> None:
 
 
 def to_keep(incident: Incident, shape: str) -> str:
-    """Of the side that was there before; after a merge the one that has most of what its first client was told."""
+    """A server of the side that was there before; after a merge the side that the evidence speaks for, whose servers are a quorum."""
     if shape != "merged":
         return incident.sides["old"][0].name
-    told = {(x.zxid, x.path) for x in acknowledged(incident.folder) if x.writer == "old" and x.kind == "create"}
-    return max(incident.sides["one"], key=lambda host: len(told & history_of([host]))).name
+    shown = incident.zkprov("heal", "--plan", *QUICK, "--output", "json").expect(0).json["plan"]["split"]
+    assert shown["proposed"] == shown["keep"] and shown["told_by"] == "data"
+    (kept,) = (side for side in shown["sides"] if side["name"] == shown["keep"])
+    assert len(kept["servers"]) >= 3
+    return str(kept["servers"][0]["host"])
 
 
 def heal(incident: Incident, keep: str, kill_at: random.Random | None) -> Done:

@@ -14,7 +14,7 @@ import msgspec
 from tests.hosts.machine import Machine
 from tests.hosts.operator import DIGEST, Operator
 from tests.real.driver import mode, wait_for
-from zkprov.lab.writers import await_writes, read, start_writer
+from zkprov.lab.writers import start_writer
 from zkprov.model.inventory import InventoryHost
 
 SETTINGS = {"tickTime": "500", "initLimit": "6", "syncLimit": "5"}
@@ -171,6 +171,3 @@ class Incident:
 def _seen_from_here(number: int, host: InventoryHost, machine: Machine) -> InventoryHost:
     places = {name: str(machine.root / getattr(host, name)[1:]) for name in ("data_dir", "data_log_dir", "config_dir")}
     return msgspec.structs.replace(host, id=number, **places)
-
-
-__all__ = ["Incident", "await_writes", "read"]

@@ -255,6 +255,12 @@ def _digests(made: Made, rest: list[str]) -> Made:
     return made.having(int(rest[0]), hash=Digests({ZXID - 33: 0xBAD}))
 
 
+def _stopping(made: Made, rest: list[str]) -> Made:
+    """`stopping 2`: it told its words, a mismatch that it had counted among them, and refuses whatever was asked after that."""
+    gone = dict.fromkeys(("hash", "config", "identity", "ledger"), Outcome.REFUSED)
+    return made.having(int(rest[0]), mntr={"zk_server_state": "follower", "zk_digest_mismatches_count": "1"}, **gone)
+
+
 def _shut(made: Made, rest: list[str]) -> Made:
     """`shut`: every server answers its words, and opens no session in time."""
     for server in made.servers:
@@ -306,6 +312,7 @@ WORDS: dict[str, Callable[[Made, list[str]], Made]] = {
     "beside": _beside,
     "alone": _alone,
     "digests": _digests,
+    "stopping": _stopping,
     "shut": _shut,
     "room": _room,
     "no-ledger": lambda made, rest: made._with(

@@ -115,7 +115,7 @@ def test_a_partition_that_heals_is_never_called_an_incident(watched: Watched, nu
     """With a client that writes wherever it can: what a leader without its quorum took, and nobody was told, is lost by right."""
     up_again(watched.hosts)
     hosts = watched.leader_first()
-    before = len(watched.watch.looks())
+    before = watched.watch.now()
     with Load(hosts, per_s=20) as load:
         try:
             CUTS[number % len(CUTS)]([watched.machines[h.name] for h in hosts], rng)

@@ -43,18 +43,27 @@ def watched(software: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         lab.down()
 
 
+def carried_out(zkprov: Zkprov, *command: str) -> None:
+    """What this busy machine holds up (a look that comes too late, exit 4) is tried again, and what stands begun is resumed."""
+
+    def done() -> bool:
+        ended = zkprov(*command)
+        if ended.code == 7:
+            ended = zkprov("resume")
+        assert ended.code in (0, 4, 7), ended
+        return ended.code == 0
+
+    wait_for(done, 120, f"the end of {command}")
+
+
 def rolling_restart(zkprov: Zkprov, _: random.Random, __: bool) -> None:
-    zkprov("restart", *QUICK).expect(0)
+    carried_out(zkprov, "restart", *QUICK)
 
 
 def add_and_remove(zkprov: Zkprov, _: random.Random, __: bool) -> None:
-    zkprov.add("zk4").expect(0)
-    zkprov("remove-node", "zk4", *QUICK).expect(0)
-    attest = ("retired", "attest", "4", "--wiped", "--reason", "a test")
-    # with a machine that is as busy as this, the ledger may not be told in time: that is said, and nothing else
-    wait_for(
-        lambda: (done := zkprov(*attest)).code == 0 or (done.expect(4, "cannot be told") and False), 60, "an attest"
-    )
+    carried_out(zkprov, "add-node", "zk4", *QUICK)
+    carried_out(zkprov, "remove-node", "zk4", *QUICK)
+    carried_out(zkprov, "retired", "attest", "4", "--wiped", "--reason", "a test")
 
 
 def leader_killed(zkprov: Zkprov, _: random.Random, __: bool) -> None:
@@ -100,7 +109,7 @@ def test_a_moment_is_never_called_an_incident(
 ) -> None:
     zkprov, watch = watched
     up_again(zkprov.lab.founders)
-    before = len(watch.looks())
+    before = watch.now()
     with Load(zkprov.lab.founders, per_s=50) as load:
         ROUNDS[number % len(ROUNDS)](zkprov, rng, request.config.option.whole)
         up_again(zkprov.lab.founders)

@@ -37,12 +37,20 @@ class Watch:
         )
         return found
 
-    def called_nothing(self, since: int) -> list[tuple[float, float]]:
-        """(for how long, the limit) of each look in which a deposed leader was waited for, after the first `since` ones.
+    def now(self) -> tuple[int, int]:
+        """How many looks there were, and how often somebody was told."""
+        return len(self.looks()), len(self._told())
+
+    def _told(self) -> list[str]:
+        return self.told.read_text().splitlines() if self.told.exists() else []
+
+    def called_nothing(self, since: tuple[int, int]) -> list[tuple[float, float]]:
+        """(for how long, the limit) of each look in which a deposed leader was waited for, since then.
 
         Fails where any look, or anybody who was told, heard of an incident.
         """
-        seen = self.looks()[since:]
+        looks, told = since
+        seen = self.looks()[looks:]
         assert len(seen) > 1
         waited = []
         for look in seen:
@@ -52,8 +60,7 @@ class Watch:
                 said = WAITED.search(head["headline"])
                 assert said and head["verdict"] == "unknown", look
                 waited.append((float(said[1]), float(said[2])))
-        told = self.told.read_text().splitlines() if self.told.exists() else []
-        assert all(json.loads(line)["verdict"] != "unsafe" for line in told), told
+        assert all(json.loads(line)["verdict"] != "unsafe" for line in self._told()[told:])
         return waited
 
     def end(self) -> None:

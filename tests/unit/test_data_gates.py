@@ -274,8 +274,34 @@ class TestDigests:
 
     @pytest.mark.parametrize("outcome", [Outcome.NOT_ASKED, Outcome.CLOSED, Outcome.REFUSED, Outcome.ABSENT])
     def test_a_mismatch_that_no_digest_will_ever_clear(self, outcome: Outcome) -> None:
-        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"}, hash=outcome)
+        """Where it is no AdminServer that just ended: at this look, and where none answered at the one before."""
+        admin = (
+            dict.fromkeys(("zabstate", "leader", "voting_view"), Outcome.REFUSED) if outcome is Outcome.REFUSED else {}
+        )
+        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "2"}, hash=outcome, **admin)
         assert of(data.digests_equal, made, CHANGE).unsafe
+        assert data.digests_equal(made.picture, CHANGE, made.survey).unsafe
+
+    @pytest.mark.parametrize(
+        ("gone", "before"),
+        [
+            (("hash",), None),
+            (("hash", "config", "identity", "ledger"), None),
+            (("hash", "zabstate", "leader", "voting_view", "config"), None),
+            (("hash", "zabstate", "leader", "voting_view"), healthy(3)),
+        ],
+        ids=["told its state", "and its sessions", "its client port alone", "a look before"],
+    )
+    def test_one_that_is_stopped_while_it_is_asked_is_waited_for(
+        self, gone: tuple[str, ...], before: Made | None
+    ) -> None:
+        """Seen on real servers, in a rolling restart with clients that write: it was called `merged`."""
+        refused = dict.fromkeys(gone, Outcome.REFUSED)
+        made = healthy(3).having(2, mntr={"zk_digest_mismatches_count": "1"}, **refused)
+        counted = before.having(2, mntr={"zk_digest_mismatches_count": "1"}).survey if before else None
+        result = data.digests_equal(made.picture, LOOK, counted)
+        assert (result.verdict, result.unsafe) == (UNKNOWN, False)
+        assert "its digests were not read" in told(result)
 
     @pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.TRUNCATED])
     def test_an_answer_that_was_lost_may_hide_a_difference(self, outcome: Outcome) -> None:

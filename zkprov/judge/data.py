@@ -152,7 +152,8 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
     A server that came in by a snapshot while clients wrote sometimes counts a few mismatches before it has caught up (measured: 2, in 2 of
     70 joins on 3.9.5 at 50 writes/s). What it counted is cleared only by an equal digest later; every server logs one at each
     zxid that 128 divides (`DataTree.logZxidDigest`). Until then it is unknown, and stops a change. A count that grows while its server
-    serves is a failure, and so is one at a server that has no digests to tell: nothing could ever clear it. An answer that was lost
+    serves is a failure, and so is one at a server that has no digests to tell: nothing could ever clear it. (One that is stopped while it
+    is asked has none either, and a moment ago it had.) An answer that was lost
     where the AdminServer's others came is unknown, and stops a change: a difference seen a look before would be hidden by it.
     """
     failed: list[Evidence] = []
@@ -169,7 +170,7 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
         if before is not None and grown and _same_process(before, facts):
             failed.append(counted)
         elif facts.hash.value is None:
-            if facts.hash.outcome in UNTOLD:
+            if facts.hash.outcome in UNTOLD and not _ends(facts, earlier):
                 failed.append(counted)
             else:
                 waiting.append(Evidence(picture.label(facts), f"{what}, and its digests were not read ({facts.hash})"))
@@ -206,6 +207,18 @@ def digests_equal(picture: Picture, purpose: Purpose, earlier: Survey | None = N
         if waiting
         else "",
     )
+
+
+def _ends(facts: ServerFacts, earlier: Survey | None) -> bool:
+    """Whether it told its count and was gone before its digests were asked for: the AdminServer that refuses told something, now or a look
+    before, or the port for clients refuses by now.
+    """
+    if facts.hash.outcome is not Outcome.REFUSED:
+        return False
+    before = earlier.by_name(facts.name) if earlier else None
+    told = [f for one in (facts, before) if one is not None for f in (one.zabstate, one.leader, one.hash)]
+    gone = any(f.outcome in (Outcome.REFUSED, Outcome.TRUNCATED) for f in (facts.config, facts.identity))
+    return gone or any(f.value is not None for f in told)
 
 
 def _before(facts: ServerFacts, earlier: Survey | None) -> ServerFacts | None:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List
 
 if TYPE_CHECKING or __name__.startswith("zkprov."):
-    from zkprov.shipped.remote.backup_files import LOG, SNAPSHOT, Problem, filled, listing, opened
+    from zkprov.shipped.remote.backup_files import LOG, SNAPSHOT, Problem, listing, opened, worth
 
 VERSION = "version-2"
 REMEDY = "name the folder on the host that holds version-2; where its logs are in another one, HOST:DATADIR:LOGDIR"
@@ -26,7 +26,10 @@ def version_of(folder: str) -> str:
 
 
 def files(p: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """`path` and `size` (bytes; of a log as far as it is written) of each file that tells what the server held, `myid` among them."""
+    """`path` and `size` (bytes) of each file that tells what the server held, `myid` among them.
+
+    Of a log as far as it is written, and a few zeros behind that, which tell that it was not cut off.
+    """
     data = version_of(p["data"])
     logs = version_of(p["log"]) if p["log"] else data
     found = []
@@ -34,7 +37,7 @@ def files(p: Dict[str, Any]) -> List[Dict[str, Any]]:
         for name in sorted(listing(folder)):
             if SNAPSHOT.fullmatch(name) or LOG.fullmatch(name):
                 path = os.path.join(folder, name)
-                found.append({"path": path, "size": filled(path) if LOG.fullmatch(name) else os.path.getsize(path)})
+                found.append({"path": path, "size": worth(path) if LOG.fullmatch(name) else os.path.getsize(path)})
     if not found:
         raise Problem("unhealthy", f"neither a snapshot nor a log of ZooKeeper's in {data}", REMEDY)
     myid = os.path.join(os.path.dirname(data), "myid")

@@ -58,7 +58,7 @@ def formers(files: DataFiles, cover: Cover, flawed: Flawed) -> tuple[Former, ...
         before = tuple((z, p) for z, p in files.snapshots if z <= last)
         own_log = msgspec.structs.replace(files, snapshots=before, upto=last, since=found[-1].snapshot if found else -1)
         first = _first(own_log)
-        base = data_files.base(own_log, flawed, lambda z, first=first: z < first) or data_files.base(  # type: ignore[misc]
+        base = data_files.base(own_log, flawed, first.__gt__) or data_files.base(
             own_log, flawed, lambda _: True, oldest=True
         )
         tree = base.tree if base else Tree.founded()

@@ -15,7 +15,7 @@ import pytest
 
 from tests.hosts.operator import Operator
 from tests.hosts.wrong_runbook import Incident
-from tests.incidents.ways_out import lost_already, nothing_is_lost, one_ensemble
+from tests.incidents.ways_out import nothing_is_lost, on_no_disk, one_ensemble
 from tests.real.driver import Done, events_in, mode, wait_for
 from zkprov.lab.writers import stop_writers
 from zkprov.model.inventory import InventoryHost
@@ -44,7 +44,7 @@ def test_seen_healed_over_ssh_and_nothing_lost(
             s for side in plan["split"]["sides"] if side["name"] != plan["split"]["keep"] for s in side["servers"]
         ]
         # only a merge cuts logs off
-        gone = lost_already(incident, [s["host"] for s in losing]) if shape == "merged" else set[tuple[int, str]]()
+        gone = on_no_disk(incident) if shape == "merged" else []
         healed = heal(incident, keep, rng if shape == "outage" else None)
     finally:
         stop_writers(tmp_path)
@@ -56,7 +56,7 @@ def test_seen_healed_over_ssh_and_nothing_lost(
     assert [f.name for f in files] == [
         f"dead-letters-{s['name']}" for s in plan["split"]["sides"] if s["name"] != plan["split"]["keep"]
     ]
-    there, letters, _ = nothing_is_lost(incident, incident.zkprov, members, files, gone)
+    there, letters, _ = nothing_is_lost(incident, members, files, gone)
     assert there and letters
 
 

@@ -27,9 +27,9 @@ from zkprov.act.plays import Plays
 from zkprov.model.backup import About, Look
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, NotHealthy
+from zkprov.shipped.remote import backup_folder, load
 from zkprov.shipped.remote import backup as program
 from zkprov.shipped.remote import backup_files as files
-from zkprov.shipped.remote import backup_folder, load
 
 NAME, LATER = "20261128T235508Z-4f1c2a", "20261129T000000Z-by-hand"
 ABOUT = About(
@@ -131,6 +131,19 @@ def test_config_and_epochs_on_either_way(either: Host) -> None:
         backups.damaged(either, LATER)
     with pytest.raises(NotHealthy, match="not the name of a backup"):
         backups.damaged(either, "../../etc")
+
+
+def test_of_a_log_that_grows_while_it_is_copied_no_half_transaction_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "log.1", tmp_path / "copy"
+    source.write_bytes(log(1, 2, 3))
+    target.mkdir()
+    monkeypatch.setattr(program, "filled", lambda _: len(log(1, 2, padding=0)))
+    saved = program.save_log(str(source), str(target), "log.1")
+    content = (target / "log.1").read_bytes()
+    assert content == log(1, 2, padding=files.ZEROS)
+    assert (saved["size"], saved["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_what_is_saved(host: InventoryHost, server: Server) -> None:
@@ -382,10 +395,10 @@ def test_a_disk_that_is_full_in_the_middle(
 ) -> None:
     made(LocalHost(host))
 
-    def full(source: str, target: str, path: str, most: int | None = None) -> dict[str, Any]:
+    def full(source: str, target: str, path: str, most: int | None = None, zeros: int = 0) -> dict[str, Any]:
         if "log" in path:
             raise OSError(errno.ENOSPC, "No space left on device", f"{target}/{path}")
-        return save(source, target, path, most)
+        return save(source, target, path, most, zeros)
 
     save = program.save
     monkeypatch.setattr(program, "save", full)

@@ -24,10 +24,12 @@ if TYPE_CHECKING or __name__.startswith("zkprov."):
         CHUNK,
         LOG,
         SNAPSHOT,
+        ZEROS,
         Problem,
         config_files,
         data_files,
         epochs,
+        filled,
         former,
         history,
         last_zxid,
@@ -41,10 +43,12 @@ elif __name__.startswith("ansible."):
         CHUNK,
         LOG,
         SNAPSHOT,
+        ZEROS,
         Problem,
         config_files,
         data_files,
         epochs,
+        filled,
         former,
         history,
         last_zxid,
@@ -113,10 +117,10 @@ def _copied(p: Dict[str, Any], target: str) -> Dict[str, Any]:
     files = [save(source, target, path) for source, path in config]
     zxid = 0
     files += [save(s, target, "data/version-2/" + os.path.basename(s)) for s in snapshots + older]
-    files += [save(f, target, "data/version-2/" + os.path.basename(f), worth(f)) for f in before]
+    files += [save_log(f, target, "data/version-2/" + os.path.basename(f)) for f in before]
     for source in logs:
         path = "data/version-2/" + os.path.basename(source)
-        files.append(save(source, target, path, worth(source)))
+        files.append(save_log(source, target, path))
         try:
             zxid = last_zxid(os.path.join(target, path)) or zxid
         except ValueError as error:
@@ -138,8 +142,14 @@ def _copied(p: Dict[str, Any], target: str) -> Dict[str, Any]:
     return {k: found[k] for k in ("size", "zxid", "snapshot")}
 
 
-def save(source: str, target: str, path: str, most: Optional[int] = None) -> Dict[str, Any]:
-    """Copies `source`, its first `most` bytes at most; on the disk when this returns."""
+def save_log(source: str, target: str, path: str) -> Dict[str, Any]:
+    """A log as far as it is filled just now, whatever is written to it meanwhile; and zeros behind that, where it has any."""
+    end = filled(source)
+    return save(source, target, path, end, min(ZEROS, os.path.getsize(source) - end))
+
+
+def save(source: str, target: str, path: str, most: Optional[int] = None, zeros: int = 0) -> Dict[str, Any]:
+    """Copies `source`, its first `most` bytes at most, and as many zeros; on the disk when this returns."""
     digest, size = hashlib.sha256(), 0
     there = os.open(os.path.join(target, path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with opened(source) as file, os.fdopen(there, "wb") as out:
@@ -150,6 +160,10 @@ def save(source: str, target: str, path: str, most: Optional[int] = None) -> Dic
             out.write(piece)
             digest.update(piece)
             size += len(piece)
+        if zeros > 0:
+            out.write(bytes(zeros))
+            digest.update(bytes(zeros))
+            size += zeros
         out.flush()
         os.fsync(out.fileno())
     return {"path": path, "size": size, "sha256": digest.hexdigest()}

@@ -27,9 +27,9 @@ from zkprov.act.plays import Plays
 from zkprov.model.backup import About, Look
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, NotHealthy
-from zkprov.shipped.remote import backup_folder, load
 from zkprov.shipped.remote import backup as program
 from zkprov.shipped.remote import backup_files as files
+from zkprov.shipped.remote import backup_folder, load
 
 NAME, LATER = "20261128T235508Z-4f1c2a", "20261129T000000Z-by-hand"
 ABOUT = About(

@@ -51,6 +51,12 @@ class TestSynced:
         result = of(data.synced, made, earlier=healthy(3).survey)
         assert told(result) == "2 (zk2): is at 0x700000211, the leader was past 0x7000004a1 one sample ago: 656 behind"
 
+    @pytest.mark.parametrize(("apart_s", "verdict"), [(0.05, PASS), (1.0, FAIL)])
+    def test_what_the_leader_had_just_now_may_be_on_its_way(self, apart_s: float, verdict: Verdict) -> None:
+        made = healthy(3).reading(2, zxid=ZXID - 1)
+        earlier = msgspec.structs.replace(healthy(3).survey, began=made.picture.survey.began - apart_s)
+        assert of(data.synced, made, earlier=earlier).verdict is verdict
+
     def test_catching_up(self) -> None:
         earlier = healthy(3).reading(3, zxid=ZXID - 700)
         assert of(data.synced, healthy(3).reading(2, zxid=ZXID - 656), earlier=earlier.survey).verdict is PASS

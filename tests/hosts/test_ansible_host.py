@@ -89,6 +89,8 @@ def test_the_way_of_a_joiner(
     began = time.monotonic()
     host.stop(0)
     assert time.monotonic() - began < 20 and not host.is_active()
+    # it was told to end: no failed unit is left for whoever watches them
+    assert machine.shell("systemctl show --value -p ActiveState zookeeper").strip() == "inactive"
     host.stop(5)
     with pytest.raises(NotHealthy, match="is not empty: a server that comes in must have no data"):
         host.configure({**files, "myid": "2\n"}, "r1", 1)

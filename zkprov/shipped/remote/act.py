@@ -231,7 +231,7 @@ def end(zoo_cfg: str, timeout_s: float) -> bool:
     return not servers(zoo_cfg)
 
 
-OTHERS_S = 30.0
+OTHERS_S = 30.0  # for an `ExecStop=`
 
 
 def stop_unit(zoo_cfg: str, unit: str, timeout_s: float) -> bool:
@@ -252,7 +252,9 @@ def stop_unit(zoo_cfg: str, unit: str, timeout_s: float) -> bool:
                 # it ended just now: systemd forgets a disabled unit along with its last process
                 if not unit_ended(unit, 0):
                     raise
-            unit_ended(unit, 5.0)
+            if unit_ended(unit, 5.0) and unit_state(unit).get("ActiveState") == "failed":
+                # it was told to end, and is no failure for whoever watches units
+                systemctl("reset-failed", name)
     # one that was started by hand belongs to no unit
     if not end(zoo_cfg, timeout_s) or not at_rest(zoo_cfg, unit):
         raise Problem("unhealthy", "the server does not end, even by SIGKILL", f"see: systemctl status {name}")

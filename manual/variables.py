@@ -113,7 +113,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "zkprov_start_command": "for a server that is no unit: what starts it; all three or none",
         "zkprov_stop_command": "what stops it",
         "zkprov_is_active_command": "what tells whether it runs, by its exit code",
-        "zkprov_stop_timeout": "how long a server has to end by itself, in a playbook run by hand; zkprov gives it 0.1 s ([why](design.md))",
+        "zkprov_stop_timeout": "how long a server has to end by itself, in a playbook run by hand ([zkprov](design.md): 0.1 s)",
     },
     "Folders": {
         "zkprov_config_dir": "`zoo.cfg`, the list, `jvm_flags`, `logback.xml`",

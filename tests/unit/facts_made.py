@@ -26,6 +26,7 @@ from zkprov.model.facts import (
     Mode,
     Outcome,
     Retired,
+    Room,
     ServerFacts,
     Srvr,
     Survey,
@@ -96,6 +97,7 @@ def disk_of(server_id: int, acting: Members, following: Members | None = None, *
         disk_id=more.pop("disk_id", f"disk-{server_id}"),
         data_marked=more.pop("data_marked", True),
         flags=more.pop("flags", Flags()),
+        rooms=more.pop("rooms", (Room("/var/lib/zookeeper", 200_000_000_000, 250_000_000_000),)),
         **more,
     )
 

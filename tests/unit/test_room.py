@@ -100,7 +100,9 @@ def test_nearly_full_is_a_gigabyte_and_less_on_a_small_disk() -> None:
     assert nearly_full(Room("/", 49 * 10**6, 10**9)) and not nearly_full(Room("/", 51 * 10**6, 10**9))
 
 
-def test_without_disks_it_says_nothing() -> None:
+def test_a_room_that_is_not_told_is_unknown_and_stops_nothing() -> None:
     gate = healthy(3).telling("srvr").health().gate("room")
-    assert (str(gate.verdict), gate.summary, gate.warnings) == ("pass", "not told", ())
-    assert disk_of(1, members((1,))).rooms == ()
+    assert (str(gate.verdict), gate.stops, gate.warnings) == ("unknown", False, ())
+    untold = healthy(3).having(2, disk=disk_of(2, members((1, 2, 3)), rooms=()))
+    gate = untold.health().gate("room")
+    assert (str(gate.verdict), [str(e) for e in gate.evidence]) == ("unknown", ["2 (zk2): its room was not read"])

@@ -10,10 +10,10 @@ from collections.abc import Sequence, Set
 
 import msgspec
 
-from zkprov.judge.gates import listed
+from zkprov.judge.gates import NO_LIST, listed, unseen
 from zkprov.judge.leaders import Leader
 from zkprov.judge.picture import Picture, leads
-from zkprov.judge.verdict import Evidence, GateResult, Purpose, Verdict
+from zkprov.judge.verdict import Evidence, GateResult, Purpose, weighed
 from zkprov.model.facts import Disk, Room, ServerFacts
 
 GATE = "room"
@@ -23,6 +23,7 @@ FULL = 1 << 20
 SOON, SOON_OF = 1 << 30, 0.05
 """Nearly full: less than 1 GiB, or than 5 % of a disk below 20 GiB. What comes at once is a snapshot, the whole tree, which seldom is
 larger than 1 GB, and a log of 64 MB laid out ahead; a share of a large disk says nothing of those, and a small disk never has that much."""
+TO_KNOW = "the disks of the members must be readable for zkprov"
 RECENT_S = 20.0
 """A server that serves and failed to write within this time has not got over it: between two elections it serves for a moment."""
 
@@ -96,26 +97,33 @@ def stopped_by(disk: Disk | None) -> str:
 
 
 def room(picture: Picture, purpose: Purpose, excused: Set[int] = frozenset()) -> GateResult:
-    """The gate. A disk that is nearly full is a warning; one of whose room nothing is known says nothing.
+    """The gate. A disk that is nearly full is a warning; a room that is not told is unknown, and stops nothing.
 
     A server that ended for want of room, and has room now, may be started.
     """
-    bad = without_room(picture)
-    ids = {s.id for s, _ in listed(picture, excused)}
-    failed = [e for x in bad if picture.member_id(x.facts) in ids and not x.ended for e in x.evidence]
-    warned = [e for x in bad if x.ended for e in x.evidence]
-    known = 0
-    for _, facts in listed(picture):
-        disk = facts.disk.value if facts else None
-        known += bool(disk and disk.rooms)
-        if facts is None or disk is None or any(x.facts is facts for x in bad):
-            continue
-        told = {(r.free, r.size): _told(r) for r in disk.rooms if nearly_full(r)}.values()
-        warned += [Evidence(picture.label(facts), f"{what}: make room before it is full") for what in told]
-    verdict = Verdict.FAIL if failed else Verdict.PASS
-    summary = "; ".join(str(e) for e in failed[:2]) or (f"{known} disks have some" if known else "not told")
-    remedy = steps_out(next(x for x in bad if not x.ended))[0] if failed else ""
-    return GateResult(GATE, verdict, summary, tuple(failed), SOURCES, remedy=remedy, warnings=tuple(warned))
+    bad = {id(x.facts): x for x in without_room(picture)}
+    failed: list[Evidence] = []
+    unknown = [] if picture.live else [NO_LIST]
+    warned: list[Evidence] = []
+    remedy = ""
+    asked = listed(picture, excused)
+    for server, facts in asked:
+        found = bad.get(id(facts))
+        if found is not None and not found.ended:
+            failed += found.evidence
+            remedy = remedy or steps_out(found)[0]
+        elif found is not None:
+            warned += found.evidence
+        elif facts is None or facts.disk.value is None:
+            unknown.append(unseen(picture, server, facts, *([facts.disk] if facts else [])))
+        elif not facts.disk.value.rooms:
+            unknown.append(Evidence(picture.label(facts), "its room was not read"))
+        else:
+            told = {(r.free, r.size): _told(r) for r in facts.disk.value.rooms if nearly_full(r)}.values()
+            warned += [Evidence(picture.label(facts), f"{what}: make room before it is full") for what in told]
+    passed = f"{len(asked)} members have some"
+    result = weighed(GATE, failed, unknown, passed, SOURCES, required=False, remedy=remedy, to_know=TO_KNOW)
+    return msgspec.structs.replace(result, warnings=tuple(warned))
 
 
 def nearly_full(one: Room) -> bool:

@@ -32,8 +32,6 @@ def synced(
     leaders = [f for f in picture.members if leads(f)]
     leader = leaders[0] if len(leaders) == 1 else None
     head = _zxid(leader)
-    led = earlier.by_name(leader.name) if earlier and leader else None
-    before = _zxid(led)
     failed: list[Evidence] = []
     unknown: list[Evidence] = [] if picture.live else [NO_LIST]
     if len(leaders) > 1:
@@ -53,14 +51,8 @@ def synced(
             elif behind is None:
                 what = f"is in epoch {own >> 32}, leader {picture.label(leader)} in {head >> 32}"
                 failed.append(Evidence(label, what))
-            elif (
-                before is not None
-                and before >> 32 == head >> 32
-                and before & 0xFFFFFFFF
-                and own < before
-                and not (earlier and led and 0 < _between(earlier, led, picture.survey, facts) < ON_ITS_WAY_S)
-            ):
-                what = f"is at {own:#x}, the leader was past {before:#x} one sample ago: {behind} behind"
+            elif (past := _past(leader, head, earlier, facts, picture.survey)) is not None and own < past:
+                what = f"is at {own:#x}, the leader was past {past:#x} one sample ago: {behind} behind"
                 failed.append(Evidence(label, what))
             elif abs(behind) > MAX_BEHIND:
                 where = f"{behind} behind" if behind > 0 else f"{-behind} before it"
@@ -82,9 +74,14 @@ def synced(
     )
 
 
-def _between(earlier: Survey, one: ServerFacts, later: Survey, other: ServerFacts) -> float:
-    """Seconds from the one's answer in the earlier look to the other's question in the later one."""
-    return later.began + other.srvr.asked - earlier.began - one.srvr.at
+def _past(leader: ServerFacts, head: int, earlier: Survey | None, facts: ServerFacts, later: Survey) -> int | None:
+    """What the leader of this epoch had in the earlier look, long enough before the follower was asked that it must have it."""
+    led = earlier.by_name(leader.name) if earlier else None
+    before = _zxid(led)
+    if earlier is None or led is None or before is None or before >> 32 != head >> 32 or not before & 0xFFFFFFFF:
+        return None
+    between = (later.began + facts.srvr.asked) - (earlier.began + led.srvr.at)
+    return None if 0 < between < ON_ITS_WAY_S else before
 
 
 def _behind(facts: ServerFacts, own: int, head: int) -> int | None:

@@ -13,6 +13,8 @@ import msgspec
 
 from zkprov.judge.leaders import Leader
 from zkprov.judge.lost_history import Confirmed, begun_anew, captured_by, gone_back, wiped_history
+from zkprov.judge.pending_reconfig import pending_reconfig
+from zkprov.judge.pending_reconfig import steps_out as pending_steps
 from zkprov.judge.picture import Picture, Standing, leads, member_at
 from zkprov.judge.room import concerns_leader, steps_out, stopped_by, without_room
 from zkprov.judge.sides import Side, by_data, by_groups, left_over, sides_of
@@ -178,6 +180,10 @@ def _under_one(
             sides = (*sides, left_over(len(sides), left))
         return [_incident(Shape.WIPED, what, sides, lost, HEAL)], ()
     stopped, third = stuck(picture, leader, earlier, commits, shut_s)
+    if stopped and (pending := pending_reconfig(picture, leader.name)) is not None:
+        told = (*stopped[:1], *pending.evidence, *stopped[1:])
+        what = f"leader {name} commits nothing: {pending}"
+        return [_incident(Shape.CANNOT_COMMIT, what, sides, told, *pending_steps(picture, pending))], ()
     if stopped:
         what = f"leader {name} has a quorum behind it and commits nothing: it opens no session, so no write succeeds"
         return [_incident(Shape.CANNOT_COMMIT, what, sides, stopped, *_restart(picture, leader))], ()

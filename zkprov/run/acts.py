@@ -27,6 +27,7 @@ from zkprov.model.server import Role, Server
 from zkprov.plan.entry import comes_in_empty
 from zkprov.plan.steps import HEAL, Plan, Step, StepKind, seconds
 from zkprov.run.gating import GateFailed
+from zkprov.run.pending_reconfig import commit_pending
 from zkprov.run.preflight import preflights
 from zkprov.run.undo import listed
 
@@ -268,6 +269,7 @@ def answered(run: Engine, step: Step, outcome: reconfig.Outcome) -> None:
     if run.stop.is_set():
         raise Interrupted("stopped by a signal", remedy="zkprov resume")
     if outcome.answer is reconfig.Answer.UNKNOWN:
+        commit_pending(run.world, (run, step), run.gates.look(), events=run.events, clock=run.clock, stop=run.stop)
         # ZooKeeper keeps the order of one session: after a write through it, the lost request is done, or never will be
         run.intend(step)
     if outcome.answer is reconfig.Answer.REFUSED:

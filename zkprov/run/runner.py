@@ -34,6 +34,7 @@ from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
 from zkprov.run.moving import look_where_it_is
 from zkprov.run.no_right import rights_remedy
+from zkprov.run.pending_reconfig import commit_pending, standing_change, start_left, waits
 from zkprov.run.result import Result
 from zkprov.run.stopped_server import standing_roll, start_stopped
 from zkprov.run.told import tell_end
@@ -156,7 +157,7 @@ class Conductor:
         if (heal := standing_heal(self.journal, self.world.inventory.ensemble)) is not None:
             return Healer(self).resume(heal, only)
         survey = self._somebody_serves(standing_run, bring_vote, self.world.survey())
-        survey = self._somebody_serves(standing_roll, start_stopped, survey)
+        survey = self._commits(self._somebody_serves(standing_roll, start_stopped, survey))
         with self._acting(survey) as (client, ledger, endpoints):
             standing = self._standing(ledger)
             if standing is None:
@@ -191,7 +192,7 @@ class Conductor:
                 "no member of the ensemble could be read, and one voter may wait for a second: that is not taken back"
             )
             raise NotHealthy(what, place=self.world.inventory.path, remedy="zkprov resume")
-        survey = self._somebody_serves(standing_roll, start_stopped, survey)
+        survey = self._commits(self._somebody_serves(standing_roll, start_stopped, survey))
         with self._acting(survey) as (client, ledger, _):
             standing = self._standing(ledger)
             if standing is None:
@@ -281,6 +282,16 @@ class Conductor:
         self._run = found[0].id
         events = Events(self._run, self.clock.now, self._readers)
         return mend(self.world, found, survey, events=events, clock=self.clock, stop=self.stop)
+
+    def _commits(self, survey: Survey) -> Survey:
+        """Where a reconfig of the run that stands keeps the ensemble from committing anything: mended first, and looked at again."""
+        survey = self._somebody_serves(standing_change, start_left, survey)
+        found = standing_change(self.journal, self.world.inventory.ensemble) if waits(survey) else None
+        if found is None:
+            return survey
+        self._run = found[0].id
+        events = Events(self._run, self.clock.now, self._readers)
+        return commit_pending(self.world, found, survey, events=events, clock=self.clock, stop=self.stop)
 
     def _standing(self, ledger: EnsembleLedger) -> RunDocument | None:
         """The unfinished run that the ledger holds. What only the journal takes for unfinished ended elsewhere, or never got there."""

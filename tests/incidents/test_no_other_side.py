@@ -14,7 +14,7 @@ import pytest
 from tests.incidents import outcomes
 from tests.incidents.conftest import Broken
 from tests.incidents.ways_out import nothing_is_lost, one_ensemble
-from tests.real.driver import QUICK, Zkprov, wait_for
+from tests.real.driver import QUICK, Zkprov, mode, wait_for
 from zkprov.act.local import LocalHost
 from zkprov.lab.lab import Lab
 from zkprov.lab.writers import stop_writers
@@ -38,7 +38,7 @@ class Told:
 
     def step(self, words: str) -> str:
         """The one of them that has these words, up to its explanation."""
-        return re.split(r"  +|[:;] the others", next(s for s in self.steps if words in s))[0]
+        return re.split(r"  +|[:;] the others|, and start it", next(s for s in self.steps if words in s))[0]
 
     def restart(self, zkprov: Zkprov) -> None:
         """As it is typed; and what a machine that nobody sits at adds to it."""
@@ -61,9 +61,9 @@ def well_again(lab: Lab, zkprov: Zkprov) -> tuple[float, dict[str, int]]:
     well = time.monotonic()
     stop_writers(lab.folder)
     one_ensemble(lab, zkprov, list(lab.founders))
-    there, letters, gone = nothing_is_lost(lab, zkprov, list(lab.founders), [], set())
-    assert there and not letters
-    return well, {"there": there, "letters": letters, "gone": gone}
+    there, letters, rest = nothing_is_lost(lab, list(lab.founders), [], ())
+    assert there and not letters and not rest, rest
+    return well, {"there": there, "letters": letters, "gone": len(rest)}
 
 
 def make_room(host: InventoryHost) -> None:
@@ -113,3 +113,18 @@ def test_a_leader_that_does_not_know_its_name(broken: Broken, tmp_path: Path) ->
     told.restart(zkprov)
     well, writes = well_again(lab, zkprov)
     outcomes.keep(shape="unresolvable-name", named="cannot-commit", seen_s=told.seen_s, healed_s=well - began, **writes)
+
+
+def test_a_promotion_that_nobody_can_acknowledge(broken: Broken, tmp_path: Path) -> None:
+    """By hand: it is no run of zkprov's."""
+    lab, _ = broken("pending-promotion")
+    zkprov = Zkprov(lab, tmp_path / "runs")
+    told = Told(zkprov, "cannot-commit")
+    began = time.monotonic()
+    zkprov("resume").expect(4, "no session could be opened")
+    leader = told.stop(lab)
+    assert any(f"on {leader.name}, " in step for step in told.steps)
+    LocalHost(leader).start()  # "as it is started there"
+    well, writes = well_again(lab, zkprov)
+    assert mode(lab.host(4)) in ("follower", "leader"), "it votes"
+    outcomes.keep(shape="pending-promotion", named="cannot-commit", seen_s=told.seen_s, healed_s=well - began, **writes)

@@ -27,7 +27,7 @@ from zkprov.model.problems import BadInput
 
 NAMED = """
     outage static-3-5 blind-joiners paused-seed pair lonely promoted-rogue wiped-two wiped-and-stale restored-founders
-    merged epoch-loop captured full-disk-leader unresolvable-name
+    merged epoch-loop captured full-disk-leader unresolvable-name pending-promotion
 """
 
 

@@ -13,7 +13,7 @@ from zkprov.lab import sasl
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.members import Members
 from zkprov.model.posture import ClientFiles
-from zkprov.model.server import Server
+from zkprov.model.server import Role, Server
 
 # 100 MB a server, and started fast: no profiling compiler, one collector thread, nothing written for jps.
 JVM_FLAGS = (
@@ -87,6 +87,17 @@ def founders_files(host: InventoryHost, founders: Sequence[InventoryHost]) -> di
         dynamic: "".join(f"{line}\n" for line in members.lines),
         "myid": f"{host.id}\n",
         "initialize": "",
+    }
+
+
+def joiner_files(host: InventoryHost, members: Sequence[InventoryHost]) -> dict[str, str]:
+    """The files of a joiner: the list of the members and itself as observer, and no marker that lets it vote."""
+    own = server_of(host).with_role(Role.OBSERVER)
+    files = founders_files(host, members)
+    del files["initialize"]
+    listed = list_of(members).with_server(own)
+    return files | {
+        name: "".join(f"{line}\n" for line in listed.lines) for name in files if name.startswith("zoo.cfg.")
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zkprov.lab.shapes import beside, failing, restored, rolled, wiped
+from zkprov.lab.shapes import beside, failing, promoted, restored, rolled, wiped
 from zkprov.lab.shapes.shape import After, Needs, Shape
 from zkprov.model.problems import BadInput
 
@@ -151,6 +151,16 @@ _ALL = (
         ),
         failing.unresolvable_name,
         Needs(static=True, release="3.8.3", settings={"quorumListenOnAllIPs": "true"}, names=True),
+        After(leaders=1, commits=False),
+    ),
+    Shape(
+        "pending-promotion",
+        (
+            "an observer is promoted, and one of three voters stands still for longer than the leader waits for it",
+            "two acknowledge the list of four; who wakes votes by both lists and finds no leader; nothing is committed",
+        ),
+        promoted.pending_promotion,
+        Needs(spares=1),
         After(leaders=1, commits=False),
     ),
 )

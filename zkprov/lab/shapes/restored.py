@@ -14,8 +14,6 @@ from zkprov.lab.ready import mode
 from zkprov.lab.sessions import super_user
 from zkprov.lab.shapes.scene import Scene, names
 from zkprov.model.inventory import InventoryHost
-from zkprov.model.members import Members
-from zkprov.model.server import Role
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
@@ -47,12 +45,7 @@ def _replace_all(scene: Scene, new: Sequence[InventoryHost]) -> None:
     from zkprov.act.session import close, connect
 
     for host in new:
-        own = founding.server_of(host).with_role(Role.OBSERVER)
-        members = Members.of(*(founding.server_of(h) for h in scene.old), own)
-        files = founding.founders_files(host, scene.old)
-        files["zoo.cfg.dynamic.0"] = "".join(f"{line}\n" for line in members.lines)
-        del files["initialize"]
-        scene.lay(host, files)
+        scene.lay(host, founding.joiner_files(host, scene.old))
     scene.start(*new)
     # a joiner says follower until it is in the list
     scene.until(lambda: all(mode(h.client_port) == "follower" for h in new), f"{names(new)} follow", new)

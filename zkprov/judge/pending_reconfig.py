@@ -67,7 +67,7 @@ def pending_reconfig(picture: Picture, name: str) -> Pending | None:
     if after.quorums.contains_quorum(acknowledge):
         return None
     look = frozenset(i for i, f in seen.items() if i not in acknowledge and f.up and _has(f, after))
-    missing = frozenset(before.voters) - acknowledge - look
+    missing = before.voters - {i for i, f in seen.items() if f.up}
     told = [
         Evidence(picture.label(f), f"{_does(i, acknowledge, look)}; {f.disk.value.next.source}: {after}")
         for i, f in sorted(seen.items())

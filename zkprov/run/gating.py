@@ -132,7 +132,8 @@ class Gatekeeper:
                 self.bad_s = began - bad_since if self.bad else 0.0
                 if samples > 1:
                     every = [f"{len(health.gates)} gates pass"]
-                    self._events.emit("sample", good=good, of=samples, evidence=every, **moment(health))
+                    took = round(self.looked_for, 3)
+                    self._events.emit("sample", good=good, of=samples, took_s=took, evidence=every, **moment(health))
                 if good >= samples:
                     passed = [g for g in health.gates if g.verdict is Verdict.PASS]
                     said = self._said_anew(passed)

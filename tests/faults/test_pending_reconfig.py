@@ -60,7 +60,7 @@ def next_list(scene: Scene, server_id: int | None) -> bool:
     return any(Path(scene.lab.host(server_id or 0).config_dir).glob("zoo.cfg.dynamic.next"))
 
 
-@pytest.mark.matrix(keep=1, of="rarer faults")
+@pytest.mark.matrix(keep=1, of="the longest faults")
 @pytest.mark.parametrize("how", ["by itself", "resume", "abort"])
 def test_a_voter_stands_still_as_the_promotion_is_asked_for(quick: Scene, how: str) -> None:
     running, _ = stuck(quick)
@@ -79,7 +79,7 @@ def test_a_voter_stands_still_as_the_promotion_is_asked_for(quick: Scene, how: s
     quick.planned()
 
 
-@pytest.mark.matrix(keep=1, of="rarer faults")
+@pytest.mark.matrix(keep=1, of="the longest faults")
 def test_killed_after_it_has_stopped_the_leader(quick: Scene) -> None:
     running, _ = stuck(quick)
     leader = quick.lab.host(quick.leader())

@@ -16,7 +16,7 @@ import msgspec
 
 from zkprov import __version__
 from zkprov.act import backups
-from zkprov.act.hosts import STOP_S, place_aside
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.health import judge
 from zkprov.judge.leaders import leaders_of
 from zkprov.judge.leaving import not_to_be_started
@@ -358,38 +358,3 @@ def with_list(zoo_cfg: str, members: Members) -> str:
     )
     wanted = [had.get(x.partition("=")[0].strip(), x) if x.startswith("server.") else x for x in bare.lines]
     return "".join(f"{x}\n" for x in (*(x for x in lines if not LIST.match(x)), *wanted))
-
-
-class Aside(msgspec.Struct, frozen=True):
-    """A disk that was set aside: of which side, on which host, where its data is, and its log where that is elsewhere."""
-
-    side: str
-    host: str
-    data: str
-    log: str
-    local: bool
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.data}" + f" (log: {self.log})" * bool(self.log)
-
-    @property
-    def source(self) -> str:
-        """As `salvage` takes it, here or on its host."""
-        return ":".join(filter(None, ("" if self.local else self.host, self.data, self.log)))
-
-
-def fenced_disks(plan: Plan, world: World, journal: Journal) -> tuple[Aside, ...]:
-    """Each disk that the run has set aside: by its record here, else where it is unless the folder is a mount point."""
-    if plan.split is None:
-        return ()
-    told = [e.evidence for e in journal.events(plan.id) if e.kind == "act" and "where" in e.evidence]
-    seen = {str(e["host"]): str(e["where"]) for e in told}
-    found = []
-    for side in plan.split.lost:
-        for name in (x.host for x in side.servers if x.host and not x.gone):
-            host, label = world.inventory_host(name), plan.split.label
-            usual = place_aside(host, label)
-            data = seen.get(name, usual)
-            log = place_aside(host, label, folder=host.data_log_dir) if data == usual else ""
-            found.append(Aside(side.name, name, data, "" if log == data else log, host.connection == "local"))
-    return tuple(found)

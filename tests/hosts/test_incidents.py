@@ -19,6 +19,7 @@ from tests.incidents.ways_out import nothing_is_lost, on_no_disk, one_ensemble
 from tests.real.driver import Done, events_in, mode, wait_for
 from zkprov.lab.writers import stop_writers
 from zkprov.model.inventory import InventoryHost
+from zkprov.run.copying import PLAYS_AT_ONCE
 
 pytestmark = pytest.mark.real
 QUICK = (
@@ -58,6 +59,44 @@ def test_seen_healed_over_ssh_and_nothing_lost(
     ]
     there, letters, _ = nothing_is_lost(incident, members, files, gone)
     assert there and letters
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.matrix(keep=1, of="copies on hosts", among="stories on hosts")
+def test_copied_several_at_a_time_and_nobody_stopped_without(
+    operator: Callable[[int], Operator], tmp_path: Path
+) -> None:
+    incident = Incident(operator(5), tmp_path)
+    try:
+        incident.static_3_5()
+        keep, broken = incident.sides["old"][0].name, incident.sides["new"][-1].name
+        machine = incident.made.machines[broken]
+        machine.shell("touch /var/lib/zookeeper.backups")
+        command = ("heal", "--keep", keep, "--yes", *QUICK)
+        events = tmp_path / "events.jsonl"
+        ended = incident.zkprov(*command, "--events", str(events), timeout_s=400)
+        ended.expect(4, "nobody was stopped", f"{broken}: backup.yml")
+        assert not _begun(events, 2) and all(mode(h) for side in incident.sides.values() for h in side)
+        rest = [
+            m.shell("ls -A /var/lib/zookeeper.backups 2>/dev/null || true").split()
+            for m in incident.made.machines
+            if m != machine
+        ]
+        assert all(set(names) <= {".lock"} for names in rest), "what was copied elsewhere is no backup, and is gone"
+        incident.zkprov("resume").expect(0, "nothing to resume")
+
+        machine.shell("rm /var/lib/zookeeper.backups")
+        plays = incident.zkprov.folder / "state" / "zkprov" / "plays"
+        running = incident.zkprov.start(*command)
+        try:
+            most = wait_for(lambda: (n := len(list(plays.glob(".play-*")))) > 2 and n, 120, "plays on several hosts")
+        finally:
+            ended = running.wait(400)
+        assert most <= PLAYS_AT_ONCE
+        ended.expect(0, "done:")
+    finally:
+        stop_writers(tmp_path)
+    one_ensemble(incident, incident.zkprov, incident.sides["old"])
 
 
 def seen_by_name(incident: Incident, name: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,6 +33,7 @@ from zkprov.plan.heal import other_sides
 from zkprov.plan.steps import SPLIT_STEPS, Plan, Step, StepKind
 from zkprov.run.acts import log_of, take
 from zkprov.run.clock import Clock
+from zkprov.run.copying import at_once, copy_disks
 from zkprov.run.events import Events
 from zkprov.run.gating import GateFailed
 from zkprov.run.journal import Journal
@@ -131,16 +131,8 @@ class Healing:
         survey = self._unchanged()
         name, hosts = name_of(self.plan.made_at, self.plan.id), {n: self.world.host(n) for n in step.hosts}
         self.events.emit("act", what=f"copy configs, epochs and data of {', '.join(hosts)} into backups on their hosts")
-        local = all(h.host.connection == "local" for h in hosts.values())
         try:
-            if local:
-                with ThreadPoolExecutor(len(hosts)) as pool:
-                    list(pool.map(lambda n: backups.copy(hosts[n], name, self.plan.id, data=True), hosts))
-            else:
-                for host in hosts.values():
-                    # in this thread: a play is stopped from here
-                    self.checkpoint()
-                    backups.copy(host, name, self.plan.id, data=True)
+            copy_disks(hosts, name, self.plan.id, at_once(self.world, hosts), self.stop)
         except Interrupted:
             raise
         except Problem as problem:

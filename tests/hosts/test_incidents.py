@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import re
 import shlex
@@ -19,6 +20,7 @@ from tests.incidents.ways_out import nothing_is_lost, on_no_disk, one_ensemble
 from tests.real.driver import Done, events_in, mode, wait_for
 from zkprov.lab.writers import stop_writers
 from zkprov.model.inventory import InventoryHost
+from zkprov.run.copying import PLAYS_AT_ONCE
 
 pytestmark = pytest.mark.real
 QUICK = (
@@ -58,6 +60,104 @@ def test_seen_healed_over_ssh_and_nothing_lost(
     ]
     there, letters, _ = nothing_is_lost(incident, members, files, gone)
     assert there and letters
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.matrix(keep=1, of="copies on hosts", among="stories on hosts")
+def test_copied_several_at_a_time_and_nobody_is_stopped_before(
+    operator: Callable[[int], Operator], tmp_path: Path
+) -> None:
+    incident = Incident(operator(5), tmp_path)
+    try:
+        incident.static_3_5()
+        keep, broken = incident.sides["old"][0].name, incident.sides["new"][-1].name
+        machine = incident.made.machines[broken]
+        machine.shell("touch /var/lib/zookeeper.backups")
+        command = ("heal", "--keep", keep, "--yes", *QUICK)
+        events = tmp_path / "events.jsonl"
+        ended = incident.zkprov(*command, "--events", str(events), timeout_s=400)
+        ended.expect(4, "nobody was stopped", f"{broken}: backup.yml")
+        assert not _begun(events, 2) and all(mode(h) for side in incident.sides.values() for h in side)
+        rest = [
+            m.shell("ls -A /var/lib/zookeeper.backups 2>/dev/null || true").split()
+            for m in incident.made.machines
+            if m != machine
+        ]
+        assert all(set(names) <= {".lock"} for names in rest), "what was copied elsewhere is no backup, and is gone"
+        incident.zkprov("resume").expect(0, "nothing to resume")
+
+        machine.shell("rm /var/lib/zookeeper.backups")
+        # by a signal, then by force while several are copied: it goes on from there
+        assert copying(incident, command, signal.SIGINT).expect(7, "zkprov resume").took_s < 60
+        assert copying(incident, ("resume",), signal.SIGKILL).code < 0
+        assert all(mode(h) for side in incident.sides.values() for h in side), "nobody is stopped before all is copied"
+        incident.zkprov("resume", timeout_s=400).expect(0, "done:")
+    finally:
+        stop_writers(tmp_path)
+    one_ensemble(incident, incident.zkprov, incident.sides["old"])
+
+
+def copying(incident: Incident, command: tuple[str, ...], number: signal.Signals) -> Done:
+    """The command, which gets this signal while it copies the disks of several hosts."""
+    plays = incident.zkprov.folder / "state" / "zkprov" / "plays"
+    events = incident.folder / f"{number.name}.jsonl"
+    running = incident.zkprov.start(*command, "--events", str(events))
+    try:
+        # what one that was killed has left lies there until the next play begins
+        wait_for(lambda: _begun(events, 1) and len(_held(plays)) > 2, 120, "plays on several hosts")
+        assert len(_held(plays)) <= PLAYS_AT_ONCE
+    finally:
+        running.signal(number)
+        ended = running.wait(60)
+    return ended
+
+
+def _held(plays: Path) -> list[Path]:
+    """The workplaces of plays that somebody is at."""
+
+    def held(work: Path) -> bool:
+        try:
+            with (work / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    return [work for work in plays.glob(".play-*") if held(work)]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.matrix(keep=1, of="heals given up on hosts", among="stories on hosts")
+def test_what_a_heal_had_fenced_that_was_given_up_is_named(operator: Callable[[int], Operator], tmp_path: Path) -> None:
+    incident = Incident(operator(5), tmp_path)
+    try:
+        incident.static_3_5()
+        keep = incident.sides["old"][0].name
+        command, events = ("heal", "--keep", keep, "--yes", *QUICK), tmp_path / "events.jsonl"
+        running = incident.zkprov.start(*command, "--events", str(events))
+        try:
+            wait_for(partial(_begun, events, 3), 120, "the second one is fenced")
+        finally:
+            running.signal(signal.SIGKILL)
+            running.wait()
+        incident.zkprov("abort").expect(4, "Aborted", "set aside: zk")
+        healed = incident.zkprov(*command, timeout_s=400).expect(0, "done:", "which was given up")
+    finally:
+        stop_writers(tmp_path)
+    members = incident.sides["old"] + [h for h in incident.named(1, 2, 3) if h not in incident.sides["old"]]
+    one_ensemble(incident, incident.zkprov, members)
+    there = {
+        m.name: m.shell("ls -d /var/lib/zookeeper.heal-* 2>/dev/null || true").split() for m in incident.made.machines
+    }
+    (told,) = SALVAGE.findall(healed.said)
+    assert all(f"{name}:{place}" in told[0] for name, places in there.items() for place in places), there
+    assert len([p for places in there.values() for p in places]) == 3
+    files = salvaged(incident, healed)
+    found, letters, _ = nothing_is_lost(incident, members, files, [])
+    assert found and letters
+    assert "set aside" not in incident.zkprov("heal", "--yes").expect(0, "nothing to heal").said
 
 
 def seen_by_name(incident: Incident, name: str) -> None:

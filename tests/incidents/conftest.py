@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from tests.real.conftest import lab_home, make_lab, nothing_is_left, software
-from zkprov.lab.breaking import break_lab
+from zkprov.lab.breaking import break_lab, ready_for
 from zkprov.lab.incident import Incident
 from zkprov.lab.lab import Lab
 from zkprov.lab.shapes.registry import shape_of
@@ -17,16 +18,25 @@ from zkprov.lab.writers import running_writers
 
 __all__ = ["lab_home", "make_lab", "nothing_is_left", "software"]
 
-Broken = Callable[[str], tuple[Lab, Incident]]
+
+class Broken(Protocol):
+    def __call__(self, shape: str, *flags: str) -> tuple[Lab, Incident]: ...
 
 
 @pytest.fixture
 def broken(software: None, lab_home: Path) -> Iterator[Broken]:
-    """`broken(shape) -> (lab, incident)`: a lab of its own, made and broken, with its writers at work. All end with the test."""
+    """`broken(shape) -> (lab, incident)`: a lab of its own, made and broken, with its writers at work. All end with the test.
 
-    def make(shape: str) -> tuple[Lab, Incident]:
+    `flags`: of the JVM, for every server from its next start on.
+    """
+
+    def make(shape: str, *flags: str) -> tuple[Lab, Incident]:
         name = shape.replace("-", "_")
         ending.callback(_end, name)
+        if flags:
+            made = ready_for(name, shape_of(shape))
+            for host in made.hosts:
+                made.set_jvm_flags(host.id or 0, (*host.jvm_flags, *flags))
         incident = break_lab(name, shape_of(shape))
         return Lab.open(name), incident
 

@@ -269,6 +269,7 @@ SENT = (
     + synchronizing("Follower sid: 2", E3 + 9, E2 + 9)
     + f"2026-11-29 19:30:57,702 [myid:] - INFO  [x:o.a.z.s.q.LearnerHandler@900] - Sending TRUNC zxid={E2 + 4:#x}  for peer sid: 2\n"
     + synchronizing("Learner sid: 3", E2 + 3, E2 + 2)
+    + synchronizing("Learner sid: 4", E2 + 3, 0xFFFFFFFFFFFFFFFF)  # empty
 )
 
 

@@ -20,8 +20,8 @@ from zkprov.model.server import Server, ServerAddress
 from zkprov.plan.fencing import HealWish
 from zkprov.plan.heal import other_sides, plan_heal
 from zkprov.plan.steps import Options, Plan, Refusal, StepKind
-from zkprov.run.healer import told_of
-from zkprov.run.healing import Aside, with_list
+from zkprov.run.disks_aside import Aside, told_of
+from zkprov.run.healing import with_list
 from zkprov.run.journal import State
 from zkprov.run.planning_heal import with_disks
 from zkprov.run.result import Result

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,50 @@ def test_a_hook_that_cannot_be_run_or_does_not_end(inventory: Path, folder: Path
 
 def test_without_a_folder_of_their_own_there_are_no_hooks(inventory: Path, tmp_path: Path) -> None:
     assert not Plays(str(inventory), artifacts=tmp_path).hooks("before", "start", HOST, "r1")
+
+
+def test_plays_on_several_hosts_at_once(folder: Path, tmp_path: Path) -> None:
+    """Each waits for all of the others, so that none would end if they came one after another; and all write into one folder of records."""
+    names, here = (
+        [f"zk{i}" for i in range(1, 5)],
+        f"ansible_connection=local ansible_python_interpreter={sys.executable}",
+    )
+    inventory, met = tmp_path / "four.ini", tmp_path / "met"
+    inventory.write_text("[zk]\n" + "".join(f"{name} {here}\n" for name in names))
+    met.mkdir()
+    everybody = f"touch {met}/$ME; until [ $(ls {met} | wc -l) = {len(names)} ]; do sleep 0.05; done"
+    playbook(
+        folder,
+        "meet",
+        f"""
+- shell: "{everybody}"
+  environment: {{ME: "{{{{ inventory_hostname }}}}"}}
+- set_fact: {{zkprov_result: {{me: "{{{{ inventory_hostname }}}}"}}}}
+""",
+    )
+    artifacts = tmp_path / "artifacts"
+
+    def play(name: str) -> Any:
+        plays = Plays(str(inventory), playbooks=folder, artifacts=artifacts, timeout_s=60)
+        return plays.play("meet", name).facts["me"]
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert list(pool.map(play, names)) == names
+    kept = sorted(path.name for path in artifacts.iterdir())
+    assert [name[:3] for name in kept] == ["001", "002", "003", "004"] and not list(artifacts.glob(".play-*"))
+
+
+def test_no_play_takes_another_s_workplace_for_one_that_was_left(inventory: Path, tmp_path: Path) -> None:
+    def work(number: int) -> None:
+        plays = Plays(str(inventory), artifacts=tmp_path / "artifacts")
+        for turn in range(40):
+            with plays._workplace() as mine:
+                (mine / "file").write_text(f"{number} {turn}")
+                assert (mine / "file").read_text() == f"{number} {turn}"
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert not list((tmp_path / "artifacts").iterdir())
 
 
 def test_what_is_kept_of_an_event_has_no_values() -> None:

@@ -1,4 +1,4 @@
-"""Carries playbooks out by ansible-runner, one host at a time: ours, with the operator's laid over them by name, and hooks around them.
+"""Carries playbooks out by ansible-runner, each on one host: ours, with the operator's laid over them by name, and hooks around them.
 
 Ansible starts where zkprov was started, with the operator's own ansible.cfg, inventory, vault and connection settings. What a play is
 given goes by files in a private folder that is gone when it ends; what is kept of it is one line an event, without values.
@@ -60,7 +60,7 @@ class Plays:
     """`inventory_path`: the operator's, as Ansible reads it. `playbooks`: a folder whose files are used instead of ours of the same name.
 
     `artifacts`: a folder for what is kept of each play (`<number>-<name>-<host>.jsonl`). `on_event`: called with each of those lines.
-    `stop`: ends a play that runs, by force. One play at a time and object.
+    `stop`: ends a play that runs, by force. One play at a time and object; several objects may share `artifacts` and play at once.
     """
 
     def __init__(
@@ -176,15 +176,18 @@ class Plays:
         """A folder of our user's alone, gone afterwards with all that is in it."""
         try:
             self.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sweep(self.artifacts)
-            work = Path(tempfile.mkdtemp(prefix=".play-", dir=self.artifacts))
+            with _one_at_a_time(self.artifacts):
+                _sweep(self.artifacts)
+                work = Path(tempfile.mkdtemp(prefix=".play-", dir=self.artifacts))
+                # held from now on: whoever sweeps finds no folder of a play that is not locked
+                alive = (work / "lock").open("w")
+                fcntl.flock(alive, fcntl.LOCK_EX)
         except OSError as error:
             raise NotHealthy(
                 f"cannot write {self.artifacts}: {error.strerror}", remedy="make room, or correct its rights"
             ) from None
         try:
-            with (work / "lock").open("w") as alive:
-                fcntl.flock(alive, fcntl.LOCK_EX)
+            with alive:
                 yield work
         except OSError as error:
             raise NotHealthy(
@@ -285,11 +288,12 @@ class Plays:
     @contextlib.contextmanager
     def _kept(self, name: str, host: str) -> Iterator[Callable[[dict[str, Any] | None], None]]:
         """The record of one play: one JSON line an event, from names and short texts only."""
-        number = 1 + sum(1 for p in self.artifacts.glob("*.jsonl"))
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", host)[:100]
-        descriptor = os.open(
-            self.artifacts / f"{number:03d}-{name}-{safe}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600
-        )
+        with _one_at_a_time(self.artifacts):
+            number = 1 + sum(1 for p in self.artifacts.glob("*.jsonl"))
+            descriptor = os.open(
+                self.artifacts / f"{number:03d}-{name}-{safe}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600
+            )
         with os.fdopen(descriptor, "ab") as file:
 
             def keep(line: dict[str, Any] | None) -> None:
@@ -353,6 +357,17 @@ def _private(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(artifacts: Path) -> Iterator[None]:
+    """Of all plays that have this folder, in this process or in others."""
+    entered = os.open(artifacts, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(entered, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(entered)
 
 
 def _sweep(artifacts: Path) -> None:

@@ -26,6 +26,8 @@ from zkprov.cli.planned import (
 from zkprov.cli.target import target_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zkprov.plan.steps import Plan
     from zkprov.run.planning_heal import Looked
     from zkprov.run.world import World
@@ -72,17 +74,29 @@ def _made(world: World, given: dict[str, object], output: str) -> Plan:
         known = histories_known(journal, world.inventory.ensemble)
     looked = look_at_sides(world, known)
     if looked is None:
-        _nothing(world, output)
+        _nothing(world, output, journal_path(context))
     assert looked is not None  # noqa: S101 — _nothing does not return
     keep = str(given["keep"]).strip() or _asked(looked, given, output)
     made = make_heal(world, looked, keep, dict.fromkeys(named, reason), asked, text(given["made_by"]))
     return made_or_refused(made, output)
 
 
-def _nothing(world: World, output: str) -> None:
-    if output == "json":
+def _nothing(world: World, output: str, journal: Path) -> None:
+    from zkprov.report.console import result
+    from zkprov.run.disks_aside import nothing_to_heal
+    from zkprov.run.journal import Journal
+
+    said = f"{world.inventory.ensemble}: one side; nothing to heal"
+    with contextlib.closing(Journal(journal, create=False)) as runs:
+        ended = nothing_to_heal(said, world, runs)
+    if output == "text":
+        result(ended)
+    elif ended.evidence:
+        from zkprov.report.documents import ChangeDocument, as_json
+
+        click.echo(as_json(ChangeDocument(result=ended)))
+    else:
         nothing_to_do(world, output)
-    click.echo(f"{world.inventory.ensemble}: one side; nothing to heal")
     raise click.exceptions.Exit(0)
 
 

@@ -88,6 +88,7 @@ def from_(
         ctx, kept, None if of_disks else inventory, None if of_disks else ensemble, connect, timeout_s, logs=True
     )
     origin = make(side, kept_side, out, who_am_i(made_by), _say, kept_disks, server_logs)
+    _note(ctx, sources, out)
     document = SalvageDocument("from", str(out), origin)
     if output == "json":
         _json(document)
@@ -233,6 +234,20 @@ def _copies(
     with world_to_look_at(ctx, inventory, ensemble, None, timeout_s) as world:
         found = fetched(world, named.values(), copies_beside(out), _say)
     return {source: found[disk] for source, disk in named.items()}
+
+
+def _note(ctx: click.Context, sources: tuple[Path, ...], out: Path) -> None:
+    """For later heals: these disks need not be named again."""
+    from zkprov.cli.conduct import journal_path
+    from zkprov.model.problems import Problem
+    from zkprov.run.disks_aside import note_salvaged
+
+    try:
+        note_salvaged(journal_path(ctx), sources, out)
+    except Problem as why:
+        _say(
+            f"a later heal may name these disks again, since it cannot be noted that {out} has what was on them: {why}"
+        )
 
 
 def _kept(

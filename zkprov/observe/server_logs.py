@@ -16,6 +16,8 @@ FOUND = re.compile(
 """A leader's, at INFO, from 3.5 on."""
 CUT = re.compile(r"Sending TRUNC (?:to follower )?zxid(?:ToSend)?=0x([0-9a-f]+)\s+for peer sid: ?(\d+)")
 MOST_LINE = 4096
+NOTHING = 0xFFFFFFFFFFFFFFFF
+"""The zxid, -1, of a learner that comes empty: it is sent everything, and nothing is cut off."""
 
 
 class CutByLeader(msgspec.Struct, frozen=True):
@@ -34,7 +36,7 @@ def cut_by_leaders(path: Path) -> Iterator[CutByLeader]:
             for line in lines:
                 if match := FOUND.search(line[:MOST_LINE]):
                     sid, committed, last = int(match[1]), int(match[2], 16), int(match[3], 16)
-                    came[sid] = last
+                    came[sid] = last = 0 if last == NOTHING else last
                     if last > committed:
                         # to the last that the leader has itself; which it says at DEBUG alone
                         yield CutByLeader(sid, last, committed)

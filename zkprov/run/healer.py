@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from zkprov.judge.picture import picture_of
-from zkprov.model.backup import name_of
 from zkprov.model.problems import Busy, Interrupted, Problem, Stale
 from zkprov.plan.options import checked
 from zkprov.plan.steps import HEAL, SPLIT_STEPS, Plan
+from zkprov.run.disks_aside import Aside, nothing_to_heal, set_aside_by
 from zkprov.run.events import Events
 from zkprov.run.gating import GateFailed
-from zkprov.run.healing import Aside, Healing, fenced_disks
+from zkprov.run.healing import Healing
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.planning_heal import look_at_sides
 from zkprov.run.result import Result
@@ -23,7 +22,6 @@ from zkprov.run.unchanged import same_sources
 
 if TYPE_CHECKING:
     from zkprov.run.runner import Conductor
-    from zkprov.run.world import World
 
 
 def standing_heal(journal: Journal, ensemble: str) -> Run | None:
@@ -52,8 +50,8 @@ class Healer:
             raise Busy(f"run {plan.id} is unfinished", place="the journal", remedy="zkprov resume, or zkprov abort")
         self._free(plan)
         if look_at_sides(self.world) is None:
-            said = f"nothing to heal: one side, {plan.base}"
-            return Result(plan.id, State.DONE, 0, said, stands=f"the list is {plan.base}")
+            nothing = nothing_to_heal(f"nothing to heal: one side, {plan.base}", self.world, self.journal, plan.id)
+            return msgspec.structs.replace(nothing, stands=f"the list is {plan.base}")
         self._not_paused(plan)
         if self.conductor.stop.is_set():
             raise Interrupted("stopped by a signal before anything was begun")
@@ -86,9 +84,12 @@ class Healer:
             f"; {name} could not be asked, and has this run's fence still" for name in left
         )
         following = ("zkprov heal", "zkprov status") if healing.touched else ()
+        aside: list[Aside] = []
+        with contextlib.suppress(Problem):  # it is ended all the same, and the next heal names them
+            aside = set_aside_by(run, self.world, self.journal)
         return Result(
-            plan.id, State.ABORTED, 4 if following else 0, f"Aborted run {plan.id}.", undone="" if healing.touched else "nothing was begun",
-            stands=stands, next=following,
+            plan.id, State.ABORTED, 4 if following else 0, f"Aborted run {plan.id}.", tuple(f"set aside: {d}" for d in aside),
+            undone="" if healing.touched else "nothing was begun", stands=stands, next=following,
         )  # fmt: skip
 
     # -- the way through it
@@ -190,40 +191,3 @@ class Healer:
         ]
         if reason := next((r for r in reasons if r), ""):
             raise Busy(f"paused: {reason}", place="/zkprov/paused", remedy="zkprov unpause, when the reason is gone")
-
-
-def kept_copies(plan: Plan, world: World) -> tuple[Aside, ...]:
-    """The copies of the kept side's disks that the run has made before anything else: what their logs have from an earlier history.
-
-    Not of one whose id a loser has too: by that `salvage` tells the disks of one side from the other's.
-    """
-    if plan.split is None:
-        return ()
-    name, found = name_of(plan.made_at, plan.id), list[Aside]()
-    taken = {x.id for x in plan.split.losers}
-    for server in plan.split.kept.servers:
-        host = world.inventory_host(server.host) if server.host and not server.gone else None
-        if host is not None and server.id not in taken:
-            found.append(Aside(plan.split.keep, host.name, f"{host.backups}/{name}", "", host.connection == "local"))
-    return tuple(found)
-
-
-def told_of(plan: Plan, result: Result, disks: Sequence[Aside], kept: Sequence[Aside] = ()) -> Result:
-    """With where each disk lies that was set aside, who is to be restarted, and what reads those disks.
-
-    `kept`: copies of the kept side's.
-    """
-    if result.state is not State.DONE or plan.split is None:
-        return result
-    clients = [n for n in plan.notes if n.startswith("restart the client")]
-    evidence = (f"kept: side {plan.split.keep}", *(f"set aside: {d}" for d in disks), *clients)
-    following = []
-    beside = "".join(f" --kept-disk {d.source}" for d in kept)
-    for side in plan.split.lost:
-        own = [d for d in disks if d.side == side.name]
-        if own:
-            following.append(f"zkprov salvage {' '.join(d.source for d in own)}{beside} -o dead-letters-{side.name}")
-    return msgspec.structs.replace(result, evidence=(*result.evidence, *evidence), next=(*result.next, *following))
-
-
-__all__ = ["Healer", "asks_nobody", "fenced_disks", "kept_copies", "standing_heal", "told_of"]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from zkprov import __version__
 from zkprov.act import backups
-from zkprov.act.hosts import STOP_S, place_aside
+from zkprov.act.hosts import STOP_S
 from zkprov.judge.health import judge
 from zkprov.judge.leaders import leaders_of
 from zkprov.judge.leaving import not_to_be_started
@@ -34,6 +33,7 @@ from zkprov.plan.heal import other_sides
 from zkprov.plan.steps import SPLIT_STEPS, Plan, Step, StepKind
 from zkprov.run.acts import log_of, take
 from zkprov.run.clock import Clock
+from zkprov.run.copying import at_once, copy_disks
 from zkprov.run.events import Events
 from zkprov.run.gating import GateFailed
 from zkprov.run.journal import Journal
@@ -131,16 +131,8 @@ class Healing:
         survey = self._unchanged()
         name, hosts = name_of(self.plan.made_at, self.plan.id), {n: self.world.host(n) for n in step.hosts}
         self.events.emit("act", what=f"copy configs, epochs and data of {', '.join(hosts)} into backups on their hosts")
-        local = all(h.host.connection == "local" for h in hosts.values())
         try:
-            if local:
-                with ThreadPoolExecutor(len(hosts)) as pool:
-                    list(pool.map(lambda n: backups.copy(hosts[n], name, self.plan.id, data=True), hosts))
-            else:
-                for host in hosts.values():
-                    # in this thread: a play is stopped from here
-                    self.checkpoint()
-                    backups.copy(host, name, self.plan.id, data=True)
+            copy_disks(hosts, name, self.plan.id, at_once(self.world, hosts), self.stop)
         except Interrupted:
             raise
         except Problem as problem:
@@ -358,38 +350,3 @@ def with_list(zoo_cfg: str, members: Members) -> str:
     )
     wanted = [had.get(x.partition("=")[0].strip(), x) if x.startswith("server.") else x for x in bare.lines]
     return "".join(f"{x}\n" for x in (*(x for x in lines if not LIST.match(x)), *wanted))
-
-
-class Aside(msgspec.Struct, frozen=True):
-    """A disk that was set aside: of which side, on which host, where its data is, and its log where that is elsewhere."""
-
-    side: str
-    host: str
-    data: str
-    log: str
-    local: bool
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.data}" + f" (log: {self.log})" * bool(self.log)
-
-    @property
-    def source(self) -> str:
-        """As `salvage` takes it, here or on its host."""
-        return ":".join(filter(None, ("" if self.local else self.host, self.data, self.log)))
-
-
-def fenced_disks(plan: Plan, world: World, journal: Journal) -> tuple[Aside, ...]:
-    """Each disk that the run has set aside: by its record here, else where it is unless the folder is a mount point."""
-    if plan.split is None:
-        return ()
-    told = [e.evidence for e in journal.events(plan.id) if e.kind == "act" and "where" in e.evidence]
-    seen = {str(e["host"]): str(e["where"]) for e in told}
-    found = []
-    for side in plan.split.lost:
-        for name in (x.host for x in side.servers if x.host and not x.gone):
-            host, label = world.inventory_host(name), plan.split.label
-            usual = place_aside(host, label)
-            data = seen.get(name, usual)
-            log = place_aside(host, label, folder=host.data_log_dir) if data == usual else ""
-            found.append(Aside(side.name, name, data, "" if log == data else log, host.connection == "local"))
-    return tuple(found)

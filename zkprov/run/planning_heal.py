@@ -60,9 +60,13 @@ def look_at_sides(world: World, remembered: Set[str] = frozenset()) -> Looked | 
         suspected = health.suspected
         if (found := _looked(world, first, health, remembered)) is not None:
             return found
-        if one_side(health):
+        alone = one_side(health)
+        # who serves nobody since a moment ago may be another side's, which has just lost its leader: the next look tells by his disk
+        if alone and lookers(survey) <= lookers(first):
             return None
         first = survey
+    if alone:
+        return None
     remedy = "zkprov status; then look again: zkprov heal"
     what = f"something is wrong, and one side alone shows itself: {health.gate('no incident').summary}"
     raise NotHealthy(what, place="sides", remedy=remedy)
@@ -93,7 +97,7 @@ def _looked(world: World, first: Survey, health: Health, remembered: Set[str]) -
     if len(led) > 1 and (gate := one_leader(picture, earlier=first)).verdict is Verdict.UNKNOWN:
         raise NotHealthy(gate.summary, place="one leader", remedy="look again: zkprov heal")
     # who looked for a leader in both looks, and found none; who lies stopped is proved to elect nobody
-    looking = {f.name for f in survey.servers if _looks(f) and (x := first.by_name(f.name)) is not None and _looks(x)}
+    looking = lookers(survey) & lookers(first)
     disks = _told_by_disks(world, looking)
     sides = with_disks(sides, picture, looking, disks)
     told_by = "leaders"
@@ -121,6 +125,11 @@ def _of_incident(health: Health) -> tuple[Side, ...]:
 
 def _furthest(side: Side, disks: Mapping[str, Known]) -> Known | None:
     return max((disks[n] for n in side.servers if n in disks), key=lambda k: k.zxid, default=None)
+
+
+def lookers(survey: Survey) -> frozenset[str]:
+    """Who looks for a leader, by name."""
+    return frozenset(f.name for f in survey.servers if _looks(f))
 
 
 def _looks(facts: ServerFacts) -> bool:

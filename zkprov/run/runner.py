@@ -22,13 +22,14 @@ from zkprov.run import lock
 from zkprov.run.awaited_vote import bring_vote, standing_run
 from zkprov.run.canary import Canary
 from zkprov.run.clock import Clock
+from zkprov.run.disks_aside import told_at_end
 from zkprov.run.endpoints import endpoints_of
 from zkprov.run.engine import Engine
 from zkprov.run.entries import ensure_ledger
 from zkprov.run.events import Event, Events, rfc3339
 from zkprov.run.gating import GateFailed
 from zkprov.run.giving_up import given_up
-from zkprov.run.healer import Healer, fenced_disks, kept_copies, standing_heal, told_of
+from zkprov.run.healer import Healer, standing_heal
 from zkprov.run.journal import OPEN_STATES, Journal, Run, State
 from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
@@ -385,8 +386,7 @@ class _Run:
         """Of a run that was begun already."""
         with self._singing(endpoints):
             result, plan = self.engine.carry_out(first), self.engine.plan
-            disks = fenced_disks(plan, self.engine.world, self.engine.journal)
-            return tell_end(self.engine, told_of(plan, result, disks, kept_copies(plan, self.engine.world)))
+            return tell_end(self.engine, told_at_end(plan, result, self.engine.world, self.engine.journal))
 
     def result(self, first: int, endpoints: Sequence[HostPort]) -> Result:
         engine, plan = self.engine, self.engine.plan

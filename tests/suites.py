@@ -40,12 +40,12 @@ _CORES = os.cpu_count() or 1
 # Tests of one file share servers, so a file stays on one worker (xdist 3.8 does not see its own groups with pytest 9.2).
 _BY_FILE = ("loadscope", "--no-loadscope-reorder")
 SUITES = (
-    Suite("unit", 4.25, 30, min(_CORES, 4)),
+    Suite("unit", 4.0, 30, min(_CORES, 4)),
     Suite("cases", 0.1, 10, min(_CORES, 4)),
     Suite("real", 9.25, 60, min(_CORES, 4), _BY_FILE),
     Suite("faults", 4.4, 90, min(_CORES, 4)),
     Suite("hosts", 4.75, 100, min(_CORES, 4)),
-    Suite("incidents", 1.5, 30, min(_CORES, 4)),
+    Suite("incidents", 1.75, 30, min(_CORES, 4)),
 )
 
 

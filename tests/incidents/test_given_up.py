@@ -47,7 +47,7 @@ def named_in(told: Done) -> set[str]:
     return {w.partition(":")[0] for w in words if ".heal-" in w}
 
 
-@pytest.mark.matrix(keep=1, of="heals after one that was given up")
+@pytest.mark.matrix(keep=1, of="rarer ways out")
 def test_the_next_heal_names_what_the_one_before_had_fenced(broken: Broken, tmp_path: Path) -> None:
     lab, _ = broken("outage")
     zkprov, keep = Zkprov(lab, tmp_path / "runs"), lab.founders[0].name
@@ -67,7 +67,7 @@ def test_the_next_heal_names_what_the_one_before_had_fenced(broken: Broken, tmp_
     salvaged_and_whole(lab, zkprov, healed, tmp_path)
 
 
-@pytest.mark.matrix(keep=1, of="heals after one that was given up")
+@pytest.mark.matrix(keep=1, of="rarer ways out")
 def test_all_of_a_side_was_fenced_and_nothing_is_left_to_heal(broken: Broken, tmp_path: Path) -> None:
     """No heal comes to an end any more whose last words they could be: `nothing to heal` has them, until they are salvaged."""
     lab, _ = broken("outage")

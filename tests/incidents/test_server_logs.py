@@ -19,7 +19,7 @@ from zkprov.model.inventory import InventoryHost
 from zkprov.model.letters import CutOff
 from zkprov.run.dead_letters import DeadLetters
 
-pytestmark = [pytest.mark.real, pytest.mark.matrix(keep=1, of="servers' own logs")]
+pytestmark = [pytest.mark.real, pytest.mark.matrix(keep=1, of="rarer ways out")]
 
 AT_INFO = "-Dzkprov.log.level=INFO"  # zkprov's servers are quieter than ZooKeeper by default
 AHEAD = 100

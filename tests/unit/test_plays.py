@@ -420,6 +420,7 @@ def test_our_playbooks_are_playbooks() -> None:
         "preflight",
         "install",
         "configure",
+        "configure_and_start",
         "start",
         "stop",
         "retire",

@@ -13,7 +13,7 @@ from zkprov.act.backup_programs import answered, backup_program, backup_variable
 from zkprov.act.boots import boots_program
 from zkprov.act.edit import CHARSET, edited
 from zkprov.act.hosts import checked_label, dynamic_file, folders_of, place_aside, place_of, places_of
-from zkprov.act.plays import PlayFailed, PlayResult, Plays
+from zkprov.act.plays import PlayFailed, PlayResult, Plays, has_hook
 from zkprov.model.boots import Boot
 from zkprov.model.inventory import InventoryHost
 from zkprov.model.problems import BadInput, Busy, Interrupted, NotHealthy, NotSwitchable, Problem
@@ -79,6 +79,20 @@ class AnsibleHost:
             place_of(self.host, name)
         self._mine = (run, attempt)
         self._play("configure", files)
+
+    def configure_and_start(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
+        if any(has_hook(self._plays.playbooks, between) for between in ("after-configure", "before-start")):
+            self.configure(files, run, attempt)
+            self.enable()
+            self.start()
+            return
+        for name in files:
+            place_of(self.host, name)
+        self._mine = (run, attempt)
+        self.enable()
+        self._plays.hooks("before", "configure", self.name, run)
+        self._played("configure_and_start", files)
+        self._plays.hooks("after", "start", self.name, run)
 
     def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
         self._commands_rest()

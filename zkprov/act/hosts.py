@@ -61,6 +61,9 @@ class Host(Protocol):
         there is data or a server runs, `BadInput` for a name.
         """
 
+    def configure_and_start(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
+        """`configure`, `enable` and `start`; in one go where each takes its time, and no hook stands between. Raises what they raise."""
+
     def lay_list(self, path: str, text: str, run: str, attempt: int = 0) -> None:
         """Write the member list `text` into the dynamic file at `path`, a full path in config_dir, for `run`: whole or not at all, durable,
         with the owner and rights that it had. Raises `Busy` and `Interrupted` as `configure`, `NotHealthy` when a server runs or no such

@@ -204,6 +204,11 @@ class LocalHost:
         with disk_of(self.host):
             write(self._control / local_releases.IN_FORCE, f"{release}\n".encode())
 
+    def configure_and_start(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
+        self.configure(files, run, attempt)
+        self.enable()
+        self.start()
+
     def start(self) -> None:
         if (self._control / "disabled").exists():
             raise NotHealthy("this server was disabled when it left", place=self.name, remedy="enable it first")

@@ -53,6 +53,12 @@ def hear(event: dict[str, Any], told: Told) -> dict[str, Any] | None:
     return line
 
 
+def part_of(name: str, event: Mapping[str, Any]) -> str:
+    """Which playbook an event is of: of one made of several (`configure_and_start`) the one whose play has its name."""
+    play = str((event.get("event_data") or {}).get("play") or "").lower()
+    return play if play in name.split("_and_") else name
+
+
 def diff_of(diff: Any) -> list[str]:
     lines: list[str] = []
     for one in diff if isinstance(diff, list) else [diff]:

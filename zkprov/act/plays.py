@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from zkprov.act.play_events import Told, condensed, hear, message_of
+from zkprov.act.play_events import Told, condensed, hear, message_of, part_of
 from zkprov.act.ssh_alive import VARIABLE, ssh_extra_args
 from zkprov.model.inventory import PASSWORDS
 from zkprov.model.problems import BadInput, Interrupted, NotHealthy
@@ -214,7 +214,7 @@ class Plays:
 
             def heard(event: dict[str, Any]) -> bool:
                 line = hear(event, told)
-                keep(None if line is None else {"play": name, **line})
+                keep(None if line is None else {"play": part_of(name, event), **line})
                 return False
 
             runner = ansible_runner.run(
@@ -303,6 +303,11 @@ class Plays:
                         self._on_event(line)
 
             yield keep
+
+
+def has_hook(playbooks: Path | None, name: str) -> bool:
+    """Whether the operator has a hook `<when>-<phase>`."""
+    return playbooks is not None and any((playbooks / f"{name}{ending}").is_file() for ending in ("", ".yml"))
 
 
 def playbooks_digest(playbooks: Path | None) -> str:

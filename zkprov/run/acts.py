@@ -75,11 +75,9 @@ def start(run: Engine, step: Step) -> str:
     files = run.world.render(step.host, joiner.server, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
-    # from here on the host's own fence stops an attempt that was taken over
-    host.configure(dict(files), run.plan.id, run.attempt)
     run.fence(step.number)
-    host.enable()
-    host.start()
+    # from here on the host's own fence stops an attempt that was taken over
+    host.configure_and_start(dict(files), run.plan.id, run.attempt)
     deadline, process = run.clock.monotonic() + run.plan.options.step_timeout_s, Process(host, run.clock)
     while True:
         facts = run.world.glance(step.host)

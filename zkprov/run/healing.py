@@ -246,9 +246,7 @@ class Healing:
             self.events.emit("act", what=f"{step.host}: what an earlier attempt left is at {where}")
         self.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
         host.install()
-        host.configure(dict(files), self.plan.id, self.attempt)
-        host.enable()
-        host.start()
+        host.configure_and_start(dict(files), self.plan.id, self.attempt)
 
     def _elect(self, step: Step) -> str:
         """One leader of the kept side, followed by a quorum of its list. Who serves nobody by then is started, or restarted, once."""

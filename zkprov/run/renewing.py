@@ -67,10 +67,8 @@ def _lay(run: Engine, host: Host, step: Step, meant: Server, health: Health) -> 
     files = run.world.render_member(step.host, meant, live, release_of(health.picture))
     run.events.emit("act", what=f"{step.host}: install, configure ({', '.join(sorted(files))}), start")
     host.install()
-    host.configure(dict(files), run.plan.id, run.attempt)
     run.fence(step.number)
-    host.enable()
-    host.start()
+    host.configure_and_start(dict(files), run.plan.id, run.attempt)
 
 
 def _still_new(health: Health, step: Step, meant: Server) -> None:

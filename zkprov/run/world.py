@@ -265,8 +265,9 @@ class World:
 
     def has_hook(self, name: str) -> bool:
         """Whether the operator has a hook `<when>-<phase>`."""
-        folder = self.playbooks
-        return folder is not None and any((folder / f"{name}{ending}").is_file() for ending in ("", ".yml"))
+        from zkprov.act.plays import has_hook
+
+        return has_hook(self.playbooks, name)
 
     def hooks(self, when: str, phase: str, host: str, run: str, *, limit_s: float = 0.0) -> bool:
         """Runs the operator's hooks `<when>-<phase>`; whether there was one. Raises `NotHealthy` when one fails, or takes longer than a

@@ -40,8 +40,6 @@ GLANCE_S = 0.02
 """Between two glances at one server that starts."""
 ALIVE_S = 0.5
 """Between two looks whether its process still runs."""
-ROLE_S = 0.005
-"""As `GLANCE_S`, at one whose role changes: that takes it some 20 ms to an observer, and 70 to a voter."""
 FRESH_S = 2.0
 """How old the look may be that an act rests on: far less than it takes to elect a leader and to change a list by hand."""
 
@@ -285,7 +283,7 @@ def _await_role(run: Engine, host: str, role: Role) -> None:
         srvr = run.world.glance(host).srvr.value
         if srvr is not None and (srvr.mode is Mode.OBSERVER) == (role is Role.OBSERVER):
             return
-        run.gates.pause(ROLE_S)
+        run.gates.pause(GLANCE_S)
 
 
 def _rules(run: Engine, health: Health, live: Members, after: Members, server: Server, now_ms: int) -> None:

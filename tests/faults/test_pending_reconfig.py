@@ -1,6 +1,6 @@
 """A voter stands still as the promotion is asked for, for longer than the leader waits for it: what was proposed can never be committed.
 
-The joiner acknowledges nothing before it votes; who wakes votes by both lists and finds no leader. The run restarts the leader.
+The joiner's acknowledgement does not count before it votes; who wakes votes by both lists and finds no leader. The run restarts the joiner.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scene import LISTS, Instant, Scene
+from tests.faults.scene import LISTS, NEW, Instant, Scene
 from tests.real.conftest import MakeLab
-from tests.real.driver import Running, client, events_in, wait_for, word
+from tests.real.driver import Running, client, events_in, live_config, mode, wait_for, word
 from zkprov.act.local import LocalHost
 from zkprov.run.ledger import LOCK
 
@@ -38,7 +38,7 @@ def without_the_run(scene: Scene) -> int:
     return next(h.id for h in scene.lab.founders if h.id not in (held, scene.leader()) and h.id)
 
 
-def stuck(scene: Scene) -> tuple[Running, int]:
+def stuck(scene: Scene, *, wakes: bool = True) -> tuple[Running, int]:
     """The run, which waits for its answer, and who stood still; it goes on when the leader has given it up."""
     running = scene.add("--step-timeout", "40")
     scene.reach(running, Instant(3, "step.begun"))
@@ -52,7 +52,8 @@ def stuck(scene: Scene) -> tuple[Running, int]:
     leader = scene.lab.host(scene.leader())
     wait_for(lambda: "zk_synced_followers\t1" in word(leader, "mntr"), what="the leader gives it up")
     assert next_list(scene, leader.id), "nothing was proposed"
-    scene.signal(signal.SIGCONT, still)
+    if wakes:
+        scene.signal(signal.SIGCONT, still)
     return running, still
 
 
@@ -71,23 +72,62 @@ def test_a_voter_stands_still_as_the_promotion_is_asked_for(quick: Scene, how: s
         running.process.wait()
         # nothing of the run is known there, and nobody can be asked: what is wrong is told, and what a person can do
         quick.elsewhere("resume").expect(4, "no session could be opened")
-        quick.elsewhere("status").expect(3, "cannot-commit", MENDED, "zkprov resume", "look by both lists")
+        quick.elsewhere("status").expect(3, "cannot-commit", MENDED, "it restarts zk4", "look by both lists")
         quick.elsewhere("heal", "--yes").expect(4, "there is no other side to fence", MENDED)
         done = quick.zkprov(how).expect(0, "is in it and stays" if how == "abort" else "done: {1,2,3,4}")
-    assert MENDED in done.said and "restart the leader" in done.said, done
-    assert all(LocalHost(h).fenced_by() is None for h in quick.lab.founders)
-    quick.planned()
+    assert MENDED in done.said and "restart zk4, so that all elect" in done.said, done
+    nobody_is_held(quick)
+
+
+def nobody_is_held(scene: Scene) -> None:
+    assert all(LocalHost(h).fenced_by() is None for h in (*scene.lab.founders, scene.new))
+    scene.planned()
 
 
 @pytest.mark.matrix(keep=1, of="the longest faults")
-def test_killed_after_it_has_stopped_the_leader(quick: Scene) -> None:
+@pytest.mark.parametrize("ends", ["resume", "abort"])
+def test_killed_after_it_has_stopped_the_joiner(quick: Scene, ends: str) -> None:
+    """The others elect without it meanwhile, and commit."""
     running, _ = stuck(quick)
-    leader = quick.lab.host(quick.leader())
-    was = quick.servers(leader.id or 0)
-    wait_for(lambda: [e for e in events_in(quick.events) if e["kind"] == "mend"], 60, "the restart of the leader")
-    wait_for(lambda: quick.servers(leader.id or 0) != was, what="the leader is stopped")
+    was = quick.servers(NEW)
+    wait_for(lambda: [e for e in events_in(quick.events) if e["kind"] == "mend"], 60, "the restart")
+    wait_for(lambda: quick.servers(NEW) != was, what="it is stopped")
     running.process.kill()
     running.process.wait()
+    # as if it had been killed a moment earlier: this test cannot come between the two
+    quick.signal(signal.SIGKILL, NEW)
+    wait_for(
+        lambda: sorted(mode(h) for h in quick.lab.founders) == ["follower", "follower", "leader"], 60, "they elect"
+    )
+    wait_for(lambda: f"server.{NEW}=" in live_config(*quick.lab.founders), 60, "it is committed")
+    assert not quick.servers(NEW)
+    quick.zkprov(ends).expect(0, "is in it and stays" if ends == "abort" else "done: {1,2,3,4}")
+    nobody_is_held(quick)
+
+
+@pytest.mark.matrix(keep=1, of="the longest faults")
+def test_stopped_by_a_signal_while_it_elects(quick: Scene) -> None:
+    running, _ = stuck(quick)
+    wait_for(lambda: [e for e in events_in(quick.events) if e["kind"] == "mend"], 60, "the restart")
+    running.signal(signal.SIGINT)
+    running.wait(60).expect(7, "zkprov resume")
     quick.zkprov("resume").expect(0, "done: {1,2,3,4}")
-    assert all(LocalHost(h).fenced_by() is None for h in quick.lab.founders)
-    quick.planned()
+    nobody_is_held(quick)
+
+
+@pytest.mark.matrix(keep=1, of="the longest faults")
+def test_the_voter_is_gone_for_good(quick: Scene) -> None:
+    """Then who is promoted votes in its place; its run waits for the one that is missing, and stops with the joiner a voter."""
+    running, still = stuck(quick, wakes=False)
+    quick.signal(signal.SIGKILL, still)
+    wait_for(lambda: [e for e in events_in(quick.events) if e["kind"] == "mend"], 60, "the restart")
+    left = [h for h in (*quick.lab.founders, quick.new) if h.id != still]
+    wait_for(lambda: sorted(mode(h) for h in left) == ["follower", "follower", "leader"], 60, "they elect without it")
+    with client(*left) as session:
+        session.create("/written")
+    LocalHost(quick.lab.host(still)).start()
+    done = running.wait(120)
+    if done.code == 7:
+        done = quick.zkprov("resume")
+    done.expect(0, "done: {1,2,3,4}")
+    nobody_is_held(quick)

@@ -35,7 +35,7 @@ from zkprov.run.leaving import remember
 from zkprov.run.ledger import LOCK, EnsembleLedger, RunDocument
 from zkprov.run.moving import look_where_it_is
 from zkprov.run.no_right import rights_remedy
-from zkprov.run.pending_reconfig import commit_pending, standing_change, start_left, waits
+from zkprov.run.pending_reconfig import commit_pending, standing_change, start_left
 from zkprov.run.result import Result
 from zkprov.run.stopped_server import standing_roll, start_stopped
 from zkprov.run.told import tell_end
@@ -285,13 +285,13 @@ class Conductor:
         return mend(self.world, found, survey, events=events, clock=self.clock, stop=self.stop)
 
     def _commits(self, survey: Survey) -> Survey:
-        """Where a reconfig of the run that stands keeps the ensemble from committing anything: mended first, and looked at again."""
-        survey = self._somebody_serves(standing_change, start_left, survey)
-        found = standing_change(self.journal, self.world.inventory.ensemble) if waits(survey) else None
+        """Where a promotion of the run that stands keeps the ensemble from committing anything: mended first, and looked at again."""
+        found = standing_change(self.journal, self.world.inventory.ensemble)
         if found is None:
             return survey
         self._run = found[0].id
         events = Events(self._run, self.clock.now, self._readers)
+        survey = start_left(self.world, self.journal, found, survey, events=events, clock=self.clock, stop=self.stop)
         return commit_pending(self.world, found, survey, events=events, clock=self.clock, stop=self.stop)
 
     def _standing(self, ledger: EnsembleLedger) -> RunDocument | None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ import msgspec
 import pytest
 
 from zkprov.act import plays as plays_module
-from zkprov.act.ansible import AnsibleHost
-from zkprov.act.play_events import Told, hear, message_of, part_of
-from zkprov.act.plays import PlayFailed, PlayResult, Plays, playbooks_digest
-from zkprov.model.inventory import InventoryHost
+from zkprov.act.play_events import Told, hear, message_of
+from zkprov.act.plays import PlayFailed, Plays, playbooks_digest
 from zkprov.model.problems import BadInput, Interrupted, NotHealthy
 from zkprov.shipped import shipped
 
@@ -441,63 +439,3 @@ def test_our_playbooks_are_playbooks() -> None:
     ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-class Asked(Plays):
-    """Plays nothing, and tells what it would have."""
-
-    def play(self, name: str, *_: Any, **__: Any) -> PlayResult:
-        self.told = [*getattr(self, "told", []), name]
-        return PlayResult(0)
-
-    def hooks(self, when: str, phase: str, host: str, run: str) -> bool:
-        self.told = [*getattr(self, "told", []), f"{when}-{phase}"]
-        return True
-
-
-class Enabled:
-    """In place of `Connections`; counts what is asked of the host."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def run(self, host: InventoryHost, program: str, arguments: Mapping[str, Any], **_: Any) -> Any:
-        self.asked.append(str(arguments["act"]))
-        return {"ok": None}
-
-
-@pytest.mark.parametrize(
-    ("hooks", "told"),
-    [
-        ((), ["before-configure", "configure_and_start", "after-start"]),
-        (("before-configure", "after-start.yml"), ["before-configure", "configure_and_start", "after-start"]),
-        (
-            ("after-configure",),
-            ["before-configure", "configure", "after-configure", "before-start", "start", "after-start"],
-        ),
-        (
-            ("before-start.yml",),
-            ["before-configure", "configure", "after-configure", "before-start", "start", "after-start"],
-        ),
-    ],
-    ids=lambda x: "-".join(x) or "none",
-)
-def test_files_and_start_are_one_run_unless_a_hook_stands_between(
-    tmp_path: Path, hooks: tuple[str, ...], told: list[str]
-) -> None:
-    folder = tmp_path / "hooks"
-    folder.mkdir()
-    for name in hooks:
-        (folder / name).touch()
-    plays, connections = Asked("hosts.yml", playbooks=folder, artifacts=tmp_path / "artifacts"), Enabled()
-    AnsibleHost(InventoryHost("zk1", "10.0.0.1"), connections, plays).configure_and_start({"myid": "1\n"}, "r1")
-    assert plays.told == told and connections.asked == ["enable"]
-
-
-def test_of_which_playbook_an_event_is() -> None:
-    def of(name: str, play: object) -> str:
-        return part_of(name, {"event_data": {"play": play}})
-
-    assert [of("configure_and_start", x) for x in ("Configure", "Start")] == ["configure", "start"]
-    assert of("configure_and_start", "Somebody's own") == of("configure_and_start", None) == "configure_and_start"
-    assert of("release", "Release") == of("release", "Install") == "release" and part_of("stop", {}) == "stop"

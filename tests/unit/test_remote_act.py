@@ -586,3 +586,11 @@ def test_a_unit_that_ends_just_before_it_is_killed(
     else:
         with pytest.raises(NotHealthy, match="not loaded"):
             remote.stop(0.1)
+
+
+def test_whether_it_is_to_stay_down_is_told(remote: AnsibleHost) -> None:
+    assert remote._act("disabled") is False
+    remote.disable()
+    assert remote._act("disabled") is True
+    remote.enable()
+    assert remote._act("disabled") is False

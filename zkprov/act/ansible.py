@@ -81,7 +81,9 @@ class AnsibleHost:
         self._play("configure", files)
 
     def configure_and_start(self, files: Mapping[str, str | bytes], run: str, attempt: int = 0) -> None:
-        if any(has_hook(self._plays.playbooks, between) for between in ("after-configure", "before-start")):
+        between = any(has_hook(self._plays.playbooks, name) for name in ("after-configure", "before-start"))
+        # one that is to stay down is enabled only once its new files lie there: what refuses them must leave it as it is
+        if between or self._act("disabled"):
             self.configure(files, run, attempt)
             self.enable()
             self.start()
@@ -89,7 +91,6 @@ class AnsibleHost:
         for name in files:
             place_of(self.host, name)
         self._mine = (run, attempt)
-        self.enable()
         self._plays.hooks("before", "configure", self.name, run)
         self._played("configure_and_start", files)
         self._plays.hooks("after", "start", self.name, run)

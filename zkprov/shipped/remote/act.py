@@ -372,6 +372,8 @@ def act(a: Dict[str, Any]) -> Any:
         return lay_list(a["path"], a["text"].encode())
     if kind in ("releases", "has_release", "current", "switch"):
         return of_releases(kind, a)
+    if kind == "disabled":
+        return os.path.exists(os.path.join(control, "disabled"))
     if kind == "enable":
         return enable(control)
     if kind == "disable":

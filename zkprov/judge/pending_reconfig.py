@@ -7,7 +7,8 @@ few that follow the leader, and looks for ever. Nothing is committed after the p
 tick it asks for a quorum of both lists among those in sync, and counts observers there (`Leader.lead`).
 
 So it steps down once the joiner is restarted, and in an election the joiner's vote counts. Measured with 3.9.5, 3 → 4, one voter stopped as
-the promotion is asked for: with the joiner restarted they elect, and the promotion is committed, whether that voter is back or gone.
+the promotion is asked for: with the joiner restarted they elect, and the promotion is committed, whether that voter is back or gone. In the
+same way a removal and a demotion: the leader steps down once it has given the voter up, and all is committed when that is back.
 """
 
 from __future__ import annotations
@@ -46,13 +47,12 @@ class Pending(msgspec.Struct, frozen=True):
 
     @property
     def to_restart(self) -> str:
-        """The server whose restart ends it, by name: who is promoted, else the leader. Empty where none would: a voter must come first."""
-        if not self.elects:
-            return ""
-        if self.promoted:
-            return next(iter(self.promoted.values()))
-        # a voter that comes back without having seen the list may acknowledge it still
-        return self.leader if self.look else ""
+        """Who is promoted, by name, where the restart of it ends this; else empty.
+
+        Where nobody is promoted those in sync are no quorum of the new list, and the leader steps down by itself; where those that run
+        could not elect, a voter must come first.
+        """
+        return next(iter(self.promoted.values()), "") if self.elects else ""
 
     def __str__(self) -> str:
         short = f"{braces(self.acknowledge)} acknowledge it, which is no quorum of it"
@@ -98,11 +98,12 @@ def _does(server_id: int, acknowledge: frozenset[int], look: frozenset[int]) -> 
 
 def steps_out(picture: Picture, pending: Pending) -> tuple[str, ...]:
     """What leads out of it, in order, as a person types it. zkprov's own restart writes to the ledger first, which nobody can now."""
-    name = pending.to_restart
-    if name:
-        by_hand = f"on {name}, {restarted_by(picture.survey.by_name(name))}: all elect then, by both lists"
-        ours = f"zkprov resume        where it is a run of zkprov's: it restarts {name}, and goes on"
-        return (*((ours, f"else, {by_hand}") if pending.promoted else (by_hand,)), "zkprov check")
+    if name := pending.to_restart:
+        return (
+            f"zkprov resume        where it is a run of zkprov's: it restarts {name}, and goes on",
+            f"else, on {name}, {restarted_by(picture.survey.by_name(name))}: all elect then, by both lists",
+            "zkprov check",
+        )
     if pending.missing:
         names = ", ".join(f.name if (f := picture.member(i)) else str(i) for i in sorted(pending.missing))
         return (

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import threading
 
 MEND = "mend"
+BY_HAND = "zkprov status says what leads out of it"
 LOOK_S = 0.3
 """Between two looks, besides the time that a session is waited for."""
 
@@ -66,8 +67,8 @@ def commit_pending(
 ) -> Survey:
     """Returns once the leader opens sessions: `survey`, or a later one. At once where nothing waits; may be repeated.
 
-    Raises `NotHealthy` when that does not come about in the time of a step, or what waits is no promotion of the run's; `Busy` where
-    another run has the host; `Interrupted` on a signal.
+    Raises `NotHealthy` when that does not come about in the time of a step, or at once where what waits is no promotion of the run's;
+    `Busy` where another run has the host; `Interrupted` on a signal.
     """
     run, step = standing
     deadline = clock.monotonic() + run.plan.options.step_timeout_s
@@ -81,21 +82,22 @@ def commit_pending(
         now, stands = clock.monotonic(), _stands(leader, found)
         if opens is None or stands != was:
             was, since = stands, now
-        elif found.to_restart and now - since >= SHUT_S and _ours(found, step):
+        elif found.to_restart and now - since >= SHUT_S:
+            if not _ours(found, step):
+                raise NotHealthy(f"{found}; it is none of run {run.plan.id}", place=found.leader, remedy=BY_HAND)
             if _restarted(world, run, step, survey, found, leader, events):
                 return _committing(world, run, events=events, clock=clock, stop=stop)
             was = None
         if now > deadline:
-            raise NotHealthy(str(found), place=found.leader, remedy="zkprov status")
+            raise NotHealthy(str(found), place=found.leader, remedy=BY_HAND)
         _pause(clock, stop)
         survey = world.survey(clients=False)
     return survey
 
 
 def _ours(found: Pending, step: Step) -> bool:
-    """Whether it is the promotion that the step makes; any other is a person's, by what `zkprov status` says."""
-    promoted = step.kind is StepKind.PROMOTE and found.to_restart == step.host
-    return promoted and found.after.same_list(step.after)
+    """Whether it is the promotion that the step makes; any other is a person's."""
+    return step.kind is StepKind.PROMOTE and found.to_restart == step.host and found.after.same_list(step.after)
 
 
 def start_left(
@@ -139,7 +141,7 @@ def _restarted(
     host = world.host(step.host)
     if (holder := host.fenced_by()) != run.plan.id:
         what = f"run {holder} has this host" if holder else f"this host has no fence of run {run.plan.id}"
-        raise Busy(what, place=step.host, remedy="zkprov status")
+        raise Busy(what, place=step.host, remedy=BY_HAND)
     host.fence(run.plan.id, run.attempt)
     if leader is None or leader.client is None or world.opens_session(leader.client) is not False:
         return False
